@@ -1,0 +1,138 @@
+//! The texts of one second in one zone, formatted once however many clients ask for them.
+
+use jiff::{
+    Timestamp,
+    fmt::strtime,
+    tz::{Offset, TimeZone},
+};
+
+use super::{Command, REPLY_MAX, check_reply};
+
+/// A time zone: the system's, one of the zone database, or a fixed offset.
+#[derive(Clone, Debug)]
+pub struct Zone(TimeZone);
+
+impl Zone {
+    /// Coordinated Universal Time.
+    pub const UTC: Zone = Zone(TimeZone::UTC);
+
+    /// Reads an offset as RFC 3339 writes it, `+05:30` or `-08:00`, or `UTC` in any letter case.
+    pub fn parse(text: &str) -> Option<Zone> {
+        if text.eq_ignore_ascii_case("utc") {
+            return Some(Zone::UTC);
+        }
+        let &[sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] = text.as_bytes() else { return None };
+        let two = |high: u8, low: u8| {
+            let digits = high.is_ascii_digit() && low.is_ascii_digit();
+            digits.then(|| i32::from(high - b'0') * 10 + i32::from(low - b'0'))
+        };
+        let (hours, minutes) = (two(h1, h2)?, two(m1, m2)?);
+        if hours > 23 || minutes > 59 {
+            return None;
+        }
+        let seconds = (hours * 60 + minutes) * 60;
+        let offset = Offset::from_seconds(if sign == b'-' { -seconds } else { seconds }).ok()?;
+        Some(Zone(TimeZone::fixed(offset)))
+    }
+}
+
+impl From<TimeZone> for Zone {
+    fn from(zone: TimeZone) -> Self {
+        Zone(zone)
+    }
+}
+
+/// The strftime formats of the replies to `day`, `date` and `time`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Formats {
+    day: String,
+    date: String,
+    time: String,
+}
+
+impl Default for Formats {
+    /// `%A`, `%y-%m-%d` and `%H:%M:%S`, as the original has them.
+    fn default() -> Self {
+        Formats { day: "%A".into(), date: "%y-%m-%d".into(), time: "%H:%M:%S".into() }
+    }
+}
+
+impl Formats {
+    /// The formats of the replies to `day`, `date` and `time`, with the conversions of strftime(3) but those that
+    /// depend on a locale (`%c`, `%x`, `%X`, `%+`, `%E…` and `%O…`); names are English.
+    ///
+    /// # Errors
+    /// Says which format is refused and why: an unknown or unfinished conversion, or a text that no reply can be.
+    pub fn new(day: &str, date: &str, time: &str) -> Result<Self, String> {
+        for format in [day, date, time] {
+            check_format(format).map_err(|why| format!("the format {format:?} {why}"))?;
+        }
+        Ok(Formats { day: day.into(), date: date.into(), time: time.into() })
+    }
+}
+
+/// The texts of one second in one zone.
+#[derive(Clone, Debug)]
+pub struct Stamp {
+    day: String,
+    date: String,
+    time: String,
+    datetime: String,
+    timestamp: String,
+}
+
+impl Stamp {
+    /// The first and last second that have texts: what RFC 3339 can write, in every zone.
+    pub const RANGE: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_207_200;
+
+    /// The texts of a second since the Unix epoch; one outside of [`Stamp::RANGE`] gives those of its nearer end.
+    pub fn new(unix_seconds: i64, zone: &Zone, formats: &Formats) -> Self {
+        let seconds = unix_seconds.clamp(*Self::RANGE.start(), *Self::RANGE.end());
+        let moment = Timestamp::from_second(seconds).unwrap_or_default().to_zoned(zone.0.clone());
+        let moment = strtime::BrokenDownTime::from(&moment);
+        // Formats were checked when they were set. The text of one that turns out longer at another moment (years,
+        // zone abbreviations) is cut, so that it is a reply at every moment.
+        let text = |format: &str| {
+            let mut text = moment.to_string(format).unwrap_or_default();
+            while text.len() > REPLY_MAX {
+                text.pop();
+            }
+            text
+        };
+        Stamp {
+            day: text(&formats.day),
+            date: text(&formats.date),
+            time: text(&formats.time),
+            datetime: text("%Y-%m-%dT%H:%M:%S%:z"),
+            timestamp: seconds.to_string(),
+        }
+    }
+
+    /// The reply to one of the five commands that tell the time; empty for any other.
+    pub fn text(&self, command: Command) -> &str {
+        match command {
+            Command::Day => &self.day,
+            Command::Date => &self.date,
+            Command::Time => &self.time,
+            Command::Datetime => &self.datetime,
+            Command::Timestamp => &self.timestamp,
+            _ => "",
+        }
+    }
+}
+
+fn check_format(format: &str) -> Result<(), String> {
+    let mut rest = format;
+    while let Some((_, conversion)) = rest.split_once('%') {
+        let conversion = conversion.trim_start_matches(['_', '-', '0', '^', '#']);
+        match conversion.chars().next() {
+            Some(c) if "aAbBCdDeFgGhHIjklmMpPrRsSTuUVwWyYzZ%".contains(c) => rest = &conversion[1..],
+            Some(c) => return Err(format!("has %{c}, which no reply can have")),
+            None => return Err("ends in an unfinished conversion".into()),
+        }
+    }
+    // A Wednesday in September: the longest names.
+    let longest = Timestamp::constant(1_790_812_799, 0).to_zoned(TimeZone::UTC);
+    let text = strtime::format(format, &longest).map_err(|error| format!("is refused: {error}"))?;
+    check_reply(&text).map_err(|why| format!("gives no reply: {why}"))
+}
