@@ -119,6 +119,11 @@ impl Dialogue {
         self.mode == Mode::Lines
     }
 
+    /// Whether a question has no reply so far.
+    pub fn awaits_replies(&self) -> bool {
+        self.asked > 0
+    }
+
     /// Appends to `out` what asks `command`.
     ///
     /// # Errors

@@ -29,6 +29,8 @@
 //! blank adds its r at EOF. For every segmentation the output is greeting · line 1 · line 2 …, given one fixed clock,
 //! no read before the first `\n` that is exactly a name, and no quiet time before the first `\n`.
 
+use std::str::FromStr;
+
 use memchr::memchr;
 
 use super::{COMMAND_MAX, Command, Commands, OWED_MAX, Stamp, check_reply, errors, is_blank, strip_cr};
@@ -42,6 +44,19 @@ pub enum Framing {
     Auto,
     /// Lines from the start, the greeting too, for deployments without original clients.
     Line,
+}
+
+impl FromStr for Framing {
+    type Err = String;
+
+    /// Reads `auto` or `line`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Framing::Auto),
+            "line" => Ok(Framing::Line),
+            _ => Err(format!("the framing {text:?} is neither `auto` nor `line`")),
+        }
+    }
 }
 
 /// What a session asks of whoever runs it.

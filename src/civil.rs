@@ -1,0 +1,156 @@
+//! Days, dates and times as plain values, and how they are read from a server's replies.
+
+use std::fmt;
+
+use jiff::{civil, fmt::strtime::BrokenDownTime};
+
+/// A day of the week.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Weekday {
+    Monday,
+    Tuesday,
+    Wednesday,
+    Thursday,
+    Friday,
+    Saturday,
+    Sunday,
+}
+
+/// A date of the Gregorian calendar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Date {
+    /// 0 to 9999.
+    pub year: i16,
+    /// 1 to 12.
+    pub month: u8,
+    /// 1 to 31.
+    pub day: u8,
+}
+
+/// A time of day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time {
+    /// 0 to 23.
+    pub hour: u8,
+    /// 0 to 59.
+    pub minute: u8,
+    /// 0 to 59.
+    pub second: u8,
+}
+
+/// A date and a time of day, both of the same moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DateTime {
+    /// The date.
+    pub date: Date,
+    /// The time of day.
+    pub time: Time,
+    /// Seconds east of UTC; `None` from the original server, which does not tell.
+    pub offset: Option<i32>,
+}
+
+impl Weekday {
+    const ALL: [Weekday; 7] = [
+        Weekday::Monday,
+        Weekday::Tuesday,
+        Weekday::Wednesday,
+        Weekday::Thursday,
+        Weekday::Friday,
+        Weekday::Saturday,
+        Weekday::Sunday,
+    ];
+
+    /// The English name.
+    pub fn name(self) -> &'static str {
+        ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"][self as usize]
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|day| day.name() == text)
+    }
+}
+
+impl Date {
+    /// The day of the week that this date is; `None` where there is no such date.
+    pub fn weekday(self) -> Option<Weekday> {
+        let date = civil::Date::new(self.year, self.month.try_into().ok()?, self.day.try_into().ok()?).ok()?;
+        let index = usize::try_from(date.weekday().to_monday_zero_offset()).ok()?;
+        Weekday::ALL.get(index).copied()
+    }
+
+    /// A date as the original writes it. Two-digit years are read as POSIX reads `%y`: 69 to 99 are of the 20th
+    /// century, 00 to 68 of the 21st.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        // jiff takes a year of one digit, too, and a sign.
+        let digits = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+        if !digits {
+            return None;
+        }
+        Some(BrokenDownTime::parse("%y-%m-%d", text).ok()?.to_date().ok()?.into())
+    }
+}
+
+impl Time {
+    /// A time as the original writes it.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        Some(BrokenDownTime::parse("%H:%M:%S", text).ok()?.to_time().ok()?.into())
+    }
+}
+
+impl DateTime {
+    /// A reply to `datetime`: RFC 3339.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let moment = BrokenDownTime::parse("%Y-%m-%dT%H:%M:%S%:z", text).ok()?;
+        Some(DateTime {
+            date: moment.to_date().ok()?.into(),
+            time: moment.to_time().ok()?.into(),
+            offset: Some(moment.offset()?.seconds()),
+        })
+    }
+}
+
+impl From<civil::Date> for Date {
+    fn from(date: civil::Date) -> Self {
+        // jiff's month and day are in range by its own promise.
+        Date { year: date.year(), month: date.month().unsigned_abs(), day: date.day().unsigned_abs() }
+    }
+}
+
+impl From<civil::Time> for Time {
+    fn from(time: civil::Time) -> Self {
+        Time {
+            hour: time.hour().unsigned_abs(),
+            minute: time.minute().unsigned_abs(),
+            second: time.second().unsigned_abs(),
+        }
+    }
+}
+
+impl fmt::Display for Weekday {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl fmt::Display for Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-{:02}-{:02}", self.year, self.month, self.day)
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02}:{:02}:{:02}", self.hour, self.minute, self.second)
+    }
+}
+
+impl fmt::Display for DateTime {
+    /// As RFC 3339 writes it, without an offset where there is none.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}T{}", self.date, self.time)?;
+        let Some(offset) = self.offset else { return Ok(()) };
+        let minutes = offset.unsigned_abs() / 60;
+        write!(f, "{}{:02}:{:02}", if offset < 0 { '-' } else { '+' }, minutes / 60, minutes % 60)
+    }
+}

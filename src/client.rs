@@ -1,0 +1,594 @@
+//! A blocking client, every call of which ends by its deadline.
+//!
+//! What is said is the [`Dialogue`]'s business; here are the socket, the clock and the patience. A socket call waits
+//! 100 ms at most before the deadline and the interrupt function are looked at again.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    io::{self, ErrorKind, Read, Write},
+    mem::MaybeUninit,
+    net::{SocketAddr, TcpStream},
+    os::fd::AsFd,
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{RecvTimeoutError, bounded};
+use nix::{
+    errno::Errno,
+    libc::{MSG_DONTWAIT, MSG_PEEK},
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use crate::{
+    Address, Date, DateTime, Error, Time, Weekday,
+    protocol::{Dialogue, Fault, QUIET, errors},
+    thread,
+};
+
+/// The longest that one call of the system may take while there is more patience than that.
+const SLICE: Duration = Duration::from_millis(100);
+/// The bytes of questions that a pipeline keeps in flight. The server reads nothing while replies are owed, so that a
+/// client that only wrote would wait for ever; this much fits into any socket's buffers.
+const IN_FLIGHT: usize = 4096;
+
+type Interrupt = Box<dyn Fn() -> bool + Send + Sync>;
+
+/// How to connect: how long to be patient, and when to give up earlier.
+#[must_use = "nothing is connected before `connect`"]
+pub struct ClientBuilder {
+    timeout: Duration,
+    interrupt: Option<Interrupt>,
+}
+
+impl ClientBuilder {
+    /// How long each call may take, connecting among them, from the name's resolution to the greeting. Default: 5 s.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// A function that is asked every 100 ms while a call blocks; true ends that with [`Error::Interrupted`].
+    pub fn interrupt(mut self, interrupt: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.interrupt = Some(Box::new(interrupt));
+        self
+    }
+
+    /// Connects, to the first of the address's IP addresses that answers, and reads the greeting.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where no address can be connected to, [`Error::Timeout`], [`Error::Interrupted`];
+    /// [`Error::Refused`] with the server's words; [`Error::Protocol`] with what was sent where that is no greeting.
+    pub fn connect(self, address: impl Into<Address>) -> Result<Client, Error> {
+        let patience = Patience::new(self.timeout, self.interrupt.as_ref());
+        let stream = connect_any(&resolve(address.into(), &patience)?, &patience)?;
+        let mut client = Client {
+            wire: Wire { stream, input: vec![0; 16 * 1024].into(), read_timeout: None, write_timeout: None },
+            dialogue: Dialogue::new(),
+            out: Vec::new(),
+            timeout: self.timeout,
+            interrupt: self.interrupt,
+            broken: false,
+            lacks_datetime: false,
+        };
+        client.greet()?;
+        Ok(client)
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
+/// One conversation with a server: this crate's, which frames lines, or the original's, which does not. Which of them
+/// it is was found out when connecting.
+///
+/// An error other than [`Error::Invalid`] and [`Error::Refused`] between question and answer breaks a client: what comes
+/// later might be the answer to an earlier question. Every call gives [`Error::Closed`] from then on.
+pub struct Client {
+    wire: Wire,
+    dialogue: Dialogue,
+    /// What is to be sent; empty between calls.
+    out: Vec<u8>,
+    timeout: Duration,
+    interrupt: Option<Interrupt>,
+    broken: bool,
+    /// The server has said that it does not know `datetime`.
+    lacks_datetime: bool,
+}
+
+impl Client {
+    /// Connects with all defaults, see [`ClientBuilder::connect`].
+    ///
+    /// # Errors
+    /// Those of [`ClientBuilder::connect`].
+    pub fn connect(address: impl Into<Address>) -> Result<Client, Error> {
+        Self::builder().connect(address)
+    }
+
+    /// How to connect, all at the defaults.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder { timeout: Duration::from_secs(5), interrupt: None }
+    }
+
+    /// What the server said first.
+    pub fn greeting(&self) -> &str {
+        self.dialogue.greeting().unwrap_or_default()
+    }
+
+    /// The address that this client is connected to.
+    ///
+    /// # Errors
+    /// [`Error::Io`] once the connection is broken.
+    pub fn peer(&self) -> Result<Address, Error> {
+        self.wire.stream.peer_addr().map(Address::from).map_err(Error::io("read the peer's address"))
+    }
+
+    /// The day of the week in the server's zone.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request), and [`Error::Protocol`] where the reply is no such thing.
+    pub fn day(&mut self) -> Result<Weekday, Error> {
+        self.day_of(None)
+    }
+
+    /// The day of the week in a zone, see [`datetime_in`](Self::datetime_in).
+    ///
+    /// # Errors
+    /// As [`datetime_in`](Self::datetime_in).
+    pub fn day_in(&mut self, zone: &str) -> Result<Weekday, Error> {
+        self.day_of(Some(zone))
+    }
+
+    /// The date in the server's zone.
+    ///
+    /// # Errors
+    /// As [`day`](Self::day).
+    pub fn date(&mut self) -> Result<Date, Error> {
+        self.date_of(None)
+    }
+
+    /// The date in a zone, see [`datetime_in`](Self::datetime_in).
+    ///
+    /// # Errors
+    /// As [`datetime_in`](Self::datetime_in).
+    pub fn date_in(&mut self, zone: &str) -> Result<Date, Error> {
+        self.date_of(Some(zone))
+    }
+
+    /// The time of day in the server's zone.
+    ///
+    /// # Errors
+    /// As [`day`](Self::day).
+    pub fn time(&mut self) -> Result<Time, Error> {
+        self.time_of(None)
+    }
+
+    /// The time of day in a zone, see [`datetime_in`](Self::datetime_in).
+    ///
+    /// # Errors
+    /// As [`datetime_in`](Self::datetime_in).
+    pub fn time_in(&mut self, zone: &str) -> Result<Time, Error> {
+        self.time_of(Some(zone))
+    }
+
+    /// The date and the time of one moment in the server's zone. The original server is asked for the one, the other,
+    /// and the one again, until no midnight was between.
+    ///
+    /// # Errors
+    /// As [`day`](Self::day).
+    pub fn datetime(&mut self) -> Result<DateTime, Error> {
+        self.datetime_of(None)
+    }
+
+    /// The date and the time of one moment in a zone: an IANA name in any letter case, `UTC`, or an offset such as
+    /// `+05:30`.
+    ///
+    /// # Errors
+    /// As [`day`](Self::day), and [`Error::Refused`] where the server does not know the zone, or no zones at all.
+    pub fn datetime_in(&mut self, zone: &str) -> Result<DateTime, Error> {
+        self.datetime_of(Some(zone))
+    }
+
+    /// Sends a command and gives the reply's text, without its terminator.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the server's error line; [`Error::Invalid`] where the command cannot be sent: it is
+    /// blank, over 1,024 bytes, has a control character, or is `quit`, which [`quit`](Self::quit) says. Any other error
+    /// breaks the client.
+    pub fn request(&mut self, command: &str) -> Result<String, Error> {
+        self.attempt(|client, patience| {
+            client.ask(command)?;
+            client.send(patience)?;
+            let reply = client.next_reply(patience)?;
+            accept(reply)
+        })
+    }
+
+    /// Sends many commands without waiting for each reply, at most 4 KiB of them ahead, and gives a result for each in
+    /// order, as [`request`](Self::request) would. The original server is asked one by one.
+    ///
+    /// # Errors
+    /// What breaks the client; the replies so far are lost with it.
+    pub fn pipeline<'a>(
+        &mut self,
+        commands: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Vec<Result<String, Error>>, Error> {
+        let mut commands = commands.into_iter().peekable();
+        let mut results = Vec::new();
+        // Which result each question's reply becomes, and the question's length.
+        let mut asked: VecDeque<(usize, usize)> = VecDeque::new();
+        let mut in_flight = 0;
+        self.attempt(|client, patience| {
+            loop {
+                while let Some(command) = commands.peek() {
+                    let room = client.dialogue.frames_lines() && in_flight + command.len() < IN_FLIGHT;
+                    if !asked.is_empty() && !room {
+                        break;
+                    }
+                    match client.ask(command) {
+                        Ok(()) => {
+                            in_flight += command.len() + 1;
+                            asked.push_back((results.len(), command.len() + 1));
+                            results.push(Ok(String::new()));
+                        }
+                        Err(Error::Invalid(why)) => results.push(Err(Error::Invalid(why))),
+                        Err(error) => return Err(error),
+                    }
+                    commands.next();
+                }
+                if asked.is_empty() {
+                    return Ok(results);
+                }
+                client.send(patience)?;
+                let mut next = Some(client.next_reply(patience)?);
+                while let Some(reply) = next {
+                    let Some((index, length)) = asked.pop_front() else { break };
+                    results[index] = accept(reply);
+                    in_flight -= length;
+                    next = client.dialogue.reply()?;
+                }
+            }
+        })
+    }
+
+    /// Says `quit` and waits until the server has closed, so that everything said before has been done.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`], [`Error::Interrupted`], and [`Error::Closed`] of a client that was broken before.
+    pub fn quit(mut self) -> Result<(), Error> {
+        self.attempt(|client, patience| {
+            client.dialogue.ask("quit", &mut client.out)?;
+            client.send(patience)?;
+            loop {
+                match client.wire.read(patience, None) {
+                    Ok(_) => {}
+                    Err(Error::Closed) => return Ok(()),
+                    Err(error) => return Err(error),
+                }
+            }
+        })
+    }
+
+    fn day_of(&mut self, zone: Option<&str>) -> Result<Weekday, Error> {
+        match self.moment(zone)? {
+            Some(moment) => moment.date.weekday().ok_or_else(|| Error::Protocol(moment.date.to_string().into())),
+            None => self.typed("day", zone, Weekday::parse),
+        }
+    }
+
+    fn date_of(&mut self, zone: Option<&str>) -> Result<Date, Error> {
+        match self.moment(zone)? {
+            Some(moment) => Ok(moment.date),
+            None => self.typed("date", zone, Date::parse),
+        }
+    }
+
+    fn time_of(&mut self, zone: Option<&str>) -> Result<Time, Error> {
+        match self.moment(zone)? {
+            Some(moment) => Ok(moment.time),
+            None => self.typed("time", zone, Time::parse),
+        }
+    }
+
+    fn datetime_of(&mut self, zone: Option<&str>) -> Result<DateTime, Error> {
+        if let Some(moment) = self.moment(zone)? {
+            return Ok(moment);
+        }
+        let mut date = self.typed("date", zone, Date::parse)?;
+        loop {
+            let time = self.typed("time", zone, Time::parse)?;
+            let date_after = self.typed("date", zone, Date::parse)?;
+            if date == date_after {
+                return Ok(DateTime { date, time, offset: None });
+            }
+            date = date_after;
+        }
+    }
+
+    /// The reply to `datetime`, whose format no setting changes; `None` where the server does not know it.
+    fn moment(&mut self, zone: Option<&str>) -> Result<Option<DateTime>, Error> {
+        if self.lacks_datetime || !self.dialogue.frames_lines() {
+            return Ok(None);
+        }
+        match self.typed("datetime", zone, DateTime::parse) {
+            Ok(moment) => Ok(Some(moment)),
+            Err(Error::Refused(line)) if line == errors::INVALID => {
+                self.lacks_datetime = true;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn typed<T>(&mut self, command: &str, zone: Option<&str>, parse: fn(&str) -> Option<T>) -> Result<T, Error> {
+        let reply = match zone {
+            None => self.request(command)?,
+            Some(zone) => self.request(&format!("{command} {zone}"))?,
+        };
+        parse(&reply).ok_or_else(|| Error::Protocol(reply.into()))
+    }
+
+    /// Says hello and reads the greeting.
+    fn greet(&mut self) -> Result<(), Error> {
+        self.out.extend_from_slice(Dialogue::HELLO);
+        self.attempt(|client, patience| {
+            client.send(patience)?;
+            let mut last = Instant::now();
+            while client.dialogue.greeting().is_none() {
+                let quiet = client.dialogue.awaits_quiet().then(|| last + QUIET);
+                match client.wire.read(patience, quiet) {
+                    Ok(0) => client.dialogue.quiet()?,
+                    Ok(n) => {
+                        last = Instant::now();
+                        client.dialogue.receive(&client.wire.input[..n])?;
+                    }
+                    Err(Error::Closed) => return Err(client.dialogue.end().into()),
+                    // What came so far tells more than that it was too little.
+                    Err(Error::Timeout) => match client.dialogue.foreign() {
+                        Fault::Protocol(bytes) if !bytes.is_empty() => return Err(Error::Protocol(bytes)),
+                        _ => return Err(Error::Timeout),
+                    },
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Runs one call with a deadline of its own, and breaks the client where the conversation is out of step.
+    fn attempt<T>(&mut self, call: impl FnOnce(&mut Self, &Patience<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        if self.broken {
+            return Err(Error::Closed);
+        }
+        let interrupt = self.interrupt.take();
+        let result = call(self, &Patience::new(self.timeout, interrupt.as_ref()));
+        self.interrupt = interrupt;
+        self.out.clear();
+        if !matches!(result, Ok(_) | Err(Error::Invalid(_) | Error::Refused(_))) {
+            self.broken = true;
+            // The server need not wait for it to be dropped.
+            let _ = self.wire.stream.shutdown(std::net::Shutdown::Both);
+        }
+        result
+    }
+
+    fn ask(&mut self, command: &str) -> Result<(), Error> {
+        let name = command.trim_matches([' ', '\t']);
+        if name.eq_ignore_ascii_case("quit") || name.eq_ignore_ascii_case("exit") {
+            return Err(Error::Invalid(format!("the command {name:?} has no reply: Client::quit says it")));
+        }
+        if self.out.is_empty() && !self.dialogue.awaits_replies() {
+            self.wire.check_silence(&mut self.dialogue)?;
+        }
+        Ok(self.dialogue.ask(command, &mut self.out)?)
+    }
+
+    fn send(&mut self, patience: &Patience<'_>) -> Result<(), Error> {
+        self.wire.write(&self.out, patience)?;
+        self.out.clear();
+        Ok(())
+    }
+
+    fn next_reply(&mut self, patience: &Patience<'_>) -> Result<String, Error> {
+        loop {
+            if let Some(reply) = self.dialogue.reply()? {
+                return Ok(reply);
+            }
+            let n = self.wire.read(patience, None)?;
+            self.dialogue.receive(&self.wire.input[..n])?;
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("stream", &self.wire.stream)
+            .field("broken", &self.broken)
+            .finish_non_exhaustive()
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Question(why) => Error::Invalid(why),
+            Fault::Protocol(bytes) => Error::Protocol(bytes),
+            Fault::Refused(line) => Error::Refused(line),
+            Fault::Closed => Error::Closed,
+        }
+    }
+}
+
+fn accept(reply: String) -> Result<String, Error> {
+    if errors::ALL.contains(&reply.as_str()) { Err(Error::Refused(reply)) } else { Ok(reply) }
+}
+
+/// When to give up.
+struct Patience<'a> {
+    /// `None` is never.
+    deadline: Option<Instant>,
+    interrupt: Option<&'a Interrupt>,
+}
+
+impl<'a> Patience<'a> {
+    fn new(timeout: Duration, interrupt: Option<&'a Interrupt>) -> Self {
+        Patience { deadline: Instant::now().checked_add(timeout), interrupt }
+    }
+
+    /// How long the next call of the system may take.
+    fn slice(&self) -> Result<Duration, Error> {
+        match self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+            Some(Duration::ZERO) => Err(Error::Timeout),
+            Some(left) => Ok(left.min(SLICE)),
+            None => Ok(SLICE),
+        }
+    }
+
+    /// A call of the system has waited in vain.
+    fn waited(&self) -> Result<(), Error> {
+        if self.interrupt.is_some_and(|interrupt| interrupt()) { Err(Error::Interrupted) } else { Ok(()) }
+    }
+
+    /// The same with only a part of the time that is left.
+    fn share(&self, among: usize) -> Self {
+        let share = self.deadline.map(|deadline| {
+            let now = Instant::now();
+            now + deadline.saturating_duration_since(now) / u32::try_from(among).unwrap_or(u32::MAX).max(1)
+        });
+        Patience { deadline: share, interrupt: self.interrupt }
+    }
+}
+
+/// The socket, with time-outs that are set only when they change: that is a system call each.
+struct Wire {
+    stream: TcpStream,
+    input: Box<[u8]>,
+    read_timeout: Option<Duration>,
+    write_timeout: Option<Duration>,
+}
+
+impl Wire {
+    /// Reads once into `input`. 0 means that nothing came until `quiet`.
+    fn read(&mut self, patience: &Patience<'_>, quiet: Option<Instant>) -> Result<usize, Error> {
+        loop {
+            let mut slice = patience.slice()?;
+            if let Some(quiet) = quiet {
+                match quiet.saturating_duration_since(Instant::now()) {
+                    Duration::ZERO => return Ok(0),
+                    left => slice = slice.min(left),
+                }
+            }
+            if self.read_timeout != Some(slice) {
+                self.stream.set_read_timeout(Some(slice)).map_err(Error::io("set a time-out"))?;
+                self.read_timeout = Some(slice);
+            }
+            match self.stream.read(&mut self.input) {
+                Ok(0) => return Err(Error::Closed),
+                Ok(n) => return Ok(n),
+                Err(error) => self.failed(error, patience, "receive")?,
+            }
+        }
+    }
+
+    fn write(&mut self, mut bytes: &[u8], patience: &Patience<'_>) -> Result<(), Error> {
+        while !bytes.is_empty() {
+            let slice = patience.slice()?;
+            if self.write_timeout != Some(slice) {
+                self.stream.set_write_timeout(Some(slice)).map_err(Error::io("set a time-out"))?;
+                self.write_timeout = Some(slice);
+            }
+            match self.stream.write(bytes) {
+                Ok(n) => bytes = &bytes[n..],
+                Err(error) => self.failed(error, patience, "send")?,
+            }
+        }
+        Ok(())
+    }
+
+    /// `Ok` where the call should be made again.
+    fn failed(&self, error: io::Error, patience: &Patience<'_>, doing: &str) -> Result<(), Error> {
+        match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => patience.waited(),
+            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => Err(Error::Closed),
+            _ => Err(Error::Io(error, doing.into())),
+        }
+    }
+
+    /// Nothing may have come since the last reply: it would be taken for the next one.
+    fn check_silence(&mut self, dialogue: &mut Dialogue) -> Result<(), Error> {
+        let mut byte = [MaybeUninit::uninit()];
+        match SockRef::from(&self.stream).recv_with_flags(&mut byte, MSG_PEEK | MSG_DONTWAIT) {
+            Ok(0) => Err(Error::Closed),
+            Ok(_) => {
+                let n = self.stream.read(&mut self.input).map_err(Error::io("receive"))?;
+                dialogue.receive(&self.input[..n])?;
+                Err(dialogue.foreign().into())
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => Err(Error::Closed),
+            Err(error) => Err(Error::Io(error, "receive".into())),
+        }
+    }
+}
+
+/// The IP addresses of an address, resolved on a thread of its own where that may take long; one that outlasts the
+/// patience ends by itself.
+fn resolve(address: Address, patience: &Patience<'_>) -> Result<Vec<SocketAddr>, Error> {
+    if let Address::Tcp(address) = address {
+        return Ok(vec![address]);
+    }
+    let (sender, resolved) = bounded(1);
+    thread::spawn("daytime-resolve".into(), move || {
+        let _ = sender.send(address.resolve());
+    })?;
+    loop {
+        match resolved.recv_timeout(patience.slice()?) {
+            Ok(resolved) => return resolved,
+            Err(RecvTimeoutError::Timeout) => patience.waited()?,
+            Err(RecvTimeoutError::Disconnected) => return Err(Error::State("the resolver's thread has died".into())),
+        }
+    }
+}
+
+/// Connects to the first address that answers. Each has an equal share of the time that is left, so that a dead one
+/// before a live one does not use it up. The first error is given where none answers.
+fn connect_any(addresses: &[SocketAddr], patience: &Patience<'_>) -> Result<TcpStream, Error> {
+    let mut first = None;
+    for (i, address) in addresses.iter().enumerate() {
+        match connect(*address, &patience.share(addresses.len() - i)) {
+            Ok(stream) => return Ok(stream),
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(error) => first = first.or(Some(error)),
+        }
+    }
+    Err(first.unwrap_or(Error::Timeout))
+}
+
+fn connect(address: SocketAddr, patience: &Patience<'_>) -> Result<TcpStream, Error> {
+    let doing = || Error::io(format!("connect {address}"));
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)).map_err(doing())?;
+    socket.set_nonblocking(true).map_err(doing())?;
+    match socket.connect(&address.into()) {
+        Ok(()) => {}
+        Err(error) if error.raw_os_error() == Some(Errno::EINPROGRESS as i32) => loop {
+            let slice = PollTimeout::try_from(patience.slice()?).unwrap_or(PollTimeout::MAX);
+            match poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)], slice) {
+                Ok(0) | Err(Errno::EINTR) => patience.waited()?,
+                Ok(_) => match socket.take_error().map_err(doing())? {
+                    Some(error) => return Err(doing()(error)),
+                    None => break,
+                },
+                Err(error) => return Err(doing()(error.into())),
+            }
+        },
+        Err(error) => return Err(doing()(error)),
+    }
+    let ready = socket.set_nonblocking(false).and_then(|()| socket.set_tcp_nodelay(true));
+    ready.map_err(doing())?;
+    Ok(socket.into())
+}

@@ -1,0 +1,195 @@
+//! What time it is, and where: the clocks that a server answers from, and the system's time zones.
+//!
+//! Only answers come from these clocks; every timeout is measured on the monotonic clock.
+
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io::{self, Read},
+    path::Path,
+    sync::atomic::{AtomicI64, Ordering},
+    time::SystemTime,
+};
+
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+
+use crate::{
+    Error,
+    protocol::{Stamp, Zone},
+};
+
+/// A clock to answer from: the system's, one that stands still, or the system's shifted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clock(Source);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    System,
+    Fixed(i64),
+    Offset(i64),
+}
+
+impl Clock {
+    /// The system's clock.
+    pub const fn system() -> Self {
+        Clock(Source::System)
+    }
+
+    /// A clock that stands still at the second that `time` is in.
+    pub fn fixed(time: SystemTime) -> Self {
+        Self::fixed_unix(unix_seconds(time))
+    }
+
+    /// A clock that stands still at this second since the Unix epoch; times before it are negative.
+    pub fn fixed_unix(seconds: i64) -> Self {
+        Clock(Source::Fixed(in_range(seconds)))
+    }
+
+    /// The system's clock, this many seconds ahead, or behind where they are negative.
+    pub fn offset(seconds: i64) -> Self {
+        // More than the whole calendar: no sum can leave i64.
+        let most = Stamp::RANGE.end() - Stamp::RANGE.start();
+        Clock(Source::Offset(seconds.clamp(-most, most)))
+    }
+
+    /// The seconds since the Unix epoch that this clock shows, held within [`Stamp::RANGE`].
+    pub fn unix_seconds(self) -> i64 {
+        match self.0 {
+            Source::System => in_range(unix_seconds(SystemTime::now())),
+            Source::Fixed(seconds) => seconds,
+            Source::Offset(seconds) => in_range(unix_seconds(SystemTime::now()).saturating_add(seconds)),
+        }
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Clock::system()
+    }
+}
+
+fn in_range(seconds: i64) -> i64 {
+    seconds.clamp(*Stamp::RANGE.start(), *Stamp::RANGE.end())
+}
+
+/// Rounded towards the past, as a clock shows it; total, also for a machine that woke up before 1970.
+fn unix_seconds(time: SystemTime) -> i64 {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+        Err(error) => {
+            let before = error.duration();
+            let seconds = i64::try_from(before.as_secs()).unwrap_or(i64::MAX);
+            seconds.saturating_add(i64::from(before.subsec_nanos() > 0)).saturating_neg()
+        }
+    }
+}
+
+/// A clock that can be set while others read it: one atomic word, so that no reader ever waits or sees half of it.
+#[derive(Debug)]
+pub(crate) struct SettableClock(AtomicI64);
+
+impl SettableClock {
+    pub(crate) fn new(clock: Clock) -> Self {
+        SettableClock(AtomicI64::new(Self::pack(clock)))
+    }
+
+    pub(crate) fn set(&self, clock: Clock) {
+        self.0.store(Self::pack(clock), Ordering::Relaxed);
+    }
+
+    pub(crate) fn unix_seconds(&self) -> i64 {
+        let word = self.0.load(Ordering::Relaxed);
+        let clock = match word & 0b11 {
+            0 => Source::System,
+            1 => Source::Fixed(word >> 2),
+            _ => Source::Offset(word >> 2),
+        };
+        Clock(clock).unix_seconds()
+    }
+
+    /// The kind of clock in two bits; the seconds have at most 39 and fit above them.
+    fn pack(clock: Clock) -> i64 {
+        match clock.0 {
+            Source::System => 0,
+            Source::Fixed(seconds) => seconds << 2 | 1,
+            Source::Offset(seconds) => seconds << 2 | 2,
+        }
+    }
+}
+
+/// The zone database of the system and the zone of the server, opened once a server: the environment is read here
+/// and never again.
+#[derive(Debug)]
+pub(crate) struct Zones {
+    database: TimeZoneDatabase,
+    home: Zone,
+    warnings: Vec<String>,
+}
+
+impl Zones {
+    /// Opens the database; `home` is the server's zone, by default the system's as `TZ` or `/etc/localtime` tells.
+    /// What is missing makes a warning and UTC, unless it was asked for by name.
+    pub(crate) fn open(home: Option<&str>) -> Result<Self, Error> {
+        let database = TimeZoneDatabase::from_env();
+        let mut zones = Zones { database, home: Zone::UTC, warnings: Vec::new() };
+        if zones.database.available().next().is_none() {
+            zones.warnings.push("there is no time zone database: UTC and offsets are the only zones".into());
+        }
+        match home {
+            Some(name) => {
+                zones.home =
+                    zones.get(name).ok_or_else(|| Error::Invalid(format!("the time zone {name:?} is unknown")))?;
+            }
+            None => match system_zone(&zones.database) {
+                Ok(zone) => zones.home = zone.into(),
+                Err(why) => zones.warnings.push(format!("the time zone is UTC: {why}")),
+            },
+        }
+        Ok(zones)
+    }
+
+    pub(crate) fn home(&self) -> &Zone {
+        &self.home
+    }
+
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// The zone that a client names: `UTC`, an offset, or a name of the database in any letter case.
+    ///
+    /// A name never becomes a path: the database is asked only for what can be a zone's name, and it looks that up in
+    /// its own listing of the files, so that an unknown one reads nothing (the listing is renewed every five minutes).
+    pub(crate) fn get(&self, name: &str) -> Option<Zone> {
+        Zone::parse(name).or_else(|| {
+            let listed = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-/".contains(&byte);
+            let fit = name.len() <= 64 && name.bytes().all(listed) && !name.starts_with('/');
+            // Two entries of the database that are no zones but links to the system's choice.
+            let link = ["localtime", "posixrules"].iter().any(|link| name.eq_ignore_ascii_case(link));
+            if fit && !link { self.database.get(name).ok().map(Zone::from) } else { None }
+        })
+    }
+}
+
+/// The zone that `TZ` names, as tzset(3) reads it, or that `/etc/localtime` holds.
+fn system_zone(database: &TimeZoneDatabase) -> Result<TimeZone, String> {
+    let read = |path: &Path| read_zone(path).map_err(|error| format!("{}: {error}", path.display()));
+    let Some(tz) = std::env::var_os("TZ") else { return read(Path::new("/etc/localtime")) };
+    let tz = tz.to_str().ok_or("TZ is not UTF-8")?;
+    let name = tz.strip_prefix(':').unwrap_or(tz);
+    if name.is_empty() {
+        return Ok(TimeZone::UTC);
+    }
+    if name.starts_with('/') {
+        return read(Path::new(OsStr::new(name)));
+    }
+    let known = database.get(name).or_else(|_| TimeZone::posix(name));
+    known.map_err(|_| format!("TZ={tz:?} names no zone"))
+}
+
+fn read_zone(path: &Path) -> io::Result<TimeZone> {
+    let mut bytes = Vec::new();
+    // No zone file has a hundredth of this, and a device has no end.
+    File::open(path)?.take(1 << 20).read_to_end(&mut bytes)?;
+    TimeZone::tzif("Local", &bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}

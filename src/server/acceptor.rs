@@ -1,0 +1,117 @@
+//! Accepting: listeners in the first worker's own loop, back-off when the system has no more to give, clients handed
+//! to the workers in turn.
+//!
+//! A thread of its own would cost a context switch a connection on one core; a listener in each worker's poller would
+//! wake them all. The first worker keeps every n-th client and mails the others, so that the distribution is exact.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use mio::net::{TcpListener, TcpStream};
+use nix::errno::Errno;
+
+use super::{
+    Control,
+    connection::{NEVER, Tick, ticks},
+    event::{ClientId, Event},
+};
+
+/// Connections accepted from one listener before other sockets have their turn.
+const BATCH: usize = 64;
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+pub(super) struct Acceptor {
+    listeners: Vec<Listener>,
+    last: ClientId,
+    /// The length of the next pause; above the least one while an episode of failures lasts.
+    pause: Duration,
+    paused_until: Option<Tick>,
+}
+
+struct Listener {
+    socket: TcpListener,
+    /// It may have a connection. The poller tells of an edge once, so this is kept until `accept` finds none.
+    ready: bool,
+}
+
+impl Acceptor {
+    pub(super) fn new(listeners: Vec<TcpListener>) -> Self {
+        let listeners = listeners.into_iter().map(|socket| Listener { socket, ready: true }).collect();
+        Acceptor { listeners, last: ClientId(0), pause: PAUSE_MIN, paused_until: None }
+    }
+
+    pub(super) fn ready(&mut self, listener: usize) {
+        if let Some(listener) = self.listeners.get_mut(listener) {
+            listener.ready = true;
+        }
+    }
+
+    /// When to call [`accept`](Self::accept) though no listener tells of anything new.
+    pub(super) fn deadline(&self) -> Tick {
+        match self.paused_until {
+            Some(until) => until,
+            None if self.listeners.iter().any(|listener| listener.ready) => 0,
+            None => NEVER,
+        }
+    }
+
+    /// Accepts what is there, a batch from each listener, and gives each client its number.
+    pub(super) fn accept(
+        &mut self,
+        now: Tick,
+        control: &Control,
+        mut adopt: impl FnMut(TcpStream, SocketAddr, ClientId),
+    ) {
+        if self.paused_until.is_some_and(|until| until > now) {
+            return;
+        }
+        self.paused_until = None;
+        for listener in self.listeners.iter_mut().filter(|listener| listener.ready) {
+            let mut failed = 0;
+            for _ in 0..BATCH {
+                match listener.socket.accept() {
+                    Ok((stream, peer)) => {
+                        self.pause = PAUSE_MIN;
+                        self.last.0 += 1;
+                        adopt(stream, peer, self.last);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        listener.ready = false;
+                        break;
+                    }
+                    // That connection is lost, the next may be well.
+                    Err(error) if concerns_one_connection(&error) && failed + 1 < BATCH => failed += 1,
+                    Err(error) => {
+                        if self.pause == PAUSE_MIN {
+                            control.events.tell(|| Event::AcceptPaused { why: error.kind() });
+                        }
+                        self.paused_until = Some(now.saturating_add(ticks(self.pause)));
+                        self.pause = (self.pause * 2).min(PAUSE_MAX);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// accept(2): errors that are already pending on the new socket, which are to be treated as if there was none.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    use Errno::*;
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(
+        errno,
+        Some(
+            EINTR
+                | ECONNABORTED
+                | EPROTO
+                | EPERM
+                | ENETDOWN
+                | ENOPROTOOPT
+                | EHOSTDOWN
+                | EHOSTUNREACH
+                | EOPNOTSUPP
+                | ENETUNREACH
+        )
+    )
+}

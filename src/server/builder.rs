@@ -1,0 +1,202 @@
+//! Every setting of a server: its default, its check, and what becomes of it.
+
+use std::{net::TcpListener, time::Duration};
+
+use super::{Server, Setup, listen};
+use crate::{
+    Address, Error,
+    clock::{Clock, Zones},
+    protocol::{Commands, Formats, Framing, GREETING, check_reply},
+};
+
+/// The settings of a server that does not exist yet. All are checked by [`bind`](Self::bind), none before.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is bound before `bind` or `start`"]
+pub struct ServerBuilder {
+    listen: Vec<Address>,
+    workers: Option<usize>,
+    backlog: u32,
+    write_timeout: Duration,
+    greeting: String,
+    framing: Framing,
+    day_format: String,
+    date_format: String,
+    time_format: String,
+    timezone: Option<String>,
+    clock: Clock,
+}
+
+impl ServerBuilder {
+    pub(super) fn new() -> Self {
+        ServerBuilder {
+            listen: Vec::new(),
+            workers: None,
+            backlog: 4096,
+            write_timeout: Duration::from_secs(10),
+            greeting: GREETING.into(),
+            framing: Framing::Auto,
+            day_format: "%A".into(),
+            date_format: "%y-%m-%d".into(),
+            time_format: "%H:%M:%S".into(),
+            timezone: None,
+            clock: Clock::system(),
+        }
+    }
+
+    /// An address to listen on, one more with each call; `localhost:9990` if there is none. A name stands for all of
+    /// its addresses that this machine has. With port 0 the system chooses a free one, the same for all addresses of
+    /// one name. `[::]` takes IPv4 too, unless an IPv4 address with the same port is given.
+    pub fn listen(mut self, address: impl Into<Address>) -> Self {
+        self.listen.push(address.into());
+        self
+    }
+
+    /// The number of worker threads, 1 to 1,024. Default: one a core.
+    pub fn workers(mut self, n: usize) -> Self {
+        self.workers = Some(n);
+        self
+    }
+
+    /// The connections that may wait to be accepted, at least 1; the system may allow fewer (listen(2)). Default: 4,096.
+    pub fn backlog(mut self, n: u32) -> Self {
+        self.backlog = n;
+        self
+    }
+
+    /// A client that takes none of the replies owed to it for so long is disconnected. Default: 10 s.
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.write_timeout = timeout;
+        self
+    }
+
+    /// The greeting: up to 1,023 bytes without control characters, or nothing. Default: [`GREETING`].
+    pub fn greeting(mut self, text: impl Into<String>) -> Self {
+        self.greeting = text.into();
+        self
+    }
+
+    /// How ends of commands are found. Default: [`Framing::Auto`].
+    pub fn framing(mut self, framing: Framing) -> Self {
+        self.framing = framing;
+        self
+    }
+
+    /// The strftime format of the reply to `day`, see [`Formats::new`]. Default: `%A`.
+    pub fn day_format(mut self, strftime: impl Into<String>) -> Self {
+        self.day_format = strftime.into();
+        self
+    }
+
+    /// The strftime format of the reply to `date`, see [`Formats::new`]. Default: `%y-%m-%d`.
+    pub fn date_format(mut self, strftime: impl Into<String>) -> Self {
+        self.date_format = strftime.into();
+        self
+    }
+
+    /// The strftime format of the reply to `time`, see [`Formats::new`]. Default: `%H:%M:%S`.
+    pub fn time_format(mut self, strftime: impl Into<String>) -> Self {
+        self.time_format = strftime.into();
+        self
+    }
+
+    /// The zone of replies to commands that name none: a name of the system's zone database, `UTC`, or an offset such
+    /// as `+05:30`. Default: the system's.
+    pub fn timezone(mut self, zone: impl Into<String>) -> Self {
+        self.timezone = Some(zone.into());
+        self
+    }
+
+    /// The clock that replies are made from. Default: [`Clock::system`].
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Checks every setting and binds every address, so that a taken port fails here.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] says which setting is refused and why, [`Error::Io`] which address and why.
+    pub fn bind(self) -> Result<Bound, Error> {
+        let invalid = |why: String| Err(Error::Invalid(why));
+        let workers = self.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        if !(1..=1024).contains(&workers) {
+            return invalid(format!("{workers} workers: there can be 1 to 1,024"));
+        }
+        let backlog = match i32::try_from(self.backlog) {
+            Ok(backlog @ 1..) => backlog,
+            _ => return invalid(format!("a backlog of {}: it can be 1 to 2,147,483,647", self.backlog)),
+        };
+        if self.write_timeout.is_zero() {
+            return invalid("a write timeout of zero: no reply could be sent".into());
+        }
+        if !self.greeting.is_empty()
+            && let Err(why) = check_reply(&self.greeting)
+        {
+            return invalid(format!("the greeting {:?} is refused: {why}", self.greeting));
+        }
+        let formats = Formats::new(&self.day_format, &self.date_format, &self.time_format).map_err(Error::Invalid)?;
+        let zones = Zones::open(self.timezone.as_deref())?;
+        let addresses = if self.listen.is_empty() { vec![Address::from("localhost")] } else { self.listen };
+        let listeners = listen::bind(&addresses, backlog)?;
+        let addresses = listeners
+            .iter()
+            .map(|listener| listener.local_addr().map(Address::from))
+            .collect::<Result<_, _>>()
+            .map_err(Error::io("read the address of a listener"))?;
+        let setup = Setup {
+            greeting: self.greeting,
+            framing: self.framing,
+            write_timeout: self.write_timeout,
+            formats,
+            zones,
+            commands: Commands::default(),
+        };
+        Ok(Bound { listeners, addresses, workers, clock: self.clock, setup })
+    }
+
+    /// [`bind`](Self::bind), then [`Bound::start`].
+    ///
+    /// # Errors
+    /// Those of both.
+    pub fn start(self) -> Result<Server, Error> {
+        self.bind()?.start()
+    }
+}
+
+/// A server that listens and does not serve yet: its ports are real, and clients queue up.
+#[derive(Debug)]
+#[must_use = "it serves nobody before `start`"]
+pub struct Bound {
+    pub(super) listeners: Vec<TcpListener>,
+    pub(super) addresses: Vec<Address>,
+    pub(super) workers: usize,
+    pub(super) clock: Clock,
+    pub(super) setup: Setup,
+}
+
+impl Bound {
+    /// The bound addresses, with the ports that the system chose.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// The port of the first address.
+    pub fn port(&self) -> u16 {
+        port(&self.addresses)
+    }
+
+    /// Starts serving.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the system gives no poller or no thread; nothing is left behind then.
+    pub fn start(self) -> Result<Server, Error> {
+        Server::start(self)
+    }
+}
+
+pub(super) fn port(addresses: &[Address]) -> u16 {
+    addresses
+        .iter()
+        .find_map(|address| if let Address::Tcp(address) = address { Some(address.port()) } else { None })
+        .unwrap_or(0)
+}

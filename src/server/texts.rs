@@ -1,0 +1,90 @@
+//! What a worker's sessions ask for: the table of commands and the texts of this moment.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{Control, Setup, stats::add};
+use crate::protocol::{Commands, Host, Stamp, Zone};
+
+/// The zones that one worker remembers; a peer that asks for more makes it start anew.
+const NAMED_MAX: usize = 256;
+
+/// A worker's texts: of its server's zone, and of the zones that were asked for by name.
+pub(super) struct Texts {
+    control: Arc<Control>,
+    setup: Arc<Setup>,
+    worker: usize,
+    /// The second that all commands of one read are answered from, once one of them has asked.
+    reading: Option<i64>,
+    home: Made,
+    /// By the name as it was asked for, which is how often one name is looked up; unknown ones too.
+    named: HashMap<Box<str>, Option<(Zone, Made)>>,
+    /// The commands of the read in progress.
+    executed: u64,
+    invalid: u64,
+}
+
+/// A stamp and the second that it was made for. It is stale when that *differs*: clocks are set back, too.
+struct Made {
+    second: i64,
+    stamp: Stamp,
+}
+
+impl Texts {
+    pub(super) fn new(control: Arc<Control>, setup: Arc<Setup>, worker: usize) -> Self {
+        let second = control.clock.unix_seconds();
+        let home = Made { second, stamp: Stamp::new(second, setup.zones.home(), &setup.formats) };
+        Texts { control, setup, worker, reading: None, home, named: HashMap::new(), executed: 0, invalid: 0 }
+    }
+
+    /// A new read is about to be answered.
+    pub(super) fn begin(&mut self) {
+        self.reading = None;
+    }
+
+    /// Counts the commands since the last call, and gives their number.
+    pub(super) fn count(&mut self) -> u64 {
+        let executed = std::mem::take(&mut self.executed);
+        let counters = &self.control.counters[self.worker];
+        add(&counters.commands, executed);
+        add(&counters.invalid, std::mem::take(&mut self.invalid));
+        executed
+    }
+}
+
+impl Host for Texts {
+    fn commands(&self) -> &Commands {
+        &self.setup.commands
+    }
+
+    fn stamp(&mut self, zone: Option<&str>) -> Option<&Stamp> {
+        let second = *self.reading.get_or_insert_with(|| self.control.clock.unix_seconds());
+        let formats = &self.setup.formats;
+        let Some(name) = zone else {
+            if self.home.second != second {
+                self.home = Made { second, stamp: Stamp::new(second, self.setup.zones.home(), formats) };
+            }
+            return Some(&self.home.stamp);
+        };
+        if !self.named.contains_key(name) {
+            if self.named.len() == NAMED_MAX {
+                self.named.clear();
+            }
+            let zone = self.setup.zones.get(name);
+            let made = zone.map(|zone| {
+                let stamp = Stamp::new(second, &zone, formats);
+                (zone, Made { second, stamp })
+            });
+            self.named.insert(name.into(), made);
+        }
+        let (zone, made) = self.named.get_mut(name)?.as_mut()?;
+        if made.second != second {
+            *made = Made { second, stamp: Stamp::new(second, zone, formats) };
+        }
+        Some(&made.stamp)
+    }
+
+    fn executed(&mut self, _name: &[u8], ok: bool) {
+        self.executed += 1;
+        self.invalid += u64::from(!ok);
+    }
+}
