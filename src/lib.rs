@@ -16,4 +16,6 @@ pub use client::{Client, ClientBuilder};
 pub use clock::Clock;
 pub use error::Error;
 pub use protocol::Framing;
-pub use server::{Bound, ClientId, ClientInfo, Event, Handle, Reason, Server, ServerBuilder, Stats};
+pub use server::{
+    Bound, ClientId, ClientInfo, Event, Handle, HandlerResult, Reason, Reply, Request, Server, ServerBuilder, Stats,
+};

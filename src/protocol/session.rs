@@ -192,6 +192,11 @@ impl Session {
         (input.len(), Next::Read)
     }
 
+    /// Whether an own command's reply is waited for.
+    pub fn awaits_reply(&self) -> bool {
+        self.waiting.is_some()
+    }
+
     /// Whether what is held is a command as soon as nothing more comes for [`QUIET`](super::QUIET).
     pub fn awaits_quiet(&self) -> bool {
         !self.framed && self.waiting.is_none() && self.holds()

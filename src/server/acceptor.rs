@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use super::{
     Control,
     connection::{NEVER, Tick, ticks},
-    event::{ClientId, Event},
+    event::{ClientId, Event, Reason},
 };
 
 /// Connections accepted from one listener before other sockets have their turn.
@@ -55,12 +55,13 @@ impl Acceptor {
         }
     }
 
-    /// Accepts what is there, a batch from each listener, and gives each client its number.
+    /// Accepts what is there, a batch from each listener; each client is given its number, or the reason why it is
+    /// turned away.
     pub(super) fn accept(
         &mut self,
         now: Tick,
         control: &Control,
-        mut adopt: impl FnMut(TcpStream, SocketAddr, ClientId),
+        mut arrive: impl FnMut(TcpStream, SocketAddr, Result<ClientId, Reason>),
     ) {
         if self.paused_until.is_some_and(|until| until > now) {
             return;
@@ -72,8 +73,11 @@ impl Acceptor {
                 match listener.socket.accept() {
                     Ok((stream, peer)) => {
                         self.pause = PAUSE_MIN;
-                        self.last.0 += 1;
-                        adopt(stream, peer, self.last);
+                        let admitted = control.admission.admit(peer).map(|()| {
+                            self.last.0 += 1;
+                            self.last
+                        });
+                        arrive(stream, peer, admitted);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         listener.ready = false;

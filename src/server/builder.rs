@@ -1,8 +1,15 @@
 //! Every setting of a server: its default, its check, and what becomes of it.
 
-use std::{net::TcpListener, time::Duration};
+use std::{fmt, net::TcpListener, sync::Arc, time::Duration};
 
-use super::{Server, Setup, listen};
+use nix::sys::resource::{Resource, getrlimit};
+
+use super::{
+    Limits, Request, Server, Setup,
+    admission::Admission,
+    callers::{Handler, HandlerResult},
+    listen,
+};
 use crate::{
     Address, Error,
     clock::{Clock, Zones},
@@ -10,12 +17,17 @@ use crate::{
 };
 
 /// The settings of a server that does not exist yet. All are checked by [`bind`](Self::bind), none before.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "nothing is bound before `bind` or `start`"]
 pub struct ServerBuilder {
     listen: Vec<Address>,
     workers: Option<usize>,
+    callers: usize,
     backlog: u32,
+    max_clients: Option<usize>,
+    max_clients_per_source: Option<usize>,
+    idle_timeout: Option<Duration>,
+    first_command_timeout: Option<Duration>,
     write_timeout: Duration,
     greeting: String,
     framing: Framing,
@@ -24,6 +36,7 @@ pub struct ServerBuilder {
     time_format: String,
     timezone: Option<String>,
     clock: Clock,
+    commands: Vec<(String, Handler)>,
 }
 
 impl ServerBuilder {
@@ -31,7 +44,12 @@ impl ServerBuilder {
         ServerBuilder {
             listen: Vec::new(),
             workers: None,
+            callers: 16,
             backlog: 4096,
+            max_clients: None,
+            max_clients_per_source: None,
+            idle_timeout: None,
+            first_command_timeout: None,
             write_timeout: Duration::from_secs(10),
             greeting: GREETING.into(),
             framing: Framing::Auto,
@@ -40,6 +58,7 @@ impl ServerBuilder {
             time_format: "%H:%M:%S".into(),
             timezone: None,
             clock: Clock::system(),
+            commands: Vec::new(),
         }
     }
 
@@ -57,9 +76,43 @@ impl ServerBuilder {
         self
     }
 
+    /// The number of threads on which handlers of own commands may run at a time, 1 to 1,024. They are started when
+    /// they are needed and end when they are idle. Default: 16.
+    pub fn callers(mut self, n: usize) -> Self {
+        self.callers = n;
+        self
+    }
+
     /// The connections that may wait to be accepted, at least 1; the system may allow fewer (listen(2)). Default: 4,096.
     pub fn backlog(mut self, n: u32) -> Self {
         self.backlog = n;
+        self
+    }
+
+    /// The clients that may be connected at a time, at least 1; more are told `The server is full`. Default: the
+    /// process's limit of descriptors (RLIMIT_NOFILE) less 64.
+    pub fn max_clients(mut self, n: usize) -> Self {
+        self.max_clients = Some(n);
+        self
+    }
+
+    /// The clients that may be connected from one IPv4 address, or from one IPv6 network of 64 bits, at least 1; more
+    /// are told `Too many connections from your address`. Default: no limit.
+    pub fn max_clients_per_source(mut self, n: usize) -> Self {
+        self.max_clients_per_source = Some(n);
+        self
+    }
+
+    /// A client from which nothing comes for so long, while nothing is owed to it, is disconnected. Default: never.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = Some(timeout);
+        self
+    }
+
+    /// A client that has not said one whole command so long after connecting is disconnected, whatever it sends; an
+    /// empty line is no command. Default: never.
+    pub fn first_command_timeout(mut self, timeout: Duration) -> Self {
+        self.first_command_timeout = Some(timeout);
         self
     }
 
@@ -112,6 +165,19 @@ impl ServerBuilder {
         self
     }
 
+    /// An own command: one word without blanks or control characters, no built-in command's name in any letter case, and
+    /// no other's. `help` lists it.
+    ///
+    /// The handler runs on a caller, a thread of its own, while its client waits and nobody else. An error, a panic and
+    /// a reply that is none are answered `The command failed`, and told as [`Event::CommandFailed`](super::Event::CommandFailed).
+    pub fn command<F>(mut self, name: impl Into<String>, handler: F) -> Self
+    where
+        F: Fn(&Request<'_>) -> HandlerResult + Send + Sync + 'static,
+    {
+        self.commands.push((name.into(), Arc::new(handler)));
+        self
+    }
+
     /// Checks every setting and binds every address, so that a taken port fails here.
     ///
     /// # Errors
@@ -126,8 +192,22 @@ impl ServerBuilder {
             Ok(backlog @ 1..) => backlog,
             _ => return invalid(format!("a backlog of {}: it can be 1 to 2,147,483,647", self.backlog)),
         };
-        if self.write_timeout.is_zero() {
-            return invalid("a write timeout of zero: no reply could be sent".into());
+        if !(1..=1024).contains(&self.callers) {
+            return invalid(format!("{} callers: there can be 1 to 1,024", self.callers));
+        }
+        for (limit, name) in [(self.max_clients, "clients"), (self.max_clients_per_source, "clients per source")] {
+            if limit == Some(0) {
+                return invalid(format!("a maximum of 0 {name}: nobody could be served"));
+            }
+        }
+        for (timeout, name) in [
+            (Some(self.write_timeout), "write"),
+            (self.idle_timeout, "idle"),
+            (self.first_command_timeout, "first-command"),
+        ] {
+            if timeout == Some(Duration::ZERO) {
+                return invalid(format!("a {name} timeout of zero: nobody could be served"));
+            }
         }
         if !self.greeting.is_empty()
             && let Err(why) = check_reply(&self.greeting)
@@ -146,12 +226,24 @@ impl ServerBuilder {
         let setup = Setup {
             greeting: self.greeting,
             framing: self.framing,
-            write_timeout: self.write_timeout,
+            limits: Limits {
+                write: self.write_timeout,
+                idle: self.idle_timeout,
+                first_command: self.first_command_timeout,
+            },
             formats,
             zones,
             commands: Commands::default(),
+            handlers: Vec::new(),
         };
-        Ok(Bound { listeners, addresses, workers, clock: self.clock, setup })
+        let admission =
+            Admission::new(self.max_clients.unwrap_or_else(default_max_clients), self.max_clients_per_source);
+        let (callers, clock) = (self.callers, self.clock);
+        let mut bound = Bound { listeners, addresses, workers, callers, clock, admission, setup };
+        for (name, handler) in self.commands {
+            bound.add_command(name, handler)?;
+        }
+        Ok(bound)
     }
 
     /// [`bind`](Self::bind), then [`Bound::start`].
@@ -170,7 +262,9 @@ pub struct Bound {
     pub(super) listeners: Vec<TcpListener>,
     pub(super) addresses: Vec<Address>,
     pub(super) workers: usize,
+    pub(super) callers: usize,
     pub(super) clock: Clock,
+    pub(super) admission: Admission,
     pub(super) setup: Setup,
 }
 
@@ -183,6 +277,23 @@ impl Bound {
     /// The port of the first address.
     pub fn port(&self) -> u16 {
         port(&self.addresses)
+    }
+
+    /// Adds an own command, see [`ServerBuilder::command`].
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] says what is wrong with the name; the server is as it was.
+    pub fn command<F>(&mut self, name: impl Into<String>, handler: F) -> Result<(), Error>
+    where
+        F: Fn(&Request<'_>) -> HandlerResult + Send + Sync + 'static,
+    {
+        self.add_command(name.into(), Arc::new(handler))
+    }
+
+    fn add_command(&mut self, name: String, handler: Handler) -> Result<(), Error> {
+        self.setup.commands.add(&name).map_err(Error::Invalid)?;
+        self.setup.handlers.push((name.to_ascii_lowercase(), handler));
+        Ok(())
     }
 
     /// Starts serving.
@@ -199,4 +310,16 @@ pub(super) fn port(addresses: &[Address]) -> u16 {
         .iter()
         .find_map(|address| if let Address::Tcp(address) = address { Some(address.port()) } else { None })
         .unwrap_or(0)
+}
+
+/// The descriptors of this process, less those for refusing politely, for listeners, pollers and the host's own.
+fn default_max_clients() -> usize {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
+    usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(64).max(1)
+}
+
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBuilder").field("listen", &self.listen).finish_non_exhaustive()
+    }
 }

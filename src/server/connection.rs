@@ -2,7 +2,7 @@
 //!
 //! A *turn* does the work of at most one full read. Nothing is read while replies are owed, so a connection holds at
 //! most [`OWED_MAX`](crate::protocol::OWED_MAX) bytes of replies (and one reply more) and one read's unread rest,
-//! whatever its peer does; an idle one holds no buffer at all.
+//! whatever its peer does; an idle one holds no buffer at all. Nor is anything read while a handler runs.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
@@ -14,12 +14,13 @@ use std::{
 use mio::net::TcpStream;
 
 use super::{
-    Control,
+    Control, Limits, Reply,
+    callers::{Callers, Job, Ticket},
     event::{ClientId, Reason},
     stats::{ClientInfo, add},
     texts::Texts,
 };
-use crate::protocol::{Framing, Next, QUIET, Session};
+use crate::protocol::{Framing, Host, Next, QUIET, Session};
 
 /// The bytes of one read.
 const READ_MAX: usize = 16 * 1024;
@@ -35,9 +36,10 @@ pub(super) const NEVER: Tick = Tick::MAX;
 pub(super) struct Desk {
     pub(super) control: Arc<Control>,
     pub(super) worker: usize,
+    pub(super) callers: Arc<Callers>,
     pub(super) now: Tick,
-    pub(super) write_timeout: Duration,
-    pub(super) texts: Texts,
+    limits: Limits,
+    texts: Texts,
     /// Where reads go.
     input: Box<[u8]>,
     /// Where replies are gathered; empty between turns.
@@ -45,8 +47,15 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(control: Arc<Control>, worker: usize, write_timeout: Duration, texts: Texts) -> Self {
-        Desk { control, worker, now: 0, write_timeout, texts, input: vec![0; READ_MAX].into(), out: Vec::new() }
+    pub(super) fn new(
+        control: Arc<Control>,
+        callers: Arc<Callers>,
+        worker: usize,
+        limits: Limits,
+        texts: Texts,
+    ) -> Self {
+        let input = vec![0; READ_MAX].into();
+        Desk { control, worker, callers, now: 0, limits, texts, input, out: Vec::new() }
     }
 }
 
@@ -63,6 +72,8 @@ pub(super) enum Turn {
 
 pub(super) struct Connection {
     pub(super) stream: TcpStream,
+    /// Its place in the worker's list.
+    slot: u32,
     pub(super) id: ClientId,
     pub(super) peer: SocketAddr,
     connected: Tick,
@@ -79,6 +90,10 @@ pub(super) struct Connection {
     readable: bool,
     /// The peer has closed its side, so that a short read is not the last one.
     peer_closed: bool,
+    /// The end was read.
+    ended: bool,
+    /// It is a client, not somebody who was turned away.
+    pub(super) admitted: bool,
     /// To be closed as soon as what is owed has gone.
     leaving: bool,
     /// The worker has it in its list of those that want another turn.
@@ -93,6 +108,8 @@ struct Pending {
     out: Vec<u8>,
     sent: usize,
     input: Vec<u8>,
+    /// Of the call whose handler's reply is waited for.
+    ticket: Option<Ticket>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -105,9 +122,18 @@ enum Phase {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, id: ClientId, peer: SocketAddr, framing: Framing, now: Tick) -> Self {
+    pub(super) fn new(
+        stream: TcpStream,
+        slot: usize,
+        id: ClientId,
+        peer: SocketAddr,
+        framing: Framing,
+        now: Tick,
+    ) -> Self {
         Connection {
             stream,
+            // A process has fewer descriptors than that.
+            slot: slot as u32,
             id,
             peer,
             connected: now,
@@ -119,6 +145,8 @@ impl Connection {
             wake: NEVER,
             readable: false,
             peer_closed: false,
+            ended: false,
+            admitted: true,
             leaving: false,
             queued: false,
             watches_writes: false,
@@ -132,6 +160,40 @@ impl Connection {
             Ok(()) => Turn::Wait,
             Err(_) => Turn::Gone(Reason::Error),
         }
+    }
+
+    /// Sends one line in place of the greeting, and closes.
+    pub(super) fn refuse(&mut self, line: &str, reason: Reason, desk: &mut Desk) -> Turn {
+        self.admitted = false;
+        self.phase = Phase::Closing(reason);
+        desk.out.extend_from_slice(line.as_bytes());
+        desk.out.push(b'\n');
+        match self.send(desk) {
+            Ok(()) => self.turn(desk),
+            Err(_) => Turn::Gone(reason),
+        }
+    }
+
+    /// The handler of the own command that was asked for last has answered.
+    pub(super) fn reply(&mut self, command: &str, reply: Option<Reply>, desk: &mut Desk) -> Turn {
+        if let Some(pending) = &mut self.pending {
+            pending.ticket = None;
+        }
+        self.since = desk.now;
+        desk.texts.begin(self.id);
+        desk.texts.executed(command.as_bytes(), reply.is_some());
+        let text = reply.as_ref().map(|reply| reply.text.as_str());
+        let closing = reply.as_ref().is_some_and(|reply| reply.closing);
+        let next = self.session.reply(text, closing, &mut desk.out);
+        match self.follow(next, &[], desk) {
+            Ok(_) => self.turn(desk),
+            Err(_) => Turn::Gone(Reason::Error),
+        }
+    }
+
+    /// The call that must be taken back when this connection goes.
+    pub(super) fn ticket(&self) -> Option<Ticket> {
+        self.pending.as_ref().and_then(|pending| pending.ticket)
     }
 
     /// The poller says that there is something to read, perhaps the end.
@@ -152,13 +214,26 @@ impl Connection {
 
     /// When something must happen though the socket is silent.
     pub(super) fn deadline(&self, desk: &Desk) -> Tick {
-        let limit = match self.phase {
-            _ if self.blocked() => desk.write_timeout,
-            Phase::Lingering(_) => LINGER,
-            Phase::Open if self.session.awaits_quiet() => QUIET,
-            _ => return NEVER,
-        };
-        self.since.saturating_add(ticks(limit))
+        let since = |limit| self.since.saturating_add(ticks(limit));
+        match self.phase {
+            _ if self.blocked() => since(desk.limits.write),
+            Phase::Lingering(_) => since(LINGER),
+            Phase::Closing(_) => NEVER,
+            Phase::Open if self.session.awaits_reply() => NEVER,
+            Phase::Open => {
+                let quiet = if self.session.awaits_quiet() { since(QUIET) } else { NEVER };
+                quiet.min(self.patience(desk).0)
+            }
+        }
+    }
+
+    /// When an open connection is closed for want of commands, and why.
+    fn patience(&self, desk: &Desk) -> (Tick, Reason) {
+        let after =
+            |from: Tick, limit: Option<Duration>| limit.map_or(NEVER, |limit| from.saturating_add(ticks(limit)));
+        let idle = after(self.since, desk.limits.idle);
+        let first = if self.commands == 0 { after(self.connected, desk.limits.first_command) } else { NEVER };
+        if first < idle { (first, Reason::NoCommand) } else { (idle, Reason::Idle) }
     }
 
     /// The deadline may have come. A socket that has something to read is read first.
@@ -171,10 +246,14 @@ impl Connection {
         match self.phase {
             _ if self.blocked() => Turn::Gone(Reason::WriteTimeout),
             Phase::Closing(reason) | Phase::Lingering(reason) => Turn::Gone(reason),
-            Phase::Open => match self.quiet(desk) {
-                Ok(()) => self.turn(desk),
-                Err(_) => Turn::Gone(Reason::Error),
-            },
+            Phase::Open => {
+                match self.patience(desk) {
+                    (due, reason) if due <= desk.now => self.phase = Phase::Closing(reason),
+                    _ if self.quiet(desk).is_err() => return Turn::Gone(Reason::Error),
+                    _ => {}
+                }
+                self.turn(desk)
+            }
         }
     }
 
@@ -191,9 +270,14 @@ impl Connection {
         }
     }
 
+    /// Whether it is a client that may still ask.
+    pub(super) fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
     /// What `clients()` tells of it, unless it is being closed.
     pub(super) fn info(&self, started: SystemTime) -> Option<ClientInfo> {
-        (self.phase == Phase::Open).then(|| ClientInfo {
+        self.is_open().then(|| ClientInfo {
             id: self.id,
             peer: self.peer.into(),
             connected_at: started + Duration::from_nanos(self.connected),
@@ -208,7 +292,7 @@ impl Connection {
                 return Ok(Turn::Wait);
             }
             match self.phase {
-                Phase::Closing(reason) if self.peer_closed && !self.readable => return Ok(Turn::Gone(reason)),
+                Phase::Closing(reason) if self.ended => return Ok(Turn::Gone(reason)),
                 Phase::Closing(reason) => {
                     self.stream.shutdown(Shutdown::Write)?;
                     self.phase = Phase::Lingering(reason);
@@ -217,13 +301,18 @@ impl Connection {
                 }
                 Phase::Lingering(_) => {}
                 Phase::Open => {
+                    if self.session.awaits_reply() {
+                        return Ok(Turn::Wait);
+                    }
                     if let Some(pending) = self.pending.take() {
                         self.serve(&pending.input, desk)?;
                         continue;
                     }
                     if self.leaving {
-                        self.quiet(desk)?;
-                        self.phase = Phase::Closing(Reason::Shutdown);
+                        match self.session.awaits_quiet() {
+                            true => self.quiet(desk)?,
+                            false => self.phase = Phase::Closing(Reason::Shutdown),
+                        }
                         continue;
                     }
                 }
@@ -262,12 +351,10 @@ impl Connection {
             });
         }
         if n == 0 {
-            self.peer_closed = true;
-            self.readable = false;
-            self.session.end(&mut desk.texts, &mut desk.out);
-            self.commands += desk.texts.count();
-            self.phase = Phase::Closing(Reason::EndOfFile);
-            self.send(desk)?;
+            self.ended = true;
+            desk.texts.begin(self.id);
+            let next = self.session.end(&mut desk.texts, &mut desk.out);
+            self.follow(next, &[], desk)?;
             return Ok(None);
         }
         self.since = desk.now;
@@ -276,41 +363,48 @@ impl Connection {
         Ok(full.then_some(Turn::Again))
     }
 
-    /// Answers what was read. Stops where the kernel takes no more replies, and keeps the rest.
+    /// Answers what was read, as far as the kernel takes replies and no handler is waited for.
     fn serve(&mut self, input: &[u8], desk: &mut Desk) -> io::Result<()> {
-        desk.texts.begin();
+        desk.texts.begin(self.id);
         let mut at = 0;
         loop {
             let (taken, next) = self.session.receive(&input[at..], &mut desk.texts, &mut desk.out);
             at += taken;
-            self.commands += desk.texts.count();
-            self.send(desk)?;
-            match next {
-                Next::Read => return Ok(()),
-                Next::Send if self.blocked() => {
-                    self.pending.get_or_insert_default().input = input[at..].to_vec();
-                    return Ok(());
-                }
-                Next::Send => {}
-                Next::Call(_) => unreachable!("no own command can be registered"),
-                Next::Close => {
-                    self.phase = Phase::Closing(Reason::Quit);
-                    return Ok(());
-                }
+            if !self.follow(next, &input[at..], desk)? {
+                return Ok(());
             }
         }
     }
 
     /// What is held is one command.
     fn quiet(&mut self, desk: &mut Desk) -> io::Result<()> {
-        desk.texts.begin();
+        desk.texts.begin(self.id);
         let next = self.session.quiet(&mut desk.texts, &mut desk.out);
+        self.follow(next, &[], desk).map(drop)
+    }
+
+    /// Sends the replies gathered and does what the session wants next. `rest` is what it has not taken: true if it
+    /// is to be given that now.
+    fn follow(&mut self, next: Next, rest: &[u8], desk: &mut Desk) -> io::Result<bool> {
         self.commands += desk.texts.count();
         self.send(desk)?;
-        if next == Next::Close {
-            self.phase = Phase::Closing(Reason::Quit);
+        match next {
+            Next::Read => {}
+            Next::Send if self.blocked() => self.pending.get_or_insert_default().input = rest.to_vec(),
+            Next::Send => return Ok(true),
+            Next::Call(call) => {
+                let (worker, slot) = (desk.worker, self.slot as usize);
+                let job = Job { worker, slot, client: self.id, peer: self.peer.into(), call };
+                let ticket = desk.callers.submit(job);
+                let pending = self.pending.get_or_insert_default();
+                pending.input = rest.to_vec();
+                pending.ticket = Some(ticket);
+            }
+            Next::Close => {
+                self.phase = Phase::Closing(if self.ended { Reason::EndOfFile } else { Reason::Quit });
+            }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Writes the gathered replies through to the kernel, and keeps what it does not take. Nothing else is owed.
@@ -347,7 +441,7 @@ impl Connection {
         if pending.sent == pending.out.len() {
             pending.out = Vec::new();
             pending.sent = 0;
-            if pending.input.is_empty() {
+            if pending.input.is_empty() && pending.ticket.is_none() {
                 self.pending = None;
             }
         }

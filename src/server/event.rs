@@ -13,8 +13,15 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use crate::Address;
 
 /// Numbers the clients of a server in the order of their acceptance, from 1. No number is used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub(super) u64);
+
+impl ClientId {
+    /// The worker of `n` that has this client.
+    pub(super) fn worker(self, n: usize) -> usize {
+        (self.0 % n as u64) as usize
+    }
+}
 
 impl From<ClientId> for u64 {
     fn from(id: ClientId) -> Self {
@@ -39,6 +46,25 @@ pub enum Event {
         /// From where.
         peer: Address,
     },
+    /// A command was executed; told only where it was asked for.
+    Command {
+        /// For whom.
+        client: ClientId,
+        /// The command's name in lower case; of an invalid command its first word, at most 64 bytes of it, with
+        /// control characters escaped.
+        command: String,
+        /// Whether the reply was no error line.
+        ok: bool,
+    },
+    /// An own command's handler failed, panicked, or gave what no reply can be.
+    CommandFailed {
+        /// For whom.
+        client: ClientId,
+        /// The command's name in lower case.
+        command: String,
+        /// What the handler said, or what is wrong with its reply.
+        why: String,
+    },
     /// A client's connection is closed and everything of it released.
     Disconnected {
         /// Who.
@@ -49,6 +75,13 @@ pub enum Event {
         reason: Reason,
         /// The commands that were executed for it, invalid ones too.
         commands: u64,
+    },
+    /// A client was turned away: its connection was accepted, and closed after a line that says why.
+    Refused {
+        /// From where.
+        peer: Address,
+        /// [`Reason::Full`] or [`Reason::PerSource`].
+        reason: Reason,
     },
     /// No client can be accepted for want of descriptors or memory. Told once; accepting is tried again after 10 ms,
     /// then after twice as long each time, at least once a second.
@@ -62,14 +95,24 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The client said `quit` or `exit`.
+    /// The client said `quit` or `exit`, or an own command closed after its reply.
     Quit,
     /// The client closed its side.
     EndOfFile,
+    /// Nothing came from the client, and nothing was owed to it, for the idle timeout.
+    Idle,
+    /// The client did not say a whole command within the first-command timeout.
+    NoCommand,
     /// The client took none of the replies owed to it for the write timeout.
     WriteTimeout,
     /// The connection broke.
     Error,
+    /// The embedder disconnected it.
+    Kicked,
+    /// The server has as many clients as it may have.
+    Full,
+    /// The client's address has as many clients as one address may have.
+    PerSource,
     /// The server stops.
     Shutdown,
 }
@@ -86,6 +129,15 @@ impl fmt::Display for Event {
             Event::Disconnected { peer, reason, commands, .. } => {
                 write!(f, "Connection with {peer} has been closed after {commands} commands: {reason}")
             }
+            Event::Command { client, command, ok } => {
+                let (client, outcome) = (client.0, if *ok { "has been answered" } else { "was an error" });
+                write!(f, "Command of client {client} {outcome}: {}", command.escape_debug())
+            }
+            Event::CommandFailed { client, command, why } => {
+                let (client, command, why) = (client.0, command.escape_debug(), why.escape_debug());
+                write!(f, "Command {command} of client {client} failed: {why}")
+            }
+            Event::Refused { peer, reason } => write!(f, "Connection from {peer} has been refused: {reason}"),
             Event::AcceptPaused { why } => write!(f, "No client can be accepted for now: {why}"),
         }
     }
@@ -96,8 +148,13 @@ impl fmt::Display for Reason {
         f.write_str(match self {
             Reason::Quit => "it said quit",
             Reason::EndOfFile => "it closed",
+            Reason::Idle => "it was idle",
+            Reason::NoCommand => "it said no command",
             Reason::WriteTimeout => "it took no reply in time",
             Reason::Error => "the connection broke",
+            Reason::Kicked => "it was disconnected",
+            Reason::Full => "the server is full",
+            Reason::PerSource => "too many connections from its address",
             Reason::Shutdown => "the server stops",
         })
     }
@@ -107,21 +164,33 @@ impl fmt::Display for Reason {
 #[derive(Debug)]
 pub(super) struct Events {
     wanted: AtomicBool,
+    commands_wanted: AtomicBool,
     dropped: AtomicU64,
     /// `None` once the server has ended, so that no receiver waits for ever.
-    subscribers: Mutex<Option<Vec<Sender<Event>>>>,
+    subscribers: Mutex<Option<Vec<Subscriber>>>,
+}
+
+#[derive(Debug)]
+struct Subscriber {
+    sender: Sender<Event>,
+    commands: bool,
 }
 
 impl Events {
     pub(super) fn new() -> Self {
-        Events { wanted: AtomicBool::new(false), dropped: AtomicU64::new(0), subscribers: Mutex::new(Some(Vec::new())) }
+        Events {
+            wanted: AtomicBool::new(false),
+            commands_wanted: AtomicBool::new(false),
+            dropped: AtomicU64::new(0),
+            subscribers: Mutex::new(Some(Vec::new())),
+        }
     }
 
-    pub(super) fn subscribe(&self, capacity: usize) -> Receiver<Event> {
+    pub(super) fn subscribe(&self, capacity: usize, commands: bool) -> Receiver<Event> {
         let (sender, receiver) = bounded(capacity.max(1));
         if let Some(subscribers) = self.subscribers().as_mut() {
-            subscribers.push(sender);
-            self.wanted.store(true, Relaxed);
+            subscribers.push(Subscriber { sender, commands });
+            self.note(subscribers);
         }
         receiver
     }
@@ -133,15 +202,28 @@ impl Events {
         let mut subscribers = self.subscribers();
         let Some(subscribers) = subscribers.as_mut() else { return };
         let event = event();
-        subscribers.retain(|subscriber| match subscriber.try_send(event.clone()) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_)) => {
-                self.dropped.fetch_add(1, Relaxed);
-                true
+        let before = subscribers.len();
+        subscribers.retain(|subscriber| {
+            if matches!(event, Event::Command { .. }) && !subscriber.commands {
+                return true;
             }
-            Err(TrySendError::Disconnected(_)) => false,
+            match subscriber.sender.try_send(event.clone()) {
+                Ok(()) => true,
+                Err(TrySendError::Full(_)) => {
+                    self.dropped.fetch_add(1, Relaxed);
+                    true
+                }
+                Err(TrySendError::Disconnected(_)) => false,
+            }
         });
-        self.wanted.store(!subscribers.is_empty(), Relaxed);
+        if subscribers.len() < before {
+            self.note(subscribers);
+        }
+    }
+
+    /// Whether anybody wants to be told of commands.
+    pub(super) fn commands_wanted(&self) -> bool {
+        self.commands_wanted.load(Relaxed)
     }
 
     pub(super) fn dropped(&self) -> u64 {
@@ -153,7 +235,12 @@ impl Events {
         *self.subscribers() = None;
     }
 
-    fn subscribers(&self) -> MutexGuard<'_, Option<Vec<Sender<Event>>>> {
+    fn note(&self, subscribers: &[Subscriber]) {
+        self.wanted.store(!subscribers.is_empty(), Relaxed);
+        self.commands_wanted.store(subscribers.iter().any(|subscriber| subscriber.commands), Relaxed);
+    }
+
+    fn subscribers(&self) -> MutexGuard<'_, Option<Vec<Subscriber>>> {
         self.subscribers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,11 +9,16 @@
 //! Everybody else sees the [`Control`]: flags and counters that are atomics, the subscribers to events, and for each
 //! worker a door: a channel, and a waker that ends its wait. What workers read and nobody writes is the [`Setup`].
 //!
+//! The embedder's handlers run on callers, threads of their own: a session that waits for its handler reads nothing
+//! more, and the reply comes back to its worker by mail. No worker ever runs the embedder's code or waits for it.
+//!
 //! Threads end when the state says so. Each holds a sender of the channel `done`, on which nothing is ever sent: once
 //! the last one is dropped, whoever waits knows that all have ended.
 
 mod acceptor;
+mod admission;
 mod builder;
+mod callers;
 mod connection;
 mod event;
 mod listen;
@@ -22,13 +27,14 @@ mod texts;
 mod worker;
 
 use std::{
+    cell::Cell,
     convert::Infallible,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{
-            AtomicBool, AtomicUsize,
+            AtomicBool, AtomicU64, AtomicUsize,
             Ordering::{AcqRel, Acquire, Relaxed, Release},
         },
     },
@@ -40,6 +46,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use mio::{Interest, Poll, Token, Waker, net::TcpListener};
 
 pub use builder::{Bound, ServerBuilder};
+pub use callers::{HandlerResult, Reply, Request};
 pub use event::{ClientId, Event, Reason};
 pub use stats::{ClientInfo, Stats};
 
@@ -50,18 +57,19 @@ use crate::{
     thread,
 };
 use acceptor::Acceptor;
+use admission::Admission;
+use callers::{Callers, Handler};
 use event::Events;
 use stats::Counters;
 use worker::{LISTENERS, MAIL, Mail, Worker};
 
 /// A running server.
 ///
-/// Dropping it stops it and joins its threads.
+/// Dropping it stops it and joins its threads; inside one of its own handlers, it only stops it.
 pub struct Server {
     handle: Handle,
     addresses: Vec<Address>,
     warnings: Vec<String>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
     done: Receiver<Infallible>,
 }
 
@@ -72,7 +80,7 @@ impl Server {
     }
 
     fn start(bound: Bound) -> Result<Server, Error> {
-        let Bound { listeners, addresses, workers, clock, setup } = bound;
+        let Bound { listeners, addresses, workers, callers, clock, admission, setup } = bound;
         let failed = Error::io("make a poller");
         let polls = (0..workers).map(|_| Poll::new()).collect::<Result<Vec<_>, _>>().map_err(failed)?;
         let mut listeners: Vec<_> = listeners.into_iter().map(TcpListener::from_std).collect();
@@ -101,7 +109,10 @@ impl Server {
             clock: SettableClock::new(clock),
             events: Events::new(),
             counters: (0..workers).map(|_| Counters::default()).collect(),
-            running: AtomicUsize::new(workers),
+            admission,
+            refused: AtomicU64::new(0),
+            threads: Mutex::default(),
+            running: AtomicUsize::new(0),
             began: Instant::now(),
             started: SystemTime::now(),
         });
@@ -110,25 +121,30 @@ impl Server {
             handle: Handle { control: control.clone() },
             addresses,
             warnings: setup.zones.warnings().to_vec(),
-            threads: Mutex::default(),
             done,
         };
         let setup = Arc::new(setup);
+        let callers = Arc::new(Callers::new(control.clone(), setup.clone(), callers, alive.clone()));
+        // Each worker has a share of this; the last one to end lets the callers go.
+        let crew = Arc::new(Crew(callers.clone()));
         let mut acceptor = Some(Acceptor::new(listeners));
         let started = polls.into_iter().zip(mailboxes).enumerate().try_for_each(|(index, (poll, mailbox))| {
-            let worker = Worker::new(index, control.clone(), setup.clone(), poll, mailbox, acceptor.take());
-            let post = Post { control: control.clone(), _alive: alive.clone() };
+            let setup = setup.clone();
+            let worker = Worker::new(index, control.clone(), setup, callers.clone(), poll, mailbox, acceptor.take());
+            let post = Post::new(control.clone(), alive.clone());
+            let crew = crew.clone();
             let thread = thread::spawn(format!("daytime-{index}"), move || {
                 // A panic is a bug of this crate: no half of a server is left running.
                 if catch_unwind(AssertUnwindSafe(|| worker.run())).is_err() {
                     post.control.stop();
                 }
+                drop(crew);
                 drop(post);
             })?;
-            server.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+            control.keep(thread);
             Ok(())
         });
-        drop(alive);
+        drop((alive, callers, crew));
         // Where a thread was refused, dropping the server stops and joins those before it.
         started.map(|()| server)
     }
@@ -153,27 +169,34 @@ impl Server {
         self.handle.clone()
     }
 
-    /// [`events_with`](Self::events_with) a capacity of 1,024.
+    /// [`events_with`](Self::events_with) a capacity of 1,024, without [`Event::Command`].
     pub fn events(&self) -> Receiver<Event> {
-        self.events_with(1024)
+        self.events_with(1024, false)
     }
 
     /// A subscription of its own to what happens from now on. A reader that leaves more than `capacity` events unread
     /// (at least 1) loses the ones that follow, which [`Stats::events_dropped`] counts; it never slows the server down.
     /// The receiver is disconnected once the server has ended and the last event was read.
-    pub fn events_with(&self, capacity: usize) -> Receiver<Event> {
-        self.handle.control.events.subscribe(capacity)
+    ///
+    /// With `commands` each command is an event, too: that costs an allocation a command.
+    pub fn events_with(&self, capacity: usize, commands: bool) -> Receiver<Event> {
+        self.handle.control.events.subscribe(capacity, commands)
     }
 
-    /// Waits until every thread of the server has ended, or for `timeout`; true if they have.
+    /// Waits until every thread of the server has ended, or for `timeout`; true if they have. A handler that runs on
+    /// is waited for. Inside one of its own handlers it is false at once: that would wait for itself.
     pub fn wait(&self, timeout: Option<Duration>) -> bool {
+        let control = &self.handle.control;
+        if control.is_own_thread() {
+            return false;
+        }
         let ended = match timeout.and_then(|timeout| Instant::now().checked_add(timeout)) {
             None => self.done.recv().is_err(),
             Some(deadline) => self.done.recv_deadline(deadline) == Err(RecvTimeoutError::Disconnected),
         };
         if ended {
             // Their last act was to say so; this takes no time.
-            let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+            let threads = std::mem::take(&mut *control.threads());
             for thread in threads {
                 let _ = thread.join();
             }
@@ -199,6 +222,11 @@ impl Server {
     /// See [`Handle::clients`].
     pub fn clients(&self) -> Vec<ClientInfo> {
         self.handle.clients()
+    }
+
+    /// See [`Handle::disconnect`].
+    pub fn disconnect(&self, client: ClientId) -> bool {
+        self.handle.disconnect(client)
     }
 
     /// See [`Handle::stats`].
@@ -257,10 +285,19 @@ impl Handle {
         clients
     }
 
+    /// Closes a client's connection at once, without the replies still owed; true if it was there. The number of a
+    /// client that has left hits nobody: no number is used twice.
+    pub fn disconnect(&self, client: ClientId) -> bool {
+        let (sender, kicked) = bounded(1);
+        self.control.door_of(client).post(Mail::Kick(client, sender));
+        kicked.recv().unwrap_or(false)
+    }
+
     /// What the server has done so far.
     pub fn stats(&self) -> Stats {
         let control = &self.control;
         let mut stats = Stats::sum(&control.counters);
+        stats.refused = control.refused.load(Relaxed);
         stats.events_dropped = control.events.dropped();
         stats.uptime = control.began.elapsed();
         stats
@@ -274,14 +311,23 @@ impl fmt::Debug for Handle {
 }
 
 /// What everybody reads and nobody writes once the server has started.
-#[derive(Debug)]
 struct Setup {
     greeting: String,
     framing: Framing,
-    write_timeout: Duration,
+    limits: Limits,
     formats: Formats,
     zones: Zones,
     commands: Commands,
+    /// By the numbers that the table of commands has given them, with their names.
+    handlers: Vec<(String, Handler)>,
+}
+
+/// How long a client may do nothing.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    write: Duration,
+    idle: Option<Duration>,
+    first_command: Option<Duration>,
 }
 
 /// What handles and workers share. It holds nothing of the embedder's, so that a handle kept anywhere is no cycle.
@@ -292,7 +338,11 @@ struct Control {
     clock: SettableClock,
     events: Events,
     counters: Box<[Counters]>,
-    /// Workers that have not ended.
+    admission: Admission,
+    refused: AtomicU64,
+    /// To be joined.
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Threads that have not ended.
     running: AtomicUsize,
     began: Instant,
     started: SystemTime,
@@ -330,6 +380,26 @@ impl Control {
         self.wake();
     }
 
+    /// The number alone tells which worker has the client.
+    fn door_of(&self, client: ClientId) -> &Door {
+        &self.doors[client.worker(self.doors.len())]
+    }
+
+    /// Remembers a thread, and forgets those that have ended.
+    fn keep(&self, thread: JoinHandle<()>) {
+        let mut threads = self.threads();
+        threads.retain(|thread| !thread.is_finished());
+        threads.push(thread);
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_own_thread(&self) -> bool {
+        std::ptr::eq(OWN.get(), self)
+    }
+
     fn wake(&self) {
         for door in &self.doors {
             // Without regard to whether it was rung: this must reach a worker that is just going to sleep.
@@ -360,10 +430,35 @@ impl Door {
     }
 }
 
-/// A worker's place, left when its thread ends, however it ends.
+thread_local! {
+    /// On a caller, whose it is. Only ever compared.
+    static OWN: Cell<*const Control> = const { Cell::new(std::ptr::null()) };
+}
+
+fn mark_as_own(control: &Arc<Control>) {
+    OWN.set(Arc::as_ptr(control));
+}
+
+/// The workers that have not ended, all together.
+struct Crew(Arc<Callers>);
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// A thread's place, left when it ends, however it ends.
 struct Post {
     control: Arc<Control>,
     _alive: Sender<Infallible>,
+}
+
+impl Post {
+    fn new(control: Arc<Control>, alive: Sender<Infallible>) -> Self {
+        control.running.fetch_add(1, AcqRel);
+        Post { control, _alive: alive }
+    }
 }
 
 impl Drop for Post {
@@ -371,6 +466,12 @@ impl Drop for Post {
         if self.control.running.fetch_sub(1, AcqRel) == 1 {
             self.control.events.close();
         }
+    }
+}
+
+impl fmt::Debug for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setup").field("greeting", &self.greeting).finish_non_exhaustive()
     }
 }
 

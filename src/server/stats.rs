@@ -16,6 +16,8 @@ pub struct Stats {
     pub clients: u64,
     /// Clients accepted since the start.
     pub accepted: u64,
+    /// Clients turned away because the server, or their address, had too many.
+    pub refused: u64,
     /// Commands executed, invalid ones too.
     pub commands: u64,
     /// Of them, those answered by an error line.
@@ -59,6 +61,11 @@ pub(super) struct Counters {
 /// Adds to a counter of which the caller is the only writer.
 pub(super) fn add(counter: &AtomicU64, n: u64) {
     counter.store(counter.load(Relaxed).wrapping_add(n), Relaxed);
+}
+
+/// Takes away from a counter of which the caller is the only writer.
+pub(super) fn sub(counter: &AtomicU64, n: u64) {
+    counter.store(counter.load(Relaxed).wrapping_sub(n), Relaxed);
 }
 
 impl Stats {

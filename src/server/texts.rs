@@ -2,7 +2,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{Control, Setup, stats::add};
+use super::{
+    Control, Setup,
+    event::{ClientId, Event},
+    stats::add,
+};
 use crate::protocol::{Commands, Host, Stamp, Zone};
 
 /// The zones that one worker remembers; a peer that asks for more makes it start anew.
@@ -18,6 +22,8 @@ pub(super) struct Texts {
     home: Made,
     /// By the name as it was asked for, which is how often one name is looked up; unknown ones too.
     named: HashMap<Box<str>, Option<(Zone, Made)>>,
+    /// Whose read is being answered.
+    client: ClientId,
     /// The commands of the read in progress.
     executed: u64,
     invalid: u64,
@@ -33,12 +39,23 @@ impl Texts {
     pub(super) fn new(control: Arc<Control>, setup: Arc<Setup>, worker: usize) -> Self {
         let second = control.clock.unix_seconds();
         let home = Made { second, stamp: Stamp::new(second, setup.zones.home(), &setup.formats) };
-        Texts { control, setup, worker, reading: None, home, named: HashMap::new(), executed: 0, invalid: 0 }
+        Texts {
+            control,
+            setup,
+            worker,
+            reading: None,
+            home,
+            named: HashMap::new(),
+            client: ClientId::default(),
+            executed: 0,
+            invalid: 0,
+        }
     }
 
-    /// A new read is about to be answered.
-    pub(super) fn begin(&mut self) {
+    /// A read of this client is about to be answered.
+    pub(super) fn begin(&mut self, client: ClientId) {
         self.reading = None;
+        self.client = client;
     }
 
     /// Counts the commands since the last call, and gives their number.
@@ -83,8 +100,21 @@ impl Host for Texts {
         Some(&made.stamp)
     }
 
-    fn executed(&mut self, _name: &[u8], ok: bool) {
+    fn executed(&mut self, name: &[u8], ok: bool) {
         self.executed += 1;
         self.invalid += u64::from(!ok);
+        if self.control.events.commands_wanted() {
+            let (client, command) = (self.client, shown(name));
+            self.control.events.tell(|| Event::Command { client, command, ok });
+        }
     }
+}
+
+/// The first word of what a client sent, fit for a log.
+fn shown(line: &[u8]) -> String {
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r');
+    let word: Vec<u8> =
+        line.iter().skip_while(|byte| blank(byte)).take_while(|byte| !blank(byte)).take(64).copied().collect();
+    let word = String::from_utf8_lossy(&word).to_ascii_lowercase();
+    word.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
 }

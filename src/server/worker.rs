@@ -9,7 +9,7 @@ use std::{
     collections::BTreeSet,
     io,
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -18,23 +18,33 @@ use mio::{Events, Interest, Poll, Token, net::TcpStream};
 use slab::Slab;
 
 use super::{
-    Control, Setup, State,
+    Control, Reply, Setup, State,
     acceptor::Acceptor,
+    callers::Callers,
     connection::{Connection, Desk, NEVER, Tick, Turn, ticks},
     event::{ClientId, Event, Reason},
-    stats::{ClientInfo, add},
+    stats::{ClientInfo, add, sub},
     texts::Texts,
 };
+use crate::protocol::errors;
 
 /// The poller's name for the mailbox.
 pub(super) const MAIL: Token = Token(usize::MAX);
 /// Its names for listeners begin here; those below are slots of connections.
 pub(super) const LISTENERS: usize = usize::MAX / 2;
 
+/// How many that are turned away are given time to read why; more are closed at once. They, and what the process opens
+/// otherwise, come out of the descriptors that `max_clients` leaves free by default.
+const REFUSED_MAX: usize = 32;
+
 /// What others ask of a worker.
 pub(super) enum Mail {
     /// A client that was accepted for it.
     Adopt(TcpStream, SocketAddr, ClientId),
+    /// What a handler answered, `None` if it failed, to the client that had this slot then.
+    Reply { slot: usize, client: ClientId, command: usize, reply: Option<Reply> },
+    /// A client to be disconnected; whether it was there.
+    Kick(ClientId, Sender<bool>),
     /// Its part of the client list.
     Clients(Sender<Vec<ClientInfo>>),
 }
@@ -49,6 +59,8 @@ pub(super) struct Worker {
     clients: Slab<Connection>,
     /// At most one entry a connection, never later than its deadline; an early one is looked at in vain.
     timers: BTreeSet<(Tick, usize)>,
+    /// How many of the connections are being turned away.
+    refused: usize,
     /// Slots that want another turn.
     again: Vec<usize>,
     desk: Desk,
@@ -61,12 +73,13 @@ impl Worker {
         index: usize,
         control: Arc<Control>,
         setup: Arc<Setup>,
+        callers: Arc<Callers>,
         poll: Poll,
         mail: Receiver<Mail>,
         acceptor: Option<Acceptor>,
     ) -> Self {
         let texts = Texts::new(control.clone(), setup.clone(), index);
-        let desk = Desk::new(control.clone(), index, setup.write_timeout, texts);
+        let desk = Desk::new(control.clone(), callers, index, setup.limits, texts);
         let began = control.began;
         Worker {
             index,
@@ -77,6 +90,7 @@ impl Worker {
             acceptor,
             clients: Slab::new(),
             timers: BTreeSet::new(),
+            refused: 0,
             again: Vec::new(),
             desk,
             began,
@@ -119,7 +133,11 @@ impl Worker {
                         if event.is_readable() || event.is_read_closed() || event.is_error() {
                             connection.readable(event.is_read_closed() || event.is_error());
                         }
-                        let turn = connection.turn(&mut self.desk);
+                        let turn = match event.is_error() && connection.ticket().is_some() {
+                            // Nobody is there to read what the handler will answer.
+                            true => Turn::Gone(Reason::Error),
+                            false => connection.turn(&mut self.desk),
+                        };
                         self.settle(slot, turn);
                     }
                 }
@@ -135,10 +153,9 @@ impl Worker {
                 break;
             }
         }
-        for connection in self.clients.drain() {
-            gone(&self.control, &connection, Reason::Shutdown);
+        for slot in self.slots() {
+            self.remove(slot, Reason::Shutdown);
         }
-        self.control.counters[self.index].clients.store(0, std::sync::atomic::Ordering::Relaxed);
     }
 
     fn timeout(&self, drain_until: Tick) -> Option<Duration> {
@@ -159,6 +176,22 @@ impl Worker {
         while let Ok(mail) = self.mail.try_recv() {
             match mail {
                 Mail::Adopt(stream, peer, id) => self.adopt(stream, peer, id),
+                Mail::Reply { slot, client, command, reply } => {
+                    let Some(connection) = self.clients.get_mut(slot).filter(|there| there.id == client) else {
+                        continue;
+                    };
+                    let turn = connection.reply(&self.setup.handlers[command].0, reply, &mut self.desk);
+                    self.settle(slot, turn);
+                }
+                Mail::Kick(client, kicked) => {
+                    let there =
+                        |(_, connection): &(usize, &Connection)| connection.id == client && connection.is_open();
+                    let slot = self.clients.iter().find(there).map(|(slot, _)| slot);
+                    if let Some(slot) = slot {
+                        self.remove(slot, Reason::Kicked);
+                    }
+                    let _ = kicked.send(slot.is_some());
+                }
                 Mail::Clients(reply) => {
                     let started = self.control.started;
                     let infos = self.clients.iter().filter_map(|(_, connection)| connection.info(started));
@@ -172,29 +205,49 @@ impl Worker {
         let Some(mut acceptor) = self.acceptor.take() else { return };
         if acceptor.deadline() <= self.desk.now {
             let control = self.control.clone();
-            acceptor.accept(self.desk.now, &control, |stream, peer, id| {
+            acceptor.accept(self.desk.now, &control, |stream, peer, admitted| match admitted {
                 // In turn: the number alone says whose client it is.
-                match (id.0 % control.doors.len() as u64) as usize {
-                    own if own == self.index => self.adopt(stream, peer, id),
-                    other => control.doors[other].post(Mail::Adopt(stream, peer, id)),
-                }
+                Ok(id) if id.worker(control.doors.len()) == self.index => self.adopt(stream, peer, id),
+                Ok(id) => control.door_of(id).post(Mail::Adopt(stream, peer, id)),
+                Err(reason) => self.refuse(stream, peer, reason),
             });
         }
         self.acceptor = Some(acceptor);
     }
 
     fn adopt(&mut self, stream: TcpStream, peer: SocketAddr, id: ClientId) {
-        let slot = self.clients.vacant_entry();
-        let token = slot.key();
-        let mut connection = Connection::new(stream, id, peer, self.setup.framing, self.desk.now);
-        let turn = connection.greet(&self.setup.greeting, &mut self.desk);
-        let watched = self.poll.registry().register(&mut connection.stream, Token(token), Interest::READABLE);
-        slot.insert(connection);
         let counters = &self.control.counters[self.index];
         add(&counters.accepted, 1);
         add(&counters.clients, 1);
         self.control.events.tell(|| Event::Connected { client: id, peer: peer.into() });
-        self.settle(token, if watched.is_ok() { turn } else { Turn::Gone(Reason::Error) });
+        let greeting = self.setup.clone();
+        self.begin(stream, peer, id, |connection, desk| connection.greet(&greeting.greeting, desk));
+    }
+
+    fn refuse(&mut self, stream: TcpStream, peer: SocketAddr, reason: Reason) {
+        self.control.refused.fetch_add(1, Relaxed);
+        self.control.events.tell(|| Event::Refused { peer: peer.into(), reason });
+        if self.refused < REFUSED_MAX {
+            self.refused += 1;
+            let line = if reason == Reason::Full { errors::FULL } else { errors::PER_SOURCE };
+            self.begin(stream, peer, ClientId::default(), |connection, desk| connection.refuse(line, reason, desk));
+        }
+    }
+
+    /// Gives a connection its place, lets it say its first words, and watches it.
+    fn begin(
+        &mut self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        id: ClientId,
+        speak: impl FnOnce(&mut Connection, &mut Desk) -> Turn,
+    ) {
+        let entry = self.clients.vacant_entry();
+        let slot = entry.key();
+        let connection = entry.insert(Connection::new(stream, slot, id, peer, self.setup.framing, self.desk.now));
+        let turn = speak(connection, &mut self.desk);
+        let watched = self.poll.registry().register(&mut connection.stream, Token(slot), Interest::READABLE);
+        self.settle(slot, if watched.is_ok() { turn } else { Turn::Gone(Reason::Error) });
     }
 
     /// What a turn has left to be done.
@@ -253,8 +306,7 @@ impl Worker {
     fn drain(&mut self) {
         self.draining = true;
         self.acceptor = None;
-        let slots: Vec<usize> = self.clients.iter().map(|(slot, _)| slot).collect();
-        for slot in slots {
+        for slot in self.slots() {
             let turn = self.clients[slot].leave(&mut self.desk);
             self.settle(slot, turn);
         }
@@ -263,17 +315,21 @@ impl Worker {
     fn remove(&mut self, slot: usize, reason: Reason) {
         let connection = self.clients.remove(slot);
         self.timers.remove(&(connection.wake, slot));
-        let counters = &self.control.counters[self.index];
-        counters.clients.store(self.clients.len() as u64, std::sync::atomic::Ordering::Relaxed);
-        gone(&self.control, &connection, reason);
+        if let Some(ticket) = connection.ticket() {
+            self.desk.callers.take_back(ticket);
+        }
+        let Connection { id, peer, commands, .. } = connection;
+        if !connection.admitted {
+            self.refused -= 1;
+            return;
+        }
+        drop(connection.stream);
+        self.control.admission.leave(peer);
+        sub(&self.control.counters[self.index].clients, 1);
+        self.control.events.tell(|| Event::Disconnected { client: id, peer: peer.into(), reason, commands });
     }
-}
 
-fn gone(control: &Control, connection: &Connection, reason: Reason) {
-    control.events.tell(|| Event::Disconnected {
-        client: connection.id,
-        peer: connection.peer.into(),
-        reason,
-        commands: connection.commands,
-    });
+    fn slots(&self) -> Vec<usize> {
+        self.clients.iter().map(|(slot, _)| slot).collect()
+    }
 }
