@@ -4,7 +4,11 @@
 //! A thread of its own would cost a context switch a connection on one core; a listener in each worker's poller would
 //! wake them all. The first worker keeps every n-th client and mails the others, so that the distribution is exact.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use mio::net::{TcpListener, TcpStream};
 use nix::errno::Errno;
@@ -73,6 +77,11 @@ impl Acceptor {
                 match listener.socket.accept() {
                     Ok((stream, peer)) => {
                         self.pause = PAUSE_MIN;
+                        // An IPv4 peer of a listener for both is none the less that.
+                        let peer = match peer.ip().to_canonical() {
+                            ip @ IpAddr::V4(_) => SocketAddr::new(ip, peer.port()),
+                            IpAddr::V6(_) => peer,
+                        };
                         let admitted = control.admission.admit(peer).map(|()| {
                             self.last.0 += 1;
                             self.last

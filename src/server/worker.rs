@@ -318,12 +318,12 @@ impl Worker {
         if let Some(ticket) = connection.ticket() {
             self.desk.callers.take_back(ticket);
         }
-        let Connection { id, peer, commands, .. } = connection;
-        if !connection.admitted {
+        if !connection.is_client() {
             self.refused -= 1;
             return;
         }
-        drop(connection.stream);
+        let (id, peer, commands) = (connection.id, connection.peer.address(), connection.commands);
+        drop(connection);
         self.control.admission.leave(peer);
         sub(&self.control.counters[self.index].clients, 1);
         self.control.events.tell(|| Event::Disconnected { client: id, peer: peer.into(), reason, commands });
