@@ -45,6 +45,27 @@ impl Command {
         Self::BUILT_IN.iter().map(|(name, _)| *name)
     }
 
+    /// The command whose name, and then an LF, these bytes begin with, and the length of both; only for names of three
+    /// and four letters that tell the time.
+    pub(super) fn short_line(window: &[u8; 8]) -> Option<(Command, usize)> {
+        /// Clears the bit that tells lower case from upper: no two other bytes become alike that are letters then.
+        const FOLD: u64 = 0xDF_DF_DF_DF;
+        const fn line(name: &[u8; 4]) -> u64 {
+            u32::from_le_bytes(*name) as u64 | (b'\n' as u64) << 32
+        }
+        let word = u64::from_le_bytes(*window);
+        let five = word & (0xFF << 32 | FOLD);
+        if five == const { line(b"TIME") } {
+            Some((Command::Time, 5))
+        } else if five == const { line(b"DATE") } {
+            Some((Command::Date, 5))
+        } else if word & 0xFF_DF_DF_DF == const { u32::from_le_bytes(*b"DAY\n") as u64 } {
+            Some((Command::Day, 4))
+        } else {
+            None
+        }
+    }
+
     pub(super) fn takes_zone(self) -> bool {
         matches!(self, Command::Day | Command::Date | Command::Time | Command::Datetime)
     }

@@ -102,8 +102,8 @@ pub struct Call {
 #[derive(Debug)]
 pub struct Session {
     /// The beginning of a command whose end was not seen: at most [`COMMAND_MAX`] bytes and a CR. No allocation
-    /// when it is empty.
-    held: Vec<u8>,
+    /// when it is empty, and no word for a capacity: of ten thousand idle sessions all are empty.
+    held: Box<[u8]>,
     /// In place of `held`, of a command that is too long: whether its last byte so far was CR.
     overlong: Option<bool>,
     framed: bool,
@@ -144,7 +144,7 @@ impl Session {
     pub fn new(framing: Framing) -> Self {
         let framed = framing == Framing::Line;
         Session {
-            held: Vec::new(),
+            held: Box::default(),
             overlong: None,
             framed,
             open: if framed { Open::Answered } else { Open::Yes },
@@ -175,6 +175,7 @@ impl Session {
         }
         let mut at = 0;
         while at < input.len() {
+            at += self.bulk(&input[at..], host, out);
             if out.len() >= OWED_MAX {
                 return (at, Next::Send);
             }
@@ -242,6 +243,26 @@ impl Session {
         if self.closed { Next::Close } else { Next::Read }
     }
 
+    /// The short way for the bulk of a pipelined stream: lines that are exactly `day`, `date` or `time` and an LF, as
+    /// many as there are, while nothing is held and no line is open. Does what [`line`](Self::line) does with them, at a
+    /// quarter of the cost; gives the number of bytes taken.
+    fn bulk(&self, input: &[u8], host: &mut impl Host, out: &mut Vec<u8>) -> usize {
+        if self.open != Open::No || self.holds() {
+            return 0;
+        }
+        let mut at = 0;
+        while let Some(window) = input[at..].first_chunk::<8>()
+            && out.len() < OWED_MAX
+            && let Some((command, length)) = Command::short_line(window)
+            && let Some(stamp) = host.stamp(None)
+            && stamp.push_line(command, out)
+        {
+            host.executed(&window[..length - 1], true);
+            at += length;
+        }
+        at
+    }
+
     fn holds(&self) -> bool {
         !self.held.is_empty() || self.overlong.is_some()
     }
@@ -253,16 +274,16 @@ impl Session {
         if self.overlong.is_some() {
             self.overlong = Some(ends_in_cr);
         } else if self.held.len() + bytes.len() - usize::from(ends_in_cr) > COMMAND_MAX {
-            self.held = Vec::new();
+            self.held = Box::default();
             self.overlong = Some(ends_in_cr);
         } else {
-            self.held.extend_from_slice(bytes);
+            self.held = [&self.held, bytes].concat().into();
         }
     }
 
     /// What was held, less one CR at its end; `None` of what was too long. Leaves nothing held and nothing allocated.
     fn take_held(&mut self) -> Option<Vec<u8>> {
-        let mut held = std::mem::take(&mut self.held);
+        let mut held = std::mem::take(&mut self.held).into_vec();
         held.truncate(strip_cr(&held).len());
         self.overlong.take().is_none().then_some(held)
     }

@@ -79,7 +79,12 @@ pub struct Stamp {
     time: String,
     datetime: String,
     timestamp: String,
+    /// The replies to `day`, `date` and `time` with an LF, each in a block that is copied whole, and their lengths.
+    lines: [([u8; LINE], usize); 3],
 }
+
+/// A block for the texts that most servers have.
+const LINE: usize = 16;
 
 impl Stamp {
     /// The first and last second that have texts: what RFC 3339 can write, in every zone.
@@ -99,13 +104,41 @@ impl Stamp {
             }
             text
         };
+        let (day, date, time) = (text(&formats.day), text(&formats.date), text(&formats.time));
+        let line = |text: &str| {
+            let mut block = [b'\n'; LINE];
+            match block.get_mut(..text.len()) {
+                Some(begin) if text.len() < LINE => begin.copy_from_slice(text.as_bytes()),
+                _ => return (block, 0),
+            }
+            (block, text.len() + 1)
+        };
         Stamp {
-            day: text(&formats.day),
-            date: text(&formats.date),
-            time: text(&formats.time),
+            lines: [line(&day), line(&date), line(&time)],
+            day,
+            date,
+            time,
             datetime: text("%Y-%m-%dT%H:%M:%S%:z"),
             timestamp: seconds.to_string(),
         }
+    }
+
+    /// Appends the reply to `day`, `date` or `time` and an LF, if it is short; false if it is not.
+    pub(super) fn push_line(&self, command: Command, out: &mut Vec<u8>) -> bool {
+        let (block, length) = match command {
+            Command::Day => &self.lines[0],
+            Command::Date => &self.lines[1],
+            Command::Time => &self.lines[2],
+            _ => return false,
+        };
+        if *length == 0 {
+            return false;
+        }
+        // A copy of fixed size is two instructions; what is too much of it goes at once.
+        let end = out.len() + length;
+        out.extend_from_slice(block);
+        out.truncate(end);
+        true
     }
 
     /// The reply to one of the five commands that tell the time; empty for any other.

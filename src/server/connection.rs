@@ -502,6 +502,6 @@ mod tests {
     fn an_idle_connection_is_small() {
         // mio's sockets carry a word more where debug assertions are on.
         let debug = if cfg!(debug_assertions) { 16 } else { 0 };
-        assert!(size_of::<Connection>() <= 120 + debug, "{}", size_of::<Connection>());
+        assert!(size_of::<Connection>() <= 112 + debug, "{}", size_of::<Connection>());
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Texts {
     named: HashMap<Box<str>, Option<(Zone, Made)>>,
     /// Whose read is being answered.
     client: ClientId,
+    /// Somebody wants to be told of each command.
+    telling: bool,
     /// The commands of the read in progress.
     executed: u64,
     invalid: u64,
@@ -47,6 +49,7 @@ impl Texts {
             home,
             named: HashMap::new(),
             client: ClientId::default(),
+            telling: false,
             executed: 0,
             invalid: 0,
         }
@@ -56,6 +59,7 @@ impl Texts {
     pub(super) fn begin(&mut self, client: ClientId) {
         self.reading = None;
         self.client = client;
+        self.telling = self.control.events.commands_wanted();
     }
 
     /// Counts the commands since the last call, and gives their number.
@@ -103,7 +107,7 @@ impl Host for Texts {
     fn executed(&mut self, name: &[u8], ok: bool) {
         self.executed += 1;
         self.invalid += u64::from(!ok);
-        if self.control.events.commands_wanted() {
+        if self.telling {
             let (client, command) = (self.client, shown(name));
             self.control.events.tell(|| Event::Command { client, command, ok });
         }
