@@ -1,22 +1,18 @@
 //! `daytime-server`: arguments in, library, exit code out.
 
-use std::{
-    io::{self, ErrorKind::AddrInUse, Write},
-    process::{self, ExitCode},
-    thread,
-    time::{Duration, Instant},
-};
+use std::io::{self, ErrorKind::AddrInUse, Write};
+use std::process::{self, ExitCode};
+use std::thread;
+use std::time::{Duration, Instant};
 
 mod common;
 
 use clap::Parser;
 use common::{complain, seconds};
-use daytime::{Address, Bound, Error, Event, Server, protocol::Framing};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use signal_hook::{
-    consts::{SIGINT, SIGTERM},
-    iterator::Signals,
-};
+use daytime::{Address, Bound, Error, Event, Framing, Server, ServerBuilder};
+use nix::sys::resource::{Resource::RLIMIT_NOFILE, getrlimit, setrlimit};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 /// Tells the day, the date and the time to whoever asks over TCP.
 ///
@@ -48,6 +44,18 @@ struct Args {
     /// What a client reads first
     #[arg(long, value_name = "TEXT", default_value = daytime::protocol::GREETING)]
     greeting: String,
+    /// Clients at a time; more are turned away [default: the limit of descriptors less 64]
+    #[arg(long, value_name = "N")]
+    max_clients: Option<usize>,
+    /// Clients at a time from one IPv4 address, or one IPv6 network of 64 bits [default: no limit]
+    #[arg(long, value_name = "N")]
+    max_clients_per_source: Option<usize>,
+    /// A client that says nothing for so long is disconnected [default: never]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    idle_timeout: Option<Duration>,
+    /// A client that has said no whole command so long after connecting is disconnected [default: never]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    first_command_timeout: Option<Duration>,
     /// A client that takes none of its replies for so long is disconnected
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     write_timeout: Duration,
@@ -73,7 +81,10 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), Error> {
-    raise_fd_limit();
+    if let Ok((_, hard)) = getrlimit(RLIMIT_NOFILE) {
+        // Where that is refused, the soft limit serves fewer clients.
+        let _ = setrlimit(RLIMIT_NOFILE, hard, hard);
+    }
     let bound = bind(args)?;
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(|error| Error::Io(error, "catch signals".into()))?;
     let server = bound.start()?;
@@ -99,22 +110,20 @@ fn run(args: &Args) -> Result<(), Error> {
 
 /// Binds, and while an address is taken tries again, saying so in the original's words.
 fn bind(args: &Args) -> Result<Bound, Error> {
-    let mut builder = Server::builder()
+    let builder = Server::builder()
+        .workers(args.workers)
         .framing(args.framing)
         .day_format(&args.day_format)
         .date_format(&args.date_format)
         .time_format(&args.time_format)
         .greeting(&args.greeting)
+        .max_clients(args.max_clients)
+        .max_clients_per_source(args.max_clients_per_source)
+        .idle_timeout(args.idle_timeout)
+        .first_command_timeout(args.first_command_timeout)
         .write_timeout(args.write_timeout);
-    for address in &args.listen {
-        builder = builder.listen(address);
-    }
-    if let Some(n) = args.workers {
-        builder = builder.workers(n);
-    }
-    if let Some(zone) = &args.timezone {
-        builder = builder.timezone(zone);
-    }
+    let builder = args.timezone.iter().fold(builder, ServerBuilder::timezone);
+    let builder = args.listen.iter().fold(builder, ServerBuilder::listen);
     let began = Instant::now();
     loop {
         match builder.clone().bind() {
@@ -137,14 +146,5 @@ fn print(addresses: &[Address], events: impl Iterator<Item = Event>) {
     let told = events.filter(|event| !matches!(event, Event::Disconnected { .. })).map(|event| event.to_string());
     for line in listening.chain(told) {
         let _ = writeln!(out, "{line}").and_then(|()| out.flush());
-    }
-}
-
-fn raise_fd_limit() {
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
-        && soft < hard
-    {
-        // Where it is refused, the soft limit serves fewer clients.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
 }

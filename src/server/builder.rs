@@ -16,7 +16,8 @@ use crate::{
     protocol::{Commands, Formats, Framing, GREETING, check_reply},
 };
 
-/// The settings of a server that does not exist yet. All are checked by [`bind`](Self::bind), none before.
+/// The settings of a server that does not exist yet. All are checked by [`bind`](Self::bind), none before. Where one takes
+/// an `Option`, `None` is its default.
 #[derive(Clone)]
 #[must_use = "nothing is bound before `bind` or `start`"]
 pub struct ServerBuilder {
@@ -71,8 +72,8 @@ impl ServerBuilder {
     }
 
     /// The number of worker threads, 1 to 1,024. Default: one a core.
-    pub fn workers(mut self, n: usize) -> Self {
-        self.workers = Some(n);
+    pub fn workers(mut self, n: impl Into<Option<usize>>) -> Self {
+        self.workers = n.into();
         self
     }
 
@@ -91,28 +92,28 @@ impl ServerBuilder {
 
     /// The clients that may be connected at a time, at least 1; more are told `The server is full`. Default: the
     /// process's limit of descriptors (RLIMIT_NOFILE) less 64.
-    pub fn max_clients(mut self, n: usize) -> Self {
-        self.max_clients = Some(n);
+    pub fn max_clients(mut self, n: impl Into<Option<usize>>) -> Self {
+        self.max_clients = n.into();
         self
     }
 
     /// The clients that may be connected from one IPv4 address, or from one IPv6 network of 64 bits, at least 1; more
     /// are told `Too many connections from your address`. Default: no limit.
-    pub fn max_clients_per_source(mut self, n: usize) -> Self {
-        self.max_clients_per_source = Some(n);
+    pub fn max_clients_per_source(mut self, n: impl Into<Option<usize>>) -> Self {
+        self.max_clients_per_source = n.into();
         self
     }
 
     /// A client from which nothing comes for so long, while nothing is owed to it, is disconnected. Default: never.
-    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
-        self.idle_timeout = Some(timeout);
+    pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.idle_timeout = timeout.into();
         self
     }
 
     /// A client that has not said one whole command so long after connecting is disconnected, whatever it sends; an
     /// empty line is no command. Default: never.
-    pub fn first_command_timeout(mut self, timeout: Duration) -> Self {
-        self.first_command_timeout = Some(timeout);
+    pub fn first_command_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.first_command_timeout = timeout.into();
         self
     }
 
