@@ -26,6 +26,14 @@ pub enum Address {
 }
 
 impl Address {
+    /// Says what is wrong with it, as far as that can be said without resolving it.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match self {
+            Address::Tcp(_) => Ok(()),
+            Address::Name(name) => split(name).map(drop),
+        }
+    }
+
     /// Every IP address that this stands for, each once, in the resolver's order. Blocks while a name is resolved.
     pub(crate) fn resolve(&self) -> Result<Vec<SocketAddr>, Error> {
         let name = match self {
@@ -103,9 +111,7 @@ impl FromStr for Address {
     /// [`Error::Invalid`] says what is wrong with the text. A name is not resolved here.
     fn from_str(text: &str) -> Result<Self, Error> {
         let address = Address::from(text);
-        if let Address::Name(name) = &address {
-            split(name)?;
-        }
+        address.check()?;
         Ok(address)
     }
 }

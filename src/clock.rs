@@ -127,25 +127,28 @@ pub(crate) struct Zones {
 }
 
 impl Zones {
+    /// The zone of this name, for a setting.
+    pub(crate) fn named(name: &str) -> Result<Zone, Error> {
+        let zone = Zone::parse(name).or_else(|| Zones::open(Some(Zone::UTC)).get(name));
+        zone.ok_or_else(|| Error::Invalid(format!("the time zone {name:?} is unknown")))
+    }
+
     /// Opens the database; `home` is the server's zone, by default the system's as `TZ` or `/etc/localtime` tells.
-    /// What is missing makes a warning and UTC, unless it was asked for by name.
-    pub(crate) fn open(home: Option<&str>) -> Result<Self, Error> {
+    /// What is missing makes a warning and UTC.
+    pub(crate) fn open(home: Option<Zone>) -> Self {
         let database = TimeZoneDatabase::from_env();
         let mut zones = Zones { database, home: Zone::UTC, warnings: Vec::new() };
         if zones.database.available().next().is_none() {
             zones.warnings.push("there is no time zone database: UTC and offsets are the only zones".into());
         }
         match home {
-            Some(name) => {
-                zones.home =
-                    zones.get(name).ok_or_else(|| Error::Invalid(format!("the time zone {name:?} is unknown")))?;
-            }
+            Some(zone) => zones.home = zone,
             None => match system_zone(&zones.database) {
                 Ok(zone) => zones.home = zone.into(),
                 Err(why) => zones.warnings.push(format!("the time zone is UTC: {why}")),
             },
         }
-        Ok(zones)
+        zones
     }
 
     pub(crate) fn home(&self) -> &Zone {

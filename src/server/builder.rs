@@ -13,7 +13,7 @@ use super::{
 use crate::{
     Address, Error,
     clock::{Clock, Zones},
-    protocol::{Commands, Formats, Framing, GREETING, check_reply},
+    protocol::{Commands, Formats, Framing, GREETING, Zone, check_reply},
 };
 
 /// The settings of a server that does not exist yet. All are checked by [`bind`](Self::bind), none before. Where one takes
@@ -22,6 +22,7 @@ use crate::{
 #[must_use = "nothing is bound before `bind` or `start`"]
 pub struct ServerBuilder {
     listen: Vec<Address>,
+    listeners: Vec<Arc<TcpListener>>,
     workers: Option<usize>,
     callers: usize,
     backlog: u32,
@@ -44,6 +45,7 @@ impl ServerBuilder {
     pub(super) fn new() -> Self {
         ServerBuilder {
             listen: Vec::new(),
+            listeners: Vec::new(),
             workers: None,
             callers: 16,
             backlog: 4096,
@@ -68,6 +70,13 @@ impl ServerBuilder {
     /// one name. `[::]` takes IPv4 too, unless an IPv4 address with the same port is given.
     pub fn listen(mut self, address: impl Into<Address>) -> Self {
         self.listen.push(address.into());
+        self
+    }
+
+    /// A socket that listens already, one more with each call: from whoever started the process, or bound by other means.
+    /// With one, there is no default address.
+    pub fn listener(mut self, listener: TcpListener) -> Self {
+        self.listeners.push(Arc::new(listener));
         self
     }
 
@@ -179,23 +188,72 @@ impl ServerBuilder {
         self
     }
 
+    /// Checks every setting without binding anything.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] says which setting is refused and why.
+    pub fn check(&self) -> Result<(), Error> {
+        self.checked().map(drop)
+    }
+
     /// Checks every setting and binds every address, so that a taken port fails here.
     ///
     /// # Errors
     /// [`Error::Invalid`] says which setting is refused and why, [`Error::Io`] which address and why.
     pub fn bind(self) -> Result<Bound, Error> {
+        let Checked { backlog, formats, commands, home } = self.checked()?;
+        let zones = Zones::open(home);
+        let mut addresses = self.listen;
+        if addresses.is_empty() && self.listeners.is_empty() {
+            addresses.push("localhost".into());
+        }
+        let mut listeners = listen::bind(&addresses, backlog)?;
+        for listener in &self.listeners {
+            listeners.push(listen::adopt(listener)?);
+        }
+        let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>();
+        let addresses = addresses.map_err(Error::io("read the address of a listener"))?;
+        Ok(Bound {
+            listeners,
+            addresses: addresses.into_iter().map(Address::from).collect(),
+            workers: self.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+            callers: self.callers,
+            clock: self.clock,
+            admission: Admission::new(
+                self.max_clients.unwrap_or_else(default_max_clients),
+                self.max_clients_per_source,
+            ),
+            setup: Setup {
+                greeting: self.greeting,
+                framing: self.framing,
+                limits: Limits {
+                    write: self.write_timeout,
+                    idle: self.idle_timeout,
+                    first_command: self.first_command_timeout,
+                },
+                formats,
+                zones,
+                commands,
+                handlers: self
+                    .commands
+                    .into_iter()
+                    .map(|(name, handler)| (name.to_ascii_lowercase(), handler))
+                    .collect(),
+            },
+        })
+    }
+
+    fn checked(&self) -> Result<Checked, Error> {
         let invalid = |why: String| Err(Error::Invalid(why));
-        let workers = self.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-        if !(1..=1024).contains(&workers) {
-            return invalid(format!("{workers} workers: there can be 1 to 1,024"));
+        for (n, name) in [(self.workers.unwrap_or(1), "workers"), (self.callers, "callers")] {
+            if !(1..=1024).contains(&n) {
+                return invalid(format!("{n} {name}: there can be 1 to 1,024"));
+            }
         }
         let backlog = match i32::try_from(self.backlog) {
             Ok(backlog @ 1..) => backlog,
             _ => return invalid(format!("a backlog of {}: it can be 1 to 2,147,483,647", self.backlog)),
         };
-        if !(1..=1024).contains(&self.callers) {
-            return invalid(format!("{} callers: there can be 1 to 1,024", self.callers));
-        }
         for (limit, name) in [(self.max_clients, "clients"), (self.max_clients_per_source, "clients per source")] {
             if limit == Some(0) {
                 return invalid(format!("a maximum of 0 {name}: nobody could be served"));
@@ -215,36 +273,16 @@ impl ServerBuilder {
         {
             return invalid(format!("the greeting {:?} is refused: {why}", self.greeting));
         }
-        let formats = Formats::new(&self.day_format, &self.date_format, &self.time_format).map_err(Error::Invalid)?;
-        let zones = Zones::open(self.timezone.as_deref())?;
-        let addresses = if self.listen.is_empty() { vec![Address::from("localhost")] } else { self.listen };
-        let listeners = listen::bind(&addresses, backlog)?;
-        let addresses = listeners
-            .iter()
-            .map(|listener| listener.local_addr().map(Address::from))
-            .collect::<Result<_, _>>()
-            .map_err(Error::io("read the address of a listener"))?;
-        let setup = Setup {
-            greeting: self.greeting,
-            framing: self.framing,
-            limits: Limits {
-                write: self.write_timeout,
-                idle: self.idle_timeout,
-                first_command: self.first_command_timeout,
-            },
-            formats,
-            zones,
-            commands: Commands::default(),
-            handlers: Vec::new(),
-        };
-        let admission =
-            Admission::new(self.max_clients.unwrap_or_else(default_max_clients), self.max_clients_per_source);
-        let (callers, clock) = (self.callers, self.clock);
-        let mut bound = Bound { listeners, addresses, workers, callers, clock, admission, setup };
-        for (name, handler) in self.commands {
-            bound.add_command(name, handler)?;
+        for address in &self.listen {
+            address.check()?;
         }
-        Ok(bound)
+        let formats = Formats::new(&self.day_format, &self.date_format, &self.time_format).map_err(Error::Invalid)?;
+        let mut commands = Commands::default();
+        for (name, _) in &self.commands {
+            commands.add(name).map_err(Error::Invalid)?;
+        }
+        let home = self.timezone.as_deref().map(Zones::named).transpose()?;
+        Ok(Checked { backlog, formats, commands, home })
     }
 
     /// [`bind`](Self::bind), then [`Bound::start`].
@@ -254,6 +292,14 @@ impl ServerBuilder {
     pub fn start(self) -> Result<Server, Error> {
         self.bind()?.start()
     }
+}
+
+/// What checking makes of the settings.
+struct Checked {
+    backlog: i32,
+    formats: Formats,
+    commands: Commands,
+    home: Option<Zone>,
 }
 
 /// A server that listens and does not serve yet: its ports are real, and clients queue up.

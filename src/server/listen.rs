@@ -1,9 +1,13 @@
 //! Binding: from addresses to listening sockets.
 
-use std::net::{SocketAddr, TcpListener};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    time::Duration,
+};
 
 use nix::errno::Errno;
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::{Address, Error};
 
@@ -25,6 +29,27 @@ pub(super) fn bind(addresses: &[Address], backlog: i32) -> Result<Vec<TcpListene
         }
     }
     Ok(listeners)
+}
+
+/// A socket that listens already, made as the others are. The builder keeps the original, lest it be lost with a
+/// failure.
+pub(super) fn adopt(listener: &TcpListener) -> Result<TcpListener, Error> {
+    let adopt = || {
+        let listener = listener.try_clone()?;
+        let socket = SockRef::from(&listener);
+        if socket.r#type()? != Type::STREAM || !socket.is_listener()? {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        }
+        socket.set_nonblocking(true)?;
+        socket.set_tcp_nodelay(true)?;
+        socket.set_tcp_keepalive(&keepalive())?;
+        Ok(listener)
+    };
+    adopt().map_err(Error::io("adopt a listener"))
+}
+
+fn keepalive() -> TcpKeepalive {
+    TcpKeepalive::new().with_time(Duration::from_secs(60))
 }
 
 /// Binds the addresses of one name that this machine has; all have the same port.
@@ -74,7 +99,7 @@ fn listen(address: SocketAddr, v6_only: bool, backlog: i32) -> Result<TcpListene
         }
         // Every accepted connection inherits these two.
         socket.set_tcp_nodelay(true)?;
-        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(std::time::Duration::from_secs(60)))?;
+        socket.set_tcp_keepalive(&keepalive())?;
         socket.bind(&address.into())?;
         socket.listen(backlog)?;
         socket.set_nonblocking(true)?;

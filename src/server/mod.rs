@@ -30,7 +30,9 @@ use std::{
     cell::Cell,
     convert::Infallible,
     fmt,
+    os::fd::{AsRawFd, RawFd},
     panic::{AssertUnwindSafe, catch_unwind},
+    process,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{
@@ -65,7 +67,9 @@ use worker::{LISTENERS, MAIL, Mail, Worker};
 
 /// A running server.
 ///
-/// Dropping it stops it and joins its threads; inside one of its own handlers, it only stops it.
+/// Dropping it stops it and joins its threads; inside one of its own handlers, it only stops it. A process that was
+/// forked off has none of the threads: there, nothing waits, the list of clients is empty, and dropping it closes the
+/// inherited listeners.
 pub struct Server {
     handle: Handle,
     addresses: Vec<Address>,
@@ -115,6 +119,9 @@ impl Server {
             running: AtomicUsize::new(0),
             began: Instant::now(),
             started: SystemTime::now(),
+            process: process::id(),
+            listeners: listeners.iter().map(AsRawFd::as_raw_fd).collect(),
+            listening: AtomicBool::new(true),
         });
         let (alive, done) = bounded(0);
         let server = Server {
@@ -187,7 +194,7 @@ impl Server {
     /// is waited for. Inside one of its own handlers it is false at once: that would wait for itself.
     pub fn wait(&self, timeout: Option<Duration>) -> bool {
         let control = &self.handle.control;
-        if control.is_own_thread() {
+        if control.is_own_thread() || control.is_inherited() {
             return false;
         }
         let ended = match timeout.and_then(|timeout| Instant::now().checked_add(timeout)) {
@@ -239,6 +246,13 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
         self.wait(None);
+        let control = &self.handle.control;
+        if control.is_inherited() && control.listening.swap(false, AcqRel) {
+            for listener in &control.listeners {
+                // The thread that owned it is not in this process, so nobody else will.
+                let _ = nix::unistd::close(*listener);
+            }
+        }
     }
 }
 
@@ -274,6 +288,9 @@ impl Handle {
 
     /// The clients that are connected, in the order of their numbers; those being closed are left out.
     pub fn clients(&self) -> Vec<ClientInfo> {
+        if self.control.is_inherited() {
+            return Vec::new();
+        }
         let (sender, parts) = unbounded();
         for door in &self.control.doors {
             door.post(Mail::Clients(sender.clone()));
@@ -288,6 +305,9 @@ impl Handle {
     /// Closes a client's connection at once, without the replies still owed; true if it was there. The number of a
     /// client that has left hits nobody: no number is used twice.
     pub fn disconnect(&self, client: ClientId) -> bool {
+        if self.control.is_inherited() {
+            return false;
+        }
         let (sender, kicked) = bounded(1);
         self.control.door_of(client).post(Mail::Kick(client, sender));
         kicked.recv().unwrap_or(false)
@@ -346,6 +366,12 @@ struct Control {
     running: AtomicUsize,
     began: Instant,
     started: SystemTime,
+    /// The process whose threads these are: after a fork, the child has none of them.
+    process: u32,
+    /// What a child has inherited and must close, lest it hold the ports for ever.
+    listeners: Vec<RawFd>,
+    /// Those are open.
+    listening: AtomicBool,
 }
 
 /// What the server is at.
@@ -365,6 +391,11 @@ impl Control {
             Some(until) => State::Draining(*until),
             None => State::Running,
         }
+    }
+
+    /// Whether this is a child of the process that has the threads.
+    fn is_inherited(&self) -> bool {
+        self.process != process::id()
     }
 
     fn stop(&self) {
@@ -401,6 +432,10 @@ impl Control {
     }
 
     fn wake(&self) {
+        // A child has the same eventfds, and would wake its parent's threads.
+        if self.is_inherited() {
+            return;
+        }
         for door in &self.doors {
             // Without regard to whether it was rung: this must reach a worker that is just going to sleep.
             let _ = door.waker.wake();

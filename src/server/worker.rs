@@ -9,7 +9,10 @@ use std::{
     collections::BTreeSet,
     io,
     net::SocketAddr,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::Ordering::{Relaxed, Release},
+    },
     time::{Duration, Instant},
 };
 
@@ -153,6 +156,7 @@ impl Worker {
                 break;
             }
         }
+        self.stop_listening();
         for slot in self.slots() {
             self.remove(slot, Reason::Shutdown);
         }
@@ -305,10 +309,17 @@ impl Worker {
     /// No new clients; each one leaves when it has its replies.
     fn drain(&mut self) {
         self.draining = true;
-        self.acceptor = None;
+        self.stop_listening();
         for slot in self.slots() {
             let turn = self.clients[slot].leave(&mut self.desk);
             self.settle(slot, turn);
+        }
+    }
+
+    fn stop_listening(&mut self) {
+        if self.acceptor.is_some() {
+            self.control.listening.store(false, Release);
+            self.acceptor = None;
         }
     }
 
