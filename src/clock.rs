@@ -3,10 +3,10 @@
 //! Only answers come from these clocks; every timeout is measured on the monotonic clock.
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fs::File,
     io::{self, Read},
-    path::Path,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicI64, Ordering},
     time::SystemTime,
 };
@@ -122,41 +122,60 @@ impl SettableClock {
 #[derive(Debug)]
 pub(crate) struct Zones {
     database: TimeZoneDatabase,
-    home: Zone,
-    warnings: Vec<String>,
+    home: Home,
+}
+
+/// Where the server's own zone comes from.
+#[derive(Debug)]
+enum Home {
+    /// It was asked for by name.
+    Named(String),
+    /// `TZ`, as it was when the server was made, or else this file.
+    System(Option<OsString>, PathBuf),
 }
 
 impl Zones {
-    /// The zone of this name, for a setting.
-    pub(crate) fn named(name: &str) -> Result<Zone, Error> {
-        let zone = Zone::parse(name).or_else(|| Zones::open(Some(Zone::UTC)).get(name));
-        zone.ok_or_else(|| Error::Invalid(format!("the time zone {name:?} is unknown")))
+    /// Opens the database; `home` is the name of the server's zone, by default the system's as `TZ` or `/etc/localtime`
+    /// tells.
+    pub(crate) fn open(home: Option<&str>) -> Self {
+        let home = match home {
+            Some(name) => Home::Named(name.to_owned()),
+            None => Home::System(std::env::var_os("TZ"), "/etc/localtime".into()),
+        };
+        Zones { database: TimeZoneDatabase::from_env(), home }
     }
 
-    /// Opens the database; `home` is the server's zone, by default the system's as `TZ` or `/etc/localtime` tells.
-    /// What is missing makes a warning and UTC.
-    pub(crate) fn open(home: Option<Zone>) -> Self {
-        let database = TimeZoneDatabase::from_env();
-        let mut zones = Zones { database, home: Zone::UTC, warnings: Vec::new() };
-        if zones.database.available().next().is_none() {
-            zones.warnings.push("there is no time zone database: UTC and offsets are the only zones".into());
+    /// Says what is wrong with the name of a zone.
+    pub(crate) fn check(name: &str) -> Result<(), Error> {
+        match Zone::parse(name).or_else(|| Zones::open(Some(name)).get(name)) {
+            Some(_) => Ok(()),
+            None => Err(Error::Invalid(format!("the time zone {name:?} is unknown"))),
         }
-        match home {
-            Some(zone) => zones.home = zone,
-            None => match system_zone(&zones.database) {
-                Ok(zone) => zones.home = zone.into(),
-                Err(why) => zones.warnings.push(format!("the time zone is UTC: {why}")),
-            },
+    }
+
+    /// What is missing; then the server's zone is UTC.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.database.available().next().is_none() {
+            warnings.push("there is no time zone database: UTC and offsets are the only zones".to_owned());
         }
-        zones
+        if let Err(why) = self.home() {
+            warnings.push(format!("the time zone is UTC: {why}"));
+        }
+        warnings
     }
 
-    pub(crate) fn home(&self) -> &Zone {
-        &self.home
+    /// The server's zone as it is now.
+    pub(crate) fn home(&self) -> Result<Zone, String> {
+        match &self.home {
+            Home::Named(name) => self.get(name).ok_or_else(|| format!("the time zone {name:?} is gone")),
+            Home::System(tz, localtime) => system_zone(&self.database, tz.as_deref(), localtime).map(Zone::from),
+        }
     }
 
-    pub(crate) fn warnings(&self) -> &[String] {
-        &self.warnings
+    /// Forgets what was read, so that zone files that were replaced meanwhile are read anew.
+    pub(crate) fn renew(&self) {
+        self.database.reset();
     }
 
     /// The zone that a client names: `UTC`, an offset, or a name of the database in any letter case.
@@ -174,17 +193,17 @@ impl Zones {
     }
 }
 
-/// The zone that `TZ` names, as tzset(3) reads it, or that `/etc/localtime` holds.
-fn system_zone(database: &TimeZoneDatabase) -> Result<TimeZone, String> {
+/// The zone that `TZ` names, as tzset(3) reads it, or that the file holds.
+fn system_zone(database: &TimeZoneDatabase, tz: Option<&OsStr>, localtime: &Path) -> Result<TimeZone, String> {
     let read = |path: &Path| read_zone(path).map_err(|error| format!("{}: {error}", path.display()));
-    let Some(tz) = std::env::var_os("TZ") else { return read(Path::new("/etc/localtime")) };
+    let Some(tz) = tz else { return read(localtime) };
     let tz = tz.to_str().ok_or("TZ is not UTF-8")?;
     let name = tz.strip_prefix(':').unwrap_or(tz);
     if name.is_empty() {
         return Ok(TimeZone::UTC);
     }
     if name.starts_with('/') {
-        return read(Path::new(OsStr::new(name)));
+        return read(Path::new(name));
     }
     let known = database.get(name).or_else(|_| TimeZone::posix(name));
     known.map_err(|_| format!("TZ={tz:?} names no zone"))
@@ -195,4 +214,74 @@ fn read_zone(path: &Path) -> io::Result<TimeZone> {
     // No zone file has a hundredth of this, and a device has no end.
     File::open(path)?.take(1 << 20).read_to_end(&mut bytes)?;
     TimeZone::tzif("Local", &bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::protocol::{Command, Formats};
+
+    /// A folder with one zone and a file for the system's, both the same; `None` where the machine has no zones.
+    fn folder(name: &str) -> Option<PathBuf> {
+        let folder = std::env::temp_dir().join(format!("daytime-{name}-{}", std::process::id()));
+        fs::create_dir_all(folder.join("zones/Here")).unwrap();
+        put(&folder, "Asia/Tokyo").then_some(folder)
+    }
+
+    fn put(folder: &Path, zone: &str) -> bool {
+        let source = Path::new("/usr/share/zoneinfo").join(zone);
+        // As package managers do: a new file takes the place of the old one.
+        for place in ["zones/Here/Now", "localtime"] {
+            let new = folder.join("new");
+            if fs::copy(&source, &new).is_err() {
+                eprintln!("SKIPPED: zones: {} is missing", source.display());
+                return false;
+            }
+            fs::rename(&new, folder.join(place)).unwrap();
+        }
+        true
+    }
+
+    fn hour(zone: &Zone) -> String {
+        Stamp::new(1_795_362_297, zone, &Formats::default()).text(Command::Time)[..2].to_owned()
+    }
+
+    #[test]
+    fn zone_files_that_are_replaced_are_read_anew() {
+        let Some(folder) = folder("renew") else { return };
+        let database = TimeZoneDatabase::from_dir(folder.join("zones")).unwrap();
+        let zones = Zones { database, home: Home::System(None, folder.join("localtime")) };
+        let hours = || (hour(&zones.get("here/now").unwrap()), hour(&zones.home().unwrap()));
+        assert_eq!(hours(), ("00".into(), "00".into()), "Asia/Tokyo");
+        assert!(put(&folder, "America/New_York"));
+        zones.renew();
+        assert_eq!(hours(), ("10".into(), "10".into()), "America/New_York");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn tz_is_read_as_tzset_does() {
+        let Some(folder) = folder("tz") else { return };
+        let localtime = folder.join("localtime");
+        for (tz, expected) in [
+            (None, Ok("00")),
+            (Some("Here/Now"), Ok("00")),
+            (Some(":Here/Now"), Ok("00")),
+            (Some(localtime.to_str().unwrap()), Ok("00")),
+            (Some(""), Ok("15")),
+            (Some("XYZ-2"), Ok("17")),
+            (Some("EST5EDT,M3.2.0,M11.1.0"), Ok("10")),
+            (Some("no zone"), Err("TZ=\"no zone\" names no zone")),
+            (Some("/no/such/file"), Err("/no/such/file: No such file or directory (os error 2)")),
+        ] {
+            let database = TimeZoneDatabase::from_dir(folder.join("zones")).unwrap();
+            let zones = Zones { database, home: Home::System(tz.map(OsString::from), localtime.clone()) };
+            let told = zones.home().map(|zone| hour(&zone));
+            assert_eq!(told.as_deref().map_err(String::as_str), expected, "{tz:?}");
+            assert_eq!(zones.warnings().len(), usize::from(expected.is_err()));
+        }
+        fs::remove_dir_all(folder).unwrap();
+    }
 }

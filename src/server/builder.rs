@@ -13,7 +13,7 @@ use super::{
 use crate::{
     Address, Error,
     clock::{Clock, Zones},
-    protocol::{Commands, Formats, Framing, GREETING, Zone, check_reply},
+    protocol::{Commands, Formats, Framing, GREETING, check_reply},
 };
 
 /// The settings of a server that does not exist yet. All are checked by [`bind`](Self::bind), none before. Where one takes
@@ -201,8 +201,8 @@ impl ServerBuilder {
     /// # Errors
     /// [`Error::Invalid`] says which setting is refused and why, [`Error::Io`] which address and why.
     pub fn bind(self) -> Result<Bound, Error> {
-        let Checked { backlog, formats, commands, home } = self.checked()?;
-        let zones = Zones::open(home);
+        let Checked { backlog, formats, commands } = self.checked()?;
+        let zones = Zones::open(self.timezone.as_deref());
         let mut addresses = self.listen;
         if addresses.is_empty() && self.listeners.is_empty() {
             addresses.push("localhost".into());
@@ -281,8 +281,8 @@ impl ServerBuilder {
         for (name, _) in &self.commands {
             commands.add(name).map_err(Error::Invalid)?;
         }
-        let home = self.timezone.as_deref().map(Zones::named).transpose()?;
-        Ok(Checked { backlog, formats, commands, home })
+        self.timezone.as_deref().map_or(Ok(()), Zones::check)?;
+        Ok(Checked { backlog, formats, commands })
     }
 
     /// [`bind`](Self::bind), then [`Bound::start`].
@@ -299,7 +299,6 @@ struct Checked {
     backlog: i32,
     formats: Formats,
     commands: Commands,
-    home: Option<Zone>,
 }
 
 /// A server that listens and does not serve yet: its ports are real, and clients queue up.

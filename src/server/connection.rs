@@ -200,7 +200,7 @@ impl Connection {
             pending.ticket = None;
         }
         self.since = desk.now;
-        desk.texts.begin(self.id);
+        desk.texts.begin(self.id, desk.now);
         desk.texts.executed(command.as_bytes(), reply.is_some());
         let text = reply.as_ref().map(|reply| reply.text.as_str());
         let closing = reply.as_ref().is_some_and(|reply| reply.closing);
@@ -377,7 +377,7 @@ impl Connection {
         }
         if n == 0 {
             self.ended = true;
-            desk.texts.begin(self.id);
+            desk.texts.begin(self.id, desk.now);
             let next = self.session.end(&mut desk.texts, &mut desk.out);
             self.follow(next, &[], desk)?;
             return Ok(None);
@@ -390,7 +390,7 @@ impl Connection {
 
     /// Answers what was read, as far as the kernel takes replies and no handler is waited for.
     fn serve(&mut self, input: &[u8], desk: &mut Desk) -> io::Result<()> {
-        desk.texts.begin(self.id);
+        desk.texts.begin(self.id, desk.now);
         let mut at = 0;
         loop {
             let (taken, next) = self.session.receive(&input[at..], &mut desk.texts, &mut desk.out);
@@ -403,7 +403,7 @@ impl Connection {
 
     /// What is held is one command.
     fn quiet(&mut self, desk: &mut Desk) -> io::Result<()> {
-        desk.texts.begin(self.id);
+        desk.texts.begin(self.id, desk.now);
         let next = self.session.quiet(&mut desk.texts, &mut desk.out);
         self.follow(next, &[], desk).map(drop)
     }

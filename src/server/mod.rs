@@ -124,12 +124,8 @@ impl Server {
             listening: AtomicBool::new(true),
         });
         let (alive, done) = bounded(0);
-        let server = Server {
-            handle: Handle { control: control.clone() },
-            addresses,
-            warnings: setup.zones.warnings().to_vec(),
-            done,
-        };
+        let server =
+            Server { handle: Handle { control: control.clone() }, addresses, warnings: setup.zones.warnings(), done };
         let setup = Arc::new(setup);
         let callers = Arc::new(Callers::new(control.clone(), setup.clone(), callers, alive.clone()));
         // Each worker has a share of this; the last one to end lets the callers go.

@@ -1,9 +1,10 @@
 //! What a worker's sessions ask for: the table of commands and the texts of this moment.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
     Control, Setup,
+    connection::{Tick, ticks},
     event::{ClientId, Event},
     stats::add,
 };
@@ -11,6 +12,8 @@ use crate::protocol::{Commands, Host, Stamp, Zone};
 
 /// The zones that one worker remembers; a peer that asks for more makes it start anew.
 const NAMED_MAX: usize = 256;
+/// How old what is known of zones may become, before their files are read again.
+const RENEWAL: Duration = Duration::from_secs(300);
 
 /// A worker's texts: of its server's zone, and of the zones that were asked for by name.
 pub(super) struct Texts {
@@ -20,6 +23,9 @@ pub(super) struct Texts {
     /// The second that all commands of one read are answered from, once one of them has asked.
     reading: Option<i64>,
     home: Made,
+    home_zone: Zone,
+    /// When the zones are to be read again.
+    renewal: Tick,
     /// By the name as it was asked for, which is how often one name is looked up; unknown ones too.
     named: HashMap<Box<str>, Option<(Zone, Made)>>,
     /// Whose read is being answered.
@@ -40,13 +46,17 @@ struct Made {
 impl Texts {
     pub(super) fn new(control: Arc<Control>, setup: Arc<Setup>, worker: usize) -> Self {
         let second = control.clock.unix_seconds();
-        let home = Made { second, stamp: Stamp::new(second, setup.zones.home(), &setup.formats) };
+        let home_zone = setup.zones.home().unwrap_or(Zone::UTC);
+        let home = Made { second, stamp: Stamp::new(second, &home_zone, &setup.formats) };
+        let renewal = ticks(control.began.elapsed()).saturating_add(ticks(RENEWAL));
         Texts {
             control,
             setup,
             worker,
             reading: None,
             home,
+            home_zone,
+            renewal,
             named: HashMap::new(),
             client: ClientId::default(),
             telling: false,
@@ -56,10 +66,23 @@ impl Texts {
     }
 
     /// A read of this client is about to be answered.
-    pub(super) fn begin(&mut self, client: ClientId) {
+    pub(super) fn begin(&mut self, client: ClientId, now: Tick) {
+        if now >= self.renewal {
+            self.renew(now);
+        }
         self.reading = None;
         self.client = client;
         self.telling = self.control.events.commands_wanted();
+    }
+
+    /// Forgets the zones, whose files may have been replaced. A zone of the server that is gone stays as it was.
+    fn renew(&mut self, now: Tick) {
+        self.renewal = now.saturating_add(ticks(RENEWAL));
+        self.named.clear();
+        self.setup.zones.renew();
+        if let Ok(zone) = self.setup.zones.home() {
+            self.home_zone = zone;
+        }
     }
 
     /// Counts the commands since the last call, and gives their number.
@@ -82,7 +105,7 @@ impl Host for Texts {
         let formats = &self.setup.formats;
         let Some(name) = zone else {
             if self.home.second != second {
-                self.home = Made { second, stamp: Stamp::new(second, self.setup.zones.home(), formats) };
+                self.home = Made { second, stamp: Stamp::new(second, &self.home_zone, &self.setup.formats) };
             }
             return Some(&self.home.stamp);
         };
