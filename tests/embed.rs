@@ -548,7 +548,7 @@ fn those_turned_away_hold_no_more_than_their_share() {
     seated.ask("day", "Sunday");
     let told = stubborn.iter_mut().filter(|peer| {
         let mut line = [0; 19];
-        std::io::Read::read_exact(&mut (**peer).0.try_clone().unwrap(), &mut line).is_ok()
+        std::io::Read::read_exact(&mut peer.0.try_clone().unwrap(), &mut line).is_ok()
     });
     let told = told.count();
     assert!((1..=64).contains(&told), "{told}");

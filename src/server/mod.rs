@@ -331,6 +331,7 @@ struct Setup {
     greeting: String,
     framing: Framing,
     limits: Limits,
+    busy_poll: Option<Duration>,
     formats: Formats,
     zones: Zones,
     commands: Commands,

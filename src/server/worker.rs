@@ -106,8 +106,7 @@ impl Worker {
         let mut events = Events::with_capacity(1024);
         let mut drain_until = NEVER;
         loop {
-            let timeout = self.timeout(drain_until);
-            if let Err(error) = self.poll.poll(&mut events, timeout)
+            if let Err(error) = self.wait(&mut events, drain_until)
                 && error.kind() != io::ErrorKind::Interrupted
             {
                 self.control.stop();
@@ -160,6 +159,20 @@ impl Worker {
         for slot in self.slots() {
             self.remove(slot, Reason::Shutdown);
         }
+    }
+
+    /// Waits for the poller or the next deadline; spins for a while before it sleeps, where that was asked for.
+    fn wait(&mut self, events: &mut Events, drain_until: Tick) -> io::Result<()> {
+        if let Some(spin) = self.setup.busy_poll {
+            let began = Instant::now();
+            while self.timeout(drain_until) != Some(Duration::ZERO) && began.elapsed() < spin {
+                self.poll.poll(events, Some(Duration::ZERO))?;
+                if !events.is_empty() {
+                    return Ok(());
+                }
+            }
+        }
+        self.poll.poll(events, self.timeout(drain_until))
     }
 
     fn timeout(&self, drain_until: Tick) -> Option<Duration> {
