@@ -82,32 +82,44 @@ impl Date {
     /// A date as the original writes it. Two-digit years are read as POSIX reads `%y`: 69 to 99 are of the 20th
     /// century, 00 to 68 of the 21st.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        // jiff takes a year of one digit, too, and a sign.
-        let digits = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-        if !digits {
-            return None;
-        }
-        Some(BrokenDownTime::parse("%y-%m-%d", text).ok()?.to_date().ok()?.into())
+        let date = shaped("##-##-##", text)?;
+        Some(BrokenDownTime::parse("%y-%m-%d", date).ok()?.to_date().ok()?.into())
     }
 }
 
 impl Time {
     /// A time as the original writes it.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        Some(BrokenDownTime::parse("%H:%M:%S", text).ok()?.to_time().ok()?.into())
+        let time = shaped("##:##:##", text)?;
+        Some(BrokenDownTime::parse("%H:%M:%S", time).ok()?.to_time().ok()?.into())
     }
 }
 
 impl DateTime {
     /// A reply to `datetime`: RFC 3339.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let moment = BrokenDownTime::parse("%Y-%m-%dT%H:%M:%S%:z", text).ok()?;
+        let moment = shaped("####-##-##T##:##:##±##:##", text)?;
+        let moment = BrokenDownTime::parse("%Y-%m-%dT%H:%M:%S%:z", moment).ok()?;
+        let offset = moment.offset()?.seconds();
         Some(DateTime {
             date: moment.to_date().ok()?.into(),
             time: moment.to_time().ok()?.into(),
-            offset: Some(moment.offset()?.seconds()),
+            // Hours have two digits, and a day has 24 of them.
+            offset: (offset.unsigned_abs() < 24 * 3600).then_some(offset),
         })
+        .filter(|moment| moment.offset.is_some())
     }
+}
+
+/// The text, if it has this shape: `#` is a digit, `±` a sign. jiff alone would take what people write, blanks and
+/// single digits too.
+fn shaped<'a>(shape: &str, text: &'a str) -> Option<&'a str> {
+    let fits = |(wanted, come): (char, char)| match wanted {
+        '#' => come.is_ascii_digit(),
+        '±' => matches!(come, '+' | '-'),
+        _ => come == wanted,
+    };
+    (shape.chars().count() == text.chars().count() && shape.chars().zip(text.chars()).all(fits)).then_some(text)
 }
 
 impl From<civil::Date> for Date {

@@ -4,6 +4,7 @@
 //! 100 ms at most before the deadline and the interrupt function are looked at again.
 
 use std::{
+    cell::Cell,
     collections::VecDeque,
     fmt,
     io::{self, ErrorKind, Read, Write},
@@ -86,8 +87,8 @@ impl fmt::Debug for ClientBuilder {
 /// One conversation with a server: this crate's, which frames lines, or the original's, which does not. Which of them
 /// it is was found out when connecting.
 ///
-/// An error other than [`Error::Invalid`] and [`Error::Refused`] between question and answer breaks a client: what comes
-/// later might be the answer to an earlier question. Every call gives [`Error::Closed`] from then on.
+/// An error other than [`Error::Invalid`] and [`Error::Refused`] breaks a client: what comes later might be the answer to
+/// an earlier question. Every call gives [`Error::Closed`] from then on.
 pub struct Client {
     wire: Wire,
     dialogue: Dialogue,
@@ -200,12 +201,7 @@ impl Client {
     /// blank, over 1,024 bytes, has a control character, or is `quit`, which [`quit`](Self::quit) says. Any other error
     /// breaks the client.
     pub fn request(&mut self, command: &str) -> Result<String, Error> {
-        self.attempt(|client, patience| {
-            client.ask(command)?;
-            client.send(patience)?;
-            let reply = client.next_reply(patience)?;
-            accept(reply)
-        })
+        self.attempt(|client, patience| client.exchange(command, patience))
     }
 
     /// Sends many commands without waiting for each reply, at most 4 KiB of them ahead, and gives a result for each in
@@ -274,47 +270,49 @@ impl Client {
     }
 
     fn day_of(&mut self, zone: Option<&str>) -> Result<Weekday, Error> {
-        match self.moment(zone)? {
+        self.attempt(|client, patience| match client.moment(zone, patience)? {
             Some(moment) => moment.date.weekday().ok_or_else(|| Error::Protocol(moment.date.to_string().into())),
-            None => self.typed("day", zone, Weekday::parse),
-        }
+            None => client.typed("day", zone, Weekday::parse, patience),
+        })
     }
 
     fn date_of(&mut self, zone: Option<&str>) -> Result<Date, Error> {
-        match self.moment(zone)? {
+        self.attempt(|client, patience| match client.moment(zone, patience)? {
             Some(moment) => Ok(moment.date),
-            None => self.typed("date", zone, Date::parse),
-        }
+            None => client.typed("date", zone, Date::parse, patience),
+        })
     }
 
     fn time_of(&mut self, zone: Option<&str>) -> Result<Time, Error> {
-        match self.moment(zone)? {
+        self.attempt(|client, patience| match client.moment(zone, patience)? {
             Some(moment) => Ok(moment.time),
-            None => self.typed("time", zone, Time::parse),
-        }
+            None => client.typed("time", zone, Time::parse, patience),
+        })
     }
 
     fn datetime_of(&mut self, zone: Option<&str>) -> Result<DateTime, Error> {
-        if let Some(moment) = self.moment(zone)? {
-            return Ok(moment);
-        }
-        let mut date = self.typed("date", zone, Date::parse)?;
-        loop {
-            let time = self.typed("time", zone, Time::parse)?;
-            let date_after = self.typed("date", zone, Date::parse)?;
-            if date == date_after {
-                return Ok(DateTime { date, time, offset: None });
+        self.attempt(|client, patience| {
+            if let Some(moment) = client.moment(zone, patience)? {
+                return Ok(moment);
             }
-            date = date_after;
-        }
+            let mut date = client.typed("date", zone, Date::parse, patience)?;
+            loop {
+                let time = client.typed("time", zone, Time::parse, patience)?;
+                let date_after = client.typed("date", zone, Date::parse, patience)?;
+                if date == date_after {
+                    return Ok(DateTime { date, time, offset: None });
+                }
+                date = date_after;
+            }
+        })
     }
 
     /// The reply to `datetime`, whose format no setting changes; `None` where the server does not know it.
-    fn moment(&mut self, zone: Option<&str>) -> Result<Option<DateTime>, Error> {
+    fn moment(&mut self, zone: Option<&str>, patience: &Patience<'_>) -> Result<Option<DateTime>, Error> {
         if self.lacks_datetime || !self.dialogue.frames_lines() {
             return Ok(None);
         }
-        match self.typed("datetime", zone, DateTime::parse) {
+        match self.typed("datetime", zone, DateTime::parse, patience) {
             Ok(moment) => Ok(Some(moment)),
             Err(Error::Refused(line)) if line == errors::INVALID => {
                 self.lacks_datetime = true;
@@ -324,12 +322,24 @@ impl Client {
         }
     }
 
-    fn typed<T>(&mut self, command: &str, zone: Option<&str>, parse: fn(&str) -> Option<T>) -> Result<T, Error> {
+    fn typed<T>(
+        &mut self,
+        command: &str,
+        zone: Option<&str>,
+        parse: fn(&str) -> Option<T>,
+        patience: &Patience<'_>,
+    ) -> Result<T, Error> {
         let reply = match zone {
-            None => self.request(command)?,
-            Some(zone) => self.request(&format!("{command} {zone}"))?,
+            None => self.exchange(command, patience)?,
+            Some(zone) => self.exchange(&format!("{command} {zone}"), patience)?,
         };
         parse(&reply).ok_or_else(|| Error::Protocol(reply.into()))
+    }
+
+    fn exchange(&mut self, command: &str, patience: &Patience<'_>) -> Result<String, Error> {
+        self.ask(command)?;
+        self.send(patience)?;
+        accept(self.next_reply(patience)?)
     }
 
     /// Says hello and reads the greeting.
@@ -433,25 +443,32 @@ struct Patience<'a> {
     /// `None` is never.
     deadline: Option<Instant>,
     interrupt: Option<&'a Interrupt>,
+    /// When the interrupt function is to be asked.
+    ask: Cell<Instant>,
 }
 
 impl<'a> Patience<'a> {
     fn new(timeout: Duration, interrupt: Option<&'a Interrupt>) -> Self {
-        Patience { deadline: Instant::now().checked_add(timeout), interrupt }
+        let now = Instant::now();
+        Patience { deadline: now.checked_add(timeout), interrupt, ask: Cell::new(now + SLICE) }
     }
 
-    /// How long the next call of the system may take.
+    /// How long the next call of the system may take. Asks the interrupt function when it is time to.
     fn slice(&self) -> Result<Duration, Error> {
-        match self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+        let now = Instant::now();
+        if now >= self.ask.get()
+            && let Some(interrupt) = self.interrupt
+        {
+            self.ask.set(now + SLICE);
+            if interrupt() {
+                return Err(Error::Interrupted);
+            }
+        }
+        match self.deadline.map(|deadline| deadline.saturating_duration_since(now)) {
             Some(Duration::ZERO) => Err(Error::Timeout),
             Some(left) => Ok(left.min(SLICE)),
             None => Ok(SLICE),
         }
-    }
-
-    /// A call of the system has waited in vain.
-    fn waited(&self) -> Result<(), Error> {
-        if self.interrupt.is_some_and(|interrupt| interrupt()) { Err(Error::Interrupted) } else { Ok(()) }
     }
 
     /// The same with only a part of the time that is left.
@@ -460,7 +477,7 @@ impl<'a> Patience<'a> {
             let now = Instant::now();
             now + deadline.saturating_duration_since(now) / u32::try_from(among).unwrap_or(u32::MAX).max(1)
         });
-        Patience { deadline: share, interrupt: self.interrupt }
+        Patience { deadline: share, interrupt: self.interrupt, ask: self.ask.clone() }
     }
 }
 
@@ -490,7 +507,7 @@ impl Wire {
             match self.stream.read(&mut self.input) {
                 Ok(0) => return Err(Error::Closed),
                 Ok(n) => return Ok(n),
-                Err(error) => self.failed(error, patience, "receive")?,
+                Err(error) => failed(error, "receive")?,
             }
         }
     }
@@ -504,19 +521,10 @@ impl Wire {
             }
             match self.stream.write(bytes) {
                 Ok(n) => bytes = &bytes[n..],
-                Err(error) => self.failed(error, patience, "send")?,
+                Err(error) => failed(error, "send")?,
             }
         }
         Ok(())
-    }
-
-    /// `Ok` where the call should be made again.
-    fn failed(&self, error: io::Error, patience: &Patience<'_>, doing: &str) -> Result<(), Error> {
-        match error.kind() {
-            ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => patience.waited(),
-            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => Err(Error::Closed),
-            _ => Err(Error::Io(error, doing.into())),
-        }
     }
 
     /// Nothing may have come since the last reply: it would be taken for the next one.
@@ -529,10 +537,17 @@ impl Wire {
                 dialogue.receive(&self.input[..n])?;
                 Err(dialogue.foreign().into())
             }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => Err(Error::Closed),
-            Err(error) => Err(Error::Io(error, "receive".into())),
+            Err(error) => failed(error, "receive"),
         }
+    }
+}
+
+/// What a failed call of the socket means; `Ok` where it should be made again.
+fn failed(error: io::Error, doing: &str) -> Result<(), Error> {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => Ok(()),
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => Err(Error::Closed),
+        _ => Err(Error::Io(error, doing.into())),
     }
 }
 
@@ -549,7 +564,7 @@ fn resolve(address: Address, patience: &Patience<'_>) -> Result<Vec<SocketAddr>,
     loop {
         match resolved.recv_timeout(patience.slice()?) {
             Ok(resolved) => return resolved,
-            Err(RecvTimeoutError::Timeout) => patience.waited()?,
+            Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Err(Error::State("the resolver's thread has died".into())),
         }
     }
@@ -578,7 +593,7 @@ fn connect(address: SocketAddr, patience: &Patience<'_>) -> Result<TcpStream, Er
         Err(error) if error.raw_os_error() == Some(Errno::EINPROGRESS as i32) => loop {
             let slice = PollTimeout::try_from(patience.slice()?).unwrap_or(PollTimeout::MAX);
             match poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)], slice) {
-                Ok(0) | Err(Errno::EINTR) => patience.waited()?,
+                Ok(0) | Err(Errno::EINTR) => {}
                 Ok(_) => match socket.take_error().map_err(doing())? {
                     Some(error) => return Err(doing()(error)),
                     None => break,

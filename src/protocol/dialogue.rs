@@ -10,7 +10,7 @@
 //!
 //! What arrives unasked is never taken for an answer: it is a [`Fault`] when the next question is put.
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
 use super::{COMMAND_MAX, errors, is_blank, strip_cr};
 
@@ -141,8 +141,14 @@ impl Dialogue {
         if command.bytes().any(|byte| byte.is_ascii_control() && (!is_blank(&byte) || byte == b'\r')) {
             return refuse("has a control character");
         }
-        if self.asked == 0 && self.taken < self.bytes.len() {
-            return Err(self.foreign());
+        // What comes after the replies that are still to be taken answers nothing.
+        let come = &self.bytes[self.taken..];
+        let answers = match self.asked.checked_sub(1) {
+            Some(others) => memchr_iter(b'\n', come).nth(others).map_or(come.len(), |end| end + 1),
+            None => 0,
+        };
+        if answers < come.len() {
+            return Err(Fault::Protocol(come[answers..].to_vec()));
         }
         match &mut self.mode {
             Mode::Greeting => return refuse("comes before the greeting"),
@@ -172,9 +178,9 @@ impl Dialogue {
         let (end, next) = match self.mode {
             Mode::Greeting => return Ok(None),
             Mode::Lines => match memchr(b'\n', come) {
-                Some(end) => (end, end + 1),
-                None if come.len() > LINE_MAX => return Err(self.foreign()),
-                None => return Ok(None),
+                Some(end) if end <= LINE_MAX => (end, end + 1),
+                None if come.len() <= LINE_MAX => return Ok(None),
+                _ => return Err(self.foreign()),
             },
             Mode::Bare(replies) => match replies.iter().find(|reply| begins_alike(reply, come)) {
                 Some(reply) if come.len() < reply.len() => return Ok(None),

@@ -170,6 +170,9 @@ impl Session {
         if self.closed {
             return (input.len(), Next::Close);
         }
+        if out.len() >= OWED_MAX {
+            return (0, Next::Send);
+        }
         if !self.framed && !self.holds() && host.commands().find(input).is_some() {
             return (input.len(), self.execute(Some(input), Terminator::None, host, out));
         }
@@ -214,13 +217,15 @@ impl Session {
     }
 
     /// To be called once, when the peer will send nothing more and all that it sent was taken. Ends in
-    /// [`Next::Close`], at once or after the reply of a last own command.
+    /// [`Next::Close`], at once or with the reply of an own command that waits for its handler.
     pub fn end(&mut self, host: &mut impl Host, out: &mut Vec<u8>) -> Next {
-        if self.closed || !self.holds() {
-            self.closed = true;
+        let closed = std::mem::replace(&mut self.closed, true);
+        if self.waiting.is_some() {
+            return Next::Read;
+        }
+        if closed || !self.holds() {
             return Next::Close;
         }
-        self.closed = true;
         let held = self.take_held();
         if self.framed && held.as_ref().is_some_and(|held| held.iter().all(is_blank)) {
             return Next::Close;

@@ -59,7 +59,7 @@ impl Default for Formats {
 
 impl Formats {
     /// The formats of the replies to `day`, `date` and `time`, with the conversions of strftime(3) but those that
-    /// depend on a locale (`%c`, `%x`, `%X`, `%+`, `%E…` and `%O…`); names are English.
+    /// depend on a locale (`%c`, `%r`, `%x`, `%X`, `%+`, `%E…` and `%O…`); names are English.
     ///
     /// # Errors
     /// Says which format is refused and why: an unknown or unfinished conversion, or a text that no reply can be.
@@ -118,7 +118,7 @@ impl Stamp {
             day,
             date,
             time,
-            datetime: text("%Y-%m-%dT%H:%M:%S%:z"),
+            datetime: text("%Y-%m-%dT%H:%M:%S") + &rfc3339_offset(moment.offset()),
             timestamp: seconds.to_string(),
         }
     }
@@ -154,12 +154,19 @@ impl Stamp {
     }
 }
 
+/// RFC 3339 has hours and minutes. Of the seconds that local mean times have, before there were zones, it has none.
+fn rfc3339_offset(offset: Option<Offset>) -> String {
+    let seconds = offset.unwrap_or(Offset::UTC).seconds();
+    let (sign, minutes) = (if seconds < 0 { '-' } else { '+' }, seconds.unsigned_abs() / 60);
+    format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+}
+
 fn check_format(format: &str) -> Result<(), String> {
     let mut rest = format;
     while let Some((_, conversion)) = rest.split_once('%') {
         let conversion = conversion.trim_start_matches(['_', '-', '0', '^', '#']);
         match conversion.chars().next() {
-            Some(c) if "aAbBCdDeFgGhHIjklmMpPrRsSTuUVwWyYzZ%".contains(c) => rest = &conversion[1..],
+            Some(c) if "aAbBCdDeFgGhHIjklmMpPRsSTuUVwWyYzZ%".contains(c) => rest = &conversion[1..],
             Some(c) => return Err(format!("has %{c}, which no reply can have")),
             None => return Err("ends in an unfinished conversion".into()),
         }

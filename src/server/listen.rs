@@ -22,7 +22,7 @@ pub(super) fn bind(addresses: &[Address], backlog: i32) -> Result<Vec<TcpListene
     let mut listeners = Vec::new();
     for (address, candidates) in addresses.iter().zip(&resolved) {
         // `[::]` takes IPv4 too, unless that has a listener of its own on the same port.
-        let v6_only = |candidate: &SocketAddr| v4_ports.contains(&candidate.port());
+        let v6_only = |candidate: &SocketAddr| candidate.port() != 0 && v4_ports.contains(&candidate.port());
         match candidates.as_slice() {
             [one] => listeners.push(listen(*one, v6_only(one), backlog)?),
             several => listeners.extend(bind_name(address, several, backlog)?),

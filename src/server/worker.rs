@@ -238,7 +238,12 @@ impl Worker {
         add(&counters.clients, 1);
         self.control.events.tell(|| Event::Connected { client: id, peer: peer.into() });
         let greeting = self.setup.clone();
-        self.begin(stream, peer, id, |connection, desk| connection.greet(&greeting.greeting, desk));
+        let draining = self.draining;
+        self.begin(stream, peer, id, |connection, desk| match connection.greet(&greeting.greeting, desk) {
+            // It was accepted before the others were told to leave.
+            Turn::Wait if draining => connection.leave(desk),
+            turn => turn,
+        });
     }
 
     fn refuse(&mut self, stream: TcpStream, peer: SocketAddr, reason: Reason) {
