@@ -1,0 +1,667 @@
+//! What holds however TCP cuts a conversation into reads, tried with random ones: the invariant of `protocol.md`, of
+//! which the reference model below is a transcription, not made from the session's code; that nothing a peer sends or a
+//! driver does breaks the core or makes it grow; that a client understands any server in any segmentation; and that
+//! every moment has its texts.
+//!
+//! A case that has failed once is tried first ever after: its seed is in `tests/invariant.regressions`, to be
+//! committed. `PROPTEST_CASES=100000 cargo test --release --test invariant` looks harder.
+
+#[allow(dead_code, reason = "shared with the other tests of the core")]
+#[path = "support/core.rs"]
+mod support;
+
+use std::{collections::BTreeSet, fmt};
+
+use daytime::protocol::{
+    COMMAND_MAX, Command, Dialogue, Fault, Formats, Framing, Next, OWED_MAX, REPLY_MAX, Session, Stamp, Zone,
+    check_reply, errors,
+};
+use proptest::{prelude::*, sample::Index, test_runner::FileFailurePersistence};
+use support::{Desk, OWN, answer, size};
+
+/// The most that one line adds to what is owed: a reply, and a terminator before and after it.
+const STEP_MAX: usize = REPLY_MAX + 4;
+
+fn cases(cases: u32) -> ProptestConfig {
+    let default = ProptestConfig::default();
+    ProptestConfig {
+        cases: if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { cases },
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        ..default
+    }
+}
+
+// The reference model
+
+/// What a client reads that sends this, in whatever reads, and then ends: `protocol.md`, "The invariant".
+fn expected(framing: Framing, transcript: &[u8]) -> String {
+    let mut lines: Vec<&[u8]> = transcript.split(|&byte| byte == b'\n').collect();
+    let tail = lines.pop().unwrap_or_default();
+    let mut out = String::from(if framing == Framing::Line { "Hi\n" } else { "Hi" });
+    for (index, line) in lines.iter().enumerate() {
+        let (body, t) = line.strip_suffix(b"\r").map_or((*line, "\n"), |body| (body, "\r\n"));
+        let first = index == 0;
+        if first && framing == Framing::Auto {
+            out += t;
+        }
+        match meaning(body) {
+            Meaning::Blank if first => {}
+            Meaning::Blank => out += t,
+            Meaning::Quit => return out + "■",
+            Meaning::Reply(r) => out += &(r + t),
+            Meaning::LastReply(r) => return out + &r + t + "■",
+        }
+    }
+    match meaning(tail.strip_suffix(b"\r").unwrap_or(tail)) {
+        // Rule 4: before the first `\n` blanks alone wait for an answer.
+        Meaning::Blank if framing == Framing::Auto && lines.is_empty() && !tail.is_empty() => out += errors::INVALID,
+        Meaning::Blank | Meaning::Quit => {}
+        Meaning::Reply(r) | Meaning::LastReply(r) => out += &r,
+    }
+    out + "■"
+}
+
+enum Meaning {
+    Blank,
+    Quit,
+    Reply(String),
+    LastReply(String),
+}
+
+/// `protocol.md`, rules 7 and 8 and "Commands".
+fn meaning(body: &[u8]) -> Meaning {
+    let blank = [' ', '\t', '\r'];
+    let text = match str::from_utf8(body) {
+        _ if body.len() > 1024 => return Meaning::Reply(errors::INVALID.into()),
+        Ok(text) if text.trim_matches(blank).is_empty() => return Meaning::Blank,
+        Ok(text) if !text.chars().any(|c| c.is_ascii_control() && !blank.contains(&c)) => text.trim_matches(blank),
+        _ => return Meaning::Reply(errors::INVALID.into()),
+    };
+    let (name, argument) = text.split_once(blank).unwrap_or((text, ""));
+    let reply = match (&name.to_ascii_lowercase()[..], argument.trim_matches(blank)) {
+        ("quit" | "exit", "") => return Meaning::Quit,
+        ("timestamp", "") => "1795362297",
+        ("help", "") => concat!(
+            "day [ZONE], date [ZONE], time [ZONE], datetime [ZONE], timestamp, help, quit, exit, ",
+            "echo, bye, größe, page, flood, fail"
+        ),
+        ("day", zone) => in_zone(zone)[0],
+        ("date", zone) => in_zone(zone)[1],
+        ("time", zone) => in_zone(zone)[2],
+        ("datetime", zone) => in_zone(zone)[3],
+        ("echo", "") | ("flood" | "fail", _) => errors::FAILED,
+        ("echo", text) if text.chars().any(char::is_control) => errors::FAILED,
+        ("echo", text) => text,
+        ("größe", _) => "groß",
+        ("page", _) => return Meaning::Reply("p".repeat(1023)),
+        ("bye", _) => return Meaning::LastReply("Bye".into()),
+        _ => errors::INVALID,
+    };
+    Meaning::Reply(reply.into())
+}
+
+fn in_zone(zone: &str) -> [&str; 4] {
+    match zone {
+        "" | "UTC" | "utc" => ["Sunday", "26-11-22", "15:44:57", "2026-11-22T15:44:57+00:00"],
+        "+05:30" => ["Sunday", "26-11-22", "21:14:57", "2026-11-22T21:14:57+05:30"],
+        "+14:00" => ["Monday", "26-11-23", "05:44:57", "2026-11-23T05:44:57+14:00"],
+        _ => [errors::UNKNOWN_ZONE; 4],
+    }
+}
+
+// Transcripts and segmentations
+
+/// Bytes that can be read where a case fails.
+#[derive(Clone)]
+struct Bytes(Vec<u8>);
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "b\"{}\"", self.0.escape_ascii())
+    }
+}
+
+fn blanks() -> impl Strategy<Value = String> {
+    "[ \t\r]{0,3}"
+}
+
+fn any_case(name: &str, upper: u64) -> String {
+    let turn = |(index, c): (usize, char)| if upper >> (index % 64) & 1 == 1 { c.to_ascii_uppercase() } else { c };
+    name.chars().enumerate().map(turn).collect()
+}
+
+/// A command as people type it.
+fn command() -> impl Strategy<Value = Vec<u8>> {
+    let names = prop_oneof![
+        8 => prop::sample::select(vec!["day", "date", "time", "datetime", "timestamp", "help"]),
+        6 => prop::sample::select(OWN.to_vec()),
+        1 => prop::sample::select(vec!["quit", "exit"]),
+        2 => prop::sample::select(vec!["tim", "days", "daydate", "ＤＡＹ", "tıme", "\u{feff}day"]),
+    ];
+    let arguments = prop_oneof![
+        5 => Just(""),
+        3 => prop::sample::select(vec!["UTC", "utc", "+05:30", "+14:00"]),
+        2 => prop::sample::select(vec!["Mars/Phobos", "../../etc/passwd", "now", "A  b", "a\tb", "ü", "\u{85}"]),
+        1 => prop::sample::select(vec!["\0", "\x1b", "a\x7f"]),
+    ];
+    (blanks(), names, any::<u64>(), blanks(), arguments, blanks()).prop_map(
+        |(before, name, upper, gap, argument, after)| {
+            let gap = if argument.is_empty() { gap } else { format!("{gap} ") };
+            [before, any_case(name, upper), gap, argument.into(), after].concat().into_bytes()
+        },
+    )
+}
+
+/// As many bytes as a command may have, one less, one more, and then CRs.
+fn edge() -> impl Strategy<Value = Vec<u8>> {
+    let begin = prop::sample::select(vec!["day", "echo x", "nonsense", "quit", "", "time UTC "]);
+    let fill = prop::sample::select(vec![b' ', b'\t', b'\r', b'x', 0xff]);
+    (begin, fill, COMMAND_MAX - 2..COMMAND_MAX + 3, 0usize..4).prop_map(|(begin, fill, len, crs)| {
+        let mut body = begin.as_bytes().to_vec();
+        body.resize(len, fill);
+        body.resize(len + crs, b'\r');
+        body
+    })
+}
+
+/// A command as programs pipeline it, and what differs from one in a bit.
+fn plain() -> impl Strategy<Value = &'static [u8]> {
+    prop_oneof![
+        6 => prop::sample::select(vec![&b"day"[..], b"DATE", b"tIme"]),
+        1 => prop::sample::select(vec![&b"dayz"[..], b"day*", b"DA9", b"tim%", b"4ate", b"dat", b"timed", b"d\x81y"]),
+    ]
+}
+
+fn body() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        8 => command(),
+        4 => plain().prop_map(<[u8]>::to_vec),
+        3 => blanks().prop_map(String::into_bytes),
+        3 => edge(),
+        2 => prop::collection::vec(any::<u8>(), 0..12),
+        1 => (any::<u8>(), 0..3 * COMMAND_MAX).prop_map(|(byte, len)| vec![byte; len]),
+    ]
+}
+
+fn end() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["\n", "\n", "\r\n", "\r\n", "\r\r\n", "\n\n"])
+}
+
+/// Lines, and a tail that may be empty.
+fn transcript() -> impl Strategy<Value = Bytes> {
+    let lines = prop::collection::vec((body(), end()), 0..8);
+    let tail = prop_oneof![Just(Vec::new()), body()];
+    (lines, tail).prop_map(|(lines, tail)| {
+        let mut bytes: Vec<u8> = lines.into_iter().flat_map(|(body, end)| [&body, end.as_bytes()].concat()).collect();
+        bytes.extend(tail);
+        Bytes(bytes)
+    })
+}
+
+/// Where TCP cuts.
+#[derive(Clone, Debug)]
+enum Cuts {
+    Everywhere,
+    At(Vec<Index>),
+    /// Around line ends, between words, and where a line gets too long.
+    AtEdges(Vec<Index>),
+}
+
+fn cuts() -> impl Strategy<Value = Cuts> {
+    let some = || prop::collection::vec(any::<Index>(), 0..10);
+    prop_oneof![1 => Just(Cuts::Everywhere), 3 => some().prop_map(Cuts::At), 5 => some().prop_map(Cuts::AtEdges)]
+}
+
+impl Cuts {
+    fn reads<'a>(&self, bytes: &'a [u8], framing: Framing) -> Vec<&'a [u8]> {
+        let mut cuts: BTreeSet<usize> = match self {
+            Cuts::Everywhere => (0..bytes.len()).collect(),
+            Cuts::At(cuts) => cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect(),
+            Cuts::AtEdges(cuts) => {
+                let edges = edges(bytes);
+                cuts.iter().map(|cut| *cut.get(&edges)).collect()
+            }
+        };
+        cuts.remove(&0);
+        // The invariant's precondition, as rule 3 has it: the first read is not exactly a command's name.
+        let is_name = |read: &[u8]| {
+            let names = Command::built_in().chain(OWN);
+            names.into_iter().any(|name| name.as_bytes().eq_ignore_ascii_case(read))
+        };
+        if framing == Framing::Auto {
+            cuts.retain(|&cut| !is_name(&bytes[..cut]));
+        }
+        cuts.insert(bytes.len());
+        let mut from = 0;
+        let read = |to| &bytes[std::mem::replace(&mut from, to)..to];
+        cuts.into_iter().map(read).filter(|read| !read.is_empty()).collect()
+    }
+}
+
+fn edges(bytes: &[u8]) -> Vec<usize> {
+    let mut from = 0;
+    let mut edges = vec![bytes.len()];
+    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+        let end = from + line.len();
+        let is_blank = |byte: u8| b" \t\r".contains(&byte);
+        edges.extend((from + 1..end).filter(|&at| is_blank(bytes[at - 1]) != is_blank(bytes[at])));
+        edges.extend((end.saturating_sub(3)..=end).chain(from + 1022..from + 1028).filter(|&at| at <= bytes.len()));
+        from = end;
+    }
+    edges
+}
+
+/// How a driver goes about its duties.
+#[derive(Clone, Debug)]
+struct Habits {
+    /// Gives what was not taken together with the next read.
+    joins: bool,
+    /// Sends this much of what is owed before it tries again.
+    sends: usize,
+}
+
+fn habits() -> impl Strategy<Value = Habits> {
+    let sends = prop::sample::select(vec![1000, 5000, usize::MAX]);
+    (any::<bool>(), sends).prop_map(|(joins, sends)| Habits { joins, sends })
+}
+
+/// What a client reads that sends these reads and then ends, and how often the session wanted to send first.
+fn converse(framing: Framing, reads: &[&[u8]], habits: &Habits) -> (String, usize) {
+    let (mut session, mut desk) = (Session::new(framing), Desk::default());
+    let (mut out, mut sent, mut pauses) = (Vec::new(), Vec::new(), 0);
+    let mut framed = framing == Framing::Line;
+    session.greet("Hi", &mut out);
+    let (mut reads, mut input) = (reads.iter(), Vec::new());
+    loop {
+        if input.is_empty() || habits.joins {
+            input.extend(reads.next().copied().unwrap_or_default());
+        }
+        let ended = input.is_empty();
+        let (taken, mut next) = match ended {
+            true => (0, session.end(&mut desk, &mut out)),
+            false => session.receive(&input, &mut desk, &mut out),
+        };
+        framed |= input.drain(..taken).any(|byte| byte == b'\n');
+        if framed {
+            // From the first line end on, a pause is nothing.
+            assert!(!session.awaits_quiet());
+            assert_eq!(session.quiet(&mut desk, &mut out), Next::Read);
+        }
+        if let Next::Call(call) = &next {
+            assert_eq!(session.receive(&input, &mut desk, &mut out), (0, Next::Read), "a handler runs");
+            assert!(session.awaits_reply() && !session.awaits_quiet());
+            let (text, closing) = answer(call);
+            next = session.reply(text.as_deref(), closing, &mut out);
+        }
+        assert!(out.len() < OWED_MAX + STEP_MAX);
+        match next {
+            Next::Read => assert!(!ended),
+            Next::Call(call) => panic!("{call:?} after a reply"),
+            Next::Send => {
+                assert!(out.len() >= OWED_MAX);
+                sent.extend(out.drain(..habits.sends.min(out.len())));
+                pauses += 1;
+            }
+            Next::Close => break,
+        }
+    }
+    sent.append(&mut out);
+    // Closed is closed.
+    assert_eq!(session.receive(b"day\ntime", &mut desk, &mut out), (8, Next::Close));
+    assert_eq!((session.end(&mut desk, &mut out), out.len()), (Next::Close, 0));
+    (String::from_utf8(sent).expect("a server sends UTF-8") + "■", pauses)
+}
+
+proptest! {
+    #![proptest_config(cases(2000))]
+
+    #[test]
+    fn every_segmentation_gives_the_same_conversation(
+        transcript in transcript(), cuts in cuts(), habits in habits(),
+        framing in prop_oneof![2 => Just(Framing::Auto), 1 => Just(Framing::Line)],
+    ) {
+        let reads = cuts.reads(&transcript.0, framing);
+        prop_assert_eq!(converse(framing, &reads, &habits).0, expected(framing, &transcript.0));
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(48))]
+
+    #[test]
+    fn so_does_a_client_that_is_owed_more_than_it_may_be(
+        lines in prop::collection::vec(prop::sample::select(vec![
+            "help\n", "help\r\n", "HELP  \n", "page\n", "flood\r\n", " \n", "time\n", "day\nDAY\ndate\n",
+        ]), 300..1000),
+        tail in prop::sample::select(vec!["", "day", "page", "quit\nday\n", "\r"]),
+        cuts in cuts(), habits in habits(),
+    ) {
+        let transcript = lines.concat() + tail;
+        for framing in [Framing::Auto, Framing::Line] {
+            let expected = expected(framing, transcript.as_bytes());
+            let (text, pauses) = converse(framing, &cuts.reads(transcript.as_bytes(), framing), &habits);
+            prop_assert!(text == expected, "{} bytes instead of {}", text.len(), expected.len());
+            prop_assert!(pauses > 0 || expected.len() < OWED_MAX + STEP_MAX);
+        }
+    }
+}
+
+// Anything at any time
+
+#[derive(Clone, Debug)]
+enum Event {
+    Read(Bytes),
+    Quiet,
+    End,
+    /// A handler is done.
+    Reply(Option<String>, bool),
+    /// A client's question.
+    Ask(String),
+}
+
+fn server_event() -> impl Strategy<Value = Event> {
+    let text = prop_oneof!["\\PC{0,8}", ".{0,8}", (1000..1100usize).prop_map(|len| "x".repeat(len))];
+    let reply = (prop::option::of(text), prop::bool::weighted(0.1));
+    prop_oneof![
+        12 => transcript().prop_map(Event::Read),
+        6 => body().prop_map(|body| Event::Read(Bytes(body))),
+        1 => (500..2000usize).prop_map(|lines| Event::Read(Bytes(b"help\n".repeat(lines)))),
+        4 => Just(Event::Quiet),
+        1 => Just(Event::End),
+        8 => reply.prop_map(|(text, closing)| Event::Reply(text, closing)),
+    ]
+}
+
+fn client_event() -> impl Strategy<Value = Event> {
+    let come = prop::sample::select(vec!["Sunday", "15:44:57\n26-11-22", errors::INVALID, errors::FULL]);
+    let text = prop_oneof!["\\PC{0,20}\n", "\\PC{0,20}", come.prop_map(str::to_owned)];
+    let question = prop_oneof!["\\PC{0,8}", ".{0,8}", Just("day".into()), Just("time".into())];
+    prop_oneof![
+        4 => text.prop_map(|text| Event::Read(Bytes(text.into_bytes()))),
+        2 => prop::collection::vec(any::<u8>(), 0..20).prop_map(|bytes| Event::Read(Bytes(bytes))),
+        1 => (1..200_000usize).prop_map(|len| Event::Read(Bytes(vec![b'x'; len]))),
+        2 => Just(Event::Quiet),
+        1 => Just(Event::End),
+        5 => question.prop_map(Event::Ask),
+    ]
+}
+
+proptest! {
+    #![proptest_config(cases(512))]
+
+    #[test]
+    fn a_session_survives_anything_and_stays_small(
+        events in prop::collection::vec(server_event(), 0..24),
+        framing in prop_oneof![Just(Framing::Auto), Just(Framing::Line)],
+    ) {
+        let (mut session, mut desk, mut out) = (Session::new(framing), Desk::default(), Vec::new());
+        let fresh = size(&session);
+        let (mut waits, mut closed) = (false, false);
+        for event in events {
+            // Nothing is read, and no timer fires, while this much is owed.
+            if out.len() >= OWED_MAX {
+                out.clear();
+            }
+            let (before, was_closed) = (out.len(), closed && !waits);
+            let next = match event {
+                Event::Read(Bytes(bytes)) => {
+                    let (taken, next) = session.receive(&bytes, &mut desk, &mut out);
+                    match &next {
+                        _ if waits => prop_assert_eq!((taken, &next), (0, &Next::Read)),
+                        Next::Read => prop_assert_eq!(taken, bytes.len()),
+                        Next::Send => prop_assert!(taken < bytes.len() && out.len() >= OWED_MAX),
+                        Next::Call(_) | Next::Close => prop_assert!(taken > 0 || bytes.is_empty()),
+                    }
+                    next
+                }
+                Event::Quiet => session.quiet(&mut desk, &mut out),
+                Event::End => {
+                    closed = true;
+                    session.end(&mut desk, &mut out)
+                }
+                Event::Reply(text, closing) => {
+                    waits = false;
+                    session.reply(text.as_deref(), closing, &mut out)
+                }
+                Event::Ask(_) => continue,
+            };
+            waits |= matches!(next, Next::Call(_));
+            closed |= next == Next::Close;
+            prop_assert!(!was_closed || (out.len() == before && !waits), "a closed session speaks");
+            prop_assert_eq!(waits, session.awaits_reply());
+            prop_assert!(!waits || !session.awaits_quiet(), "the quiet time runs while a handler does");
+            prop_assert!(out.len() < OWED_MAX + STEP_MAX, "{} bytes owed", out.len());
+            prop_assert!(str::from_utf8(&out).is_ok(), "a server sends UTF-8");
+            prop_assert!(size(&session) < fresh + 64 + 5 * (COMMAND_MAX + 1), "{session:?}");
+        }
+    }
+
+    #[test]
+    fn a_dialogue_survives_anything_and_hands_out_no_reply_that_nobody_asked_for(
+        events in prop::collection::vec(client_event(), 0..24),
+    ) {
+        let (mut dialogue, mut asked) = (Dialogue::new(), 0);
+        for event in events {
+            let heard = match event {
+                Event::Read(Bytes(bytes)) => dialogue.receive(&bytes),
+                Event::Quiet => dialogue.quiet(),
+                Event::End => Err(dialogue.end()),
+                Event::Reply(..) => continue,
+                Event::Ask(question) => {
+                    let mut out = Vec::new();
+                    let result = dialogue.ask(&question, &mut out);
+                    asked += usize::from(result.is_ok());
+                    prop_assert_eq!(result.is_ok(), !out.is_empty());
+                    if let Err(Fault::Question(_)) = result { Ok(()) } else { result }
+                }
+            };
+            let mut heard = heard.and_then(|()| dialogue.reply());
+            while let Ok(Some(_)) = heard {
+                prop_assert!(asked > 0, "{heard:?} answers nothing");
+                asked -= 1;
+                heard = dialogue.reply();
+            }
+            prop_assert!(heard.is_err() || dialogue.awaits_replies() == (asked > 0));
+            match heard {
+                Ok(_) => {}
+                Err(Fault::Protocol(text)) => prop_assert!(text.len() <= 64 * 1024),
+                Err(Fault::Question(why)) => prop_assert!(false, "{why}"),
+                Err(Fault::Refused(error)) => prop_assert!(errors::ALL.contains(&&error[..])),
+                Err(Fault::Closed) => {}
+            }
+        }
+    }
+}
+
+// The client's side
+
+/// A line without what ends it. One that ends in CR would lose it.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => "\\PC{1,30}",
+        1 => prop::sample::select(errors::ALL.to_vec()).prop_map(str::to_owned),
+        1 => prop::sample::select(vec!["Sunday", "x", "a\rb\tc", ""]).prop_map(str::to_owned),
+        1 => (1..3000usize).prop_map(|len| "ß".repeat(len)),
+    ]
+}
+
+/// All replies that there are.
+fn replies(dialogue: &mut Dialogue) -> Result<Vec<String>, Fault> {
+    std::iter::from_fn(|| dialogue.reply().transpose()).collect()
+}
+
+proptest! {
+    #![proptest_config(cases(512))]
+
+    #[test]
+    fn every_segmentation_of_a_server_that_frames_lines_gives_the_same_replies(
+        greeting in text(), greets in cuts(),
+        texts in prop::collection::vec((text(), prop::sample::select(vec!["\n", "\r\n"])), 0..8),
+        answers in cuts(), eager in any::<bool>(),
+    ) {
+        let mut dialogue = Dialogue::new();
+        let refused = errors::ALL.contains(&&greeting[..]);
+        let mut result = Ok(());
+        for read in greets.reads(format!("{greeting}\r\n").as_bytes(), Framing::Line) {
+            result = result.and_then(|()| dialogue.receive(read));
+        }
+        if refused {
+            prop_assert_eq!(result, Err(Fault::Refused(greeting)));
+            return Ok(());
+        }
+        prop_assert_eq!(result, Ok(()));
+        prop_assert_eq!((dialogue.greeting(), dialogue.frames_lines()), (Some(&greeting[..]), true));
+
+        for _ in &texts {
+            prop_assert_eq!(dialogue.ask("day", &mut Vec::new()), Ok(()));
+        }
+        let (texts, lines): (Vec<_>, Vec<_>) = texts.into_iter().map(|(text, end)| (text.clone(), text + end)).unzip();
+        let mut come = Vec::new();
+        for read in answers.reads(lines.concat().as_bytes(), Framing::Line) {
+            prop_assert_eq!(dialogue.receive(read), Ok(()));
+            if eager {
+                come.extend(replies(&mut dialogue).unwrap());
+            }
+        }
+        come.extend(replies(&mut dialogue).unwrap());
+        prop_assert_eq!(come, texts);
+        prop_assert_eq!(dialogue.ask("day", &mut Vec::new()), Ok(()), "nothing is left over");
+    }
+
+    #[test]
+    fn every_segmentation_of_the_original_gives_the_same_replies(
+        greeting in text(), greets in cuts(),
+        questions in prop::collection::vec((prop::sample::select(vec![
+            ("day", "Saturday"), ("DAY", "Sunday"), ("date", "26-11-22"), ("time", "15:44:57"),
+            ("help", errors::INVALID), ("day", errors::INVALID), ("time UTC", errors::INVALID),
+        ]), cuts()), 0..8),
+    ) {
+        let mut dialogue = Dialogue::new();
+        for read in greets.reads(format!("{greeting}{}", errors::INVALID).as_bytes(), Framing::Line) {
+            prop_assert_eq!((dialogue.receive(read), dialogue.greeting()), (Ok(()), None));
+        }
+        prop_assert!(dialogue.awaits_quiet());
+        prop_assert_eq!(dialogue.quiet(), Ok(()));
+        prop_assert_eq!((dialogue.greeting(), dialogue.frames_lines()), (Some(&greeting[..]), false));
+        for ((question, answer), cuts) in questions {
+            let mut out = Vec::new();
+            prop_assert_eq!((dialogue.ask(question, &mut out), &out[..]), (Ok(()), question.as_bytes()));
+            for read in cuts.reads(answer.as_bytes(), Framing::Line) {
+                prop_assert_eq!(dialogue.reply(), Ok(None));
+                prop_assert_eq!(dialogue.receive(read), Ok(()));
+            }
+            prop_assert_eq!(dialogue.reply(), Ok(Some(answer.to_owned())));
+        }
+    }
+
+    #[test]
+    fn our_client_and_our_server_understand_each_other_in_every_segmentation(
+        framing in prop_oneof![Just(Framing::Auto), Just(Framing::Line)],
+        questions in prop::collection::vec(command(), 0..12),
+        there in cuts(), back in cuts(), habits in habits(),
+    ) {
+        let mut dialogue = Dialogue::new();
+        dialogue.receive(converse(framing, &[Dialogue::HELLO], &habits).0.trim_end_matches('■').as_bytes()).unwrap();
+        prop_assert_eq!((dialogue.greeting(), dialogue.frames_lines()), (Some("Hi"), true));
+
+        let mut sent = Dialogue::HELLO.to_vec();
+        let mut expected = Vec::new();
+        for question in &questions {
+            let question = str::from_utf8(question).unwrap();
+            match dialogue.ask(question, &mut sent) {
+                Err(Fault::Question(_)) => continue,
+                result => prop_assert_eq!(result, Ok(())),
+            }
+            match meaning(question.as_bytes()) {
+                Meaning::Blank => prop_assert!(false, "{question:?} was asked"),
+                Meaning::Quit => break,
+                Meaning::Reply(reply) => expected.push(reply),
+                Meaning::LastReply(reply) => {
+                    expected.push(reply);
+                    break;
+                }
+            }
+        }
+        let (text, _) = converse(framing, &there.reads(&sent, Framing::Line), &habits);
+        let stream = text.strip_prefix("Hi\n").unwrap().trim_end_matches('■');
+        for read in back.reads(stream.as_bytes(), Framing::Line) {
+            prop_assert_eq!(dialogue.receive(read), Ok(()));
+        }
+        prop_assert_eq!(replies(&mut dialogue), Ok(expected));
+        prop_assert_eq!(dialogue.end(), Fault::Closed);
+    }
+}
+
+// Every moment
+
+/// Year, month and day of a day since 1970-01-01, counted one year and one month after the other.
+fn civil(mut day: i64) -> (i64, usize, i64) {
+    let leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    // 400 years have 146,097 days.
+    let mut year = 1970 + 400 * day.div_euclid(146_097);
+    day = day.rem_euclid(146_097);
+    while day >= 365 + i64::from(leap(year)) {
+        day -= 365 + i64::from(leap(year));
+        year += 1;
+    }
+    let days = [31, 28 + i64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let month = (0..12).find(|&month| day < days[..=month].iter().sum()).unwrap();
+    (year, month + 1, day - days[..month].iter().sum::<i64>() + 1)
+}
+
+proptest! {
+    #![proptest_config(cases(1000))]
+
+    #[test]
+    fn every_second_has_the_texts_of_the_calendar(
+        seconds in prop_oneof![Stamp::RANGE, 0..4_102_444_800i64], sign in prop_oneof![Just("+"), Just("-")],
+        hours in 0..24i64, minutes in 0..60i64,
+    ) {
+        let offset = format!("{sign}{hours:02}:{minutes:02}");
+        let stamp = Stamp::new(seconds, &Zone::parse(&offset).unwrap(), &Formats::default());
+        let east = (hours * 60 + minutes) * 60;
+        let local = if sign == "-" { seconds - east } else { seconds + east };
+        let (day, second) = (local.div_euclid(86_400), local.rem_euclid(86_400));
+        let (year, month, date) = civil(day);
+        let time = format!("{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60);
+        let days = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
+        let offset = if offset == "-00:00" { "+00:00" } else { &offset };
+        prop_assert_eq!(stamp.text(Command::Day), days[day.rem_euclid(7) as usize]);
+        prop_assert_eq!(stamp.text(Command::Date), format!("{:02}-{month:02}-{date:02}", year % 100));
+        prop_assert_eq!(stamp.text(Command::Time), &time);
+        prop_assert_eq!(stamp.text(Command::Datetime), format!("{year:04}-{month:02}-{date:02}T{time}{offset}"));
+        prop_assert_eq!(stamp.text(Command::Timestamp), seconds.to_string());
+    }
+
+    #[test]
+    fn a_format_that_was_taken_gives_a_reply_at_every_moment(
+        parts in prop::collection::vec(prop_oneof![
+            3 => "%[_0^#-]{0,2}[a-zA-Z%]",
+            1 => "\\PC{1,3}",
+            1 => "%.{0,2}",
+        ], 1..6),
+        times in prop_oneof![4 => Just(1), 1 => 1..200usize],
+        seconds in any::<i64>(), recent in 0..4_102_444_800i64, offset in "[+-](0[0-9]|1[0-9]|2[0-3]):[0-5][0-9]",
+    ) {
+        let format = parts.concat().repeat(times);
+        if let Ok(formats) = Formats::new(&format, &format, &format) {
+            for (second, zone) in [(seconds, "UTC"), (seconds, &offset), (recent, "utc"), (recent, &offset)] {
+                let stamp = Stamp::new(second, &Zone::parse(zone).unwrap(), &formats);
+                for command in [Command::Day, Command::Date, Command::Time] {
+                    prop_assert_eq!(check_reply(stamp.text(command)), Ok(()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_zone_is_utc_or_an_offset(text in prop_oneof!["[+-]?[0-9]{1,3}:?[0-9]{1,3}", "\\PC{0,8}", "[uU][tT][cCzZ]"]) {
+        let &[sign, h1, h2, colon, m1, m2] = &text.chars().collect::<Vec<_>>()[..] else {
+            prop_assert_eq!(Zone::parse(&text).is_some(), text.eq_ignore_ascii_case("utc"));
+            return Ok(());
+        };
+        let digits = [h1, h2, m1, m2].iter().all(char::is_ascii_digit);
+        let good = "+-".contains(sign) && colon == ':' && digits && [h1, h2] <= ['2', '3'] && m1 <= '5';
+        prop_assert_eq!(Zone::parse(&text).is_some(), good);
+    }
+}
