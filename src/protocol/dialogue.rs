@@ -148,7 +148,8 @@ impl Dialogue {
             None => 0,
         };
         if answers < come.len() {
-            return Err(Fault::Protocol(come[answers..].to_vec()));
+            let foreign = &come[answers..];
+            return Err(Fault::Protocol(foreign[..foreign.len().min(LINE_MAX)].to_vec()));
         }
         match &mut self.mode {
             Mode::Greeting => return refuse("comes before the greeting"),
