@@ -141,6 +141,9 @@ impl Dialogue {
         if command.bytes().any(|byte| byte.is_ascii_control() && (!is_blank(&byte) || byte == b'\r')) {
             return refuse("has a control character");
         }
+        if self.mode == Mode::Greeting {
+            return refuse("comes before the greeting");
+        }
         // What comes after the replies that are still to be taken answers nothing.
         let come = &self.bytes[self.taken..];
         let answers = match self.asked.checked_sub(1) {
@@ -152,8 +155,7 @@ impl Dialogue {
             return Err(Fault::Protocol(foreign[..foreign.len().min(LINE_MAX)].to_vec()));
         }
         match &mut self.mode {
-            Mode::Greeting => return refuse("comes before the greeting"),
-            Mode::Lines => {
+            Mode::Greeting | Mode::Lines => {
                 out.extend_from_slice(command.as_bytes());
                 out.push(b'\n');
             }
