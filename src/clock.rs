@@ -157,9 +157,8 @@ impl Zones {
     pub(crate) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.database.available().next().is_none() {
-            warnings.push("there is no time zone database: UTC and offsets are the only zones".to_owned());
-        }
-        if let Err(why) = self.home() {
+            warnings.push("there is no time zone database: UTC and offsets are the only names of zones".to_owned());
+        } else if let Err(why) = self.home() {
             warnings.push(format!("the time zone is UTC: {why}"));
         }
         warnings

@@ -260,6 +260,15 @@ fn a_question_before_the_greeting_is_refused() {
 }
 
 #[test]
+fn a_question_within_the_greeting_is_refused_and_changes_nothing() {
+    let mut dialogue = Dialogue::new();
+    dialogue.receive(b"H").unwrap();
+    assert!(matches!(ask(&mut dialogue, "day"), Err(Fault::Question(_))));
+    dialogue.receive(b"i\n").unwrap();
+    assert_eq!(dialogue.greeting(), Some("Hi"));
+}
+
+#[test]
 fn the_original_is_asked_one_question_at_a_time() {
     let mut dialogue = bare();
     ask(&mut dialogue, "day").unwrap();
@@ -363,13 +372,24 @@ fn what_is_left_over_breaks_the_next_question() {
 
 #[test]
 fn what_is_left_over_breaks_the_next_question_of_a_pipeline_too() {
-    let mut dialogue = lines();
-    ask(&mut dialogue, "day").unwrap();
-    dialogue.receive(b"Sunday\nnobody asked\n").unwrap();
-    // Two lines for one question: the second one answers nothing.
-    let broken = ask(&mut dialogue, "time").is_err();
-    assert_eq!(dialogue.reply(), Ok(Some("Sunday".into())));
-    assert!(broken || dialogue.reply() != Ok(Some("nobody asked".into())));
+    for (asked, come, left) in [
+        (1, &b"Sunday\nnobody asked\n"[..], &b"nobody asked\n"[..]),
+        (1, b"Sunday\n1", b"1"),
+        (2, b"Sunday\n15:44:57\n\n", b"\n"),
+        (3, b"a\nb\nc\nd\ne", b"d\ne"),
+    ] {
+        let mut dialogue = lines();
+        (0..asked).for_each(|_| drop(ask(&mut dialogue, "day").unwrap()));
+        dialogue.receive(come).unwrap();
+        assert_eq!(ask(&mut dialogue, "time"), Err(Fault::Protocol(left.to_vec())), "{}", come.escape_ascii());
+    }
+    // As many replies as questions, or fewer, are none too many.
+    for come in [&b"Sunday\nMonday\n"[..], b"Sunday\nMon", b"Sunday\n", b"Sun", b""] {
+        let mut dialogue = lines();
+        (0..2).for_each(|_| drop(ask(&mut dialogue, "day").unwrap()));
+        dialogue.receive(come).unwrap();
+        assert!(ask(&mut dialogue, "time").is_ok(), "{}", come.escape_ascii());
+    }
 }
 
 #[test]
@@ -383,6 +403,10 @@ fn at_most_64_kib_are_read_for_a_reply() {
     ask(&mut dialogue, "day").unwrap();
     assert_eq!(reply(&mut dialogue, &long), "…");
     assert_eq!(reply(&mut dialogue, b"x"), format!("foreign: {}", "x".repeat(LIMIT)));
+    // Its newline in the same read makes it no shorter.
+    let mut dialogue = lines();
+    ask(&mut dialogue, "day").unwrap();
+    assert_eq!(reply(&mut dialogue, &[&long[..], b"x\n"].concat()), format!("foreign: {}", "x".repeat(LIMIT)));
     // Many replies may be more.
     let mut dialogue = lines();
     (0..3).for_each(|_| drop(ask(&mut dialogue, "day").unwrap()));
@@ -394,12 +418,13 @@ fn at_most_64_kib_are_read_for_a_reply() {
 }
 
 #[test]
-fn at_most_64_kib_are_read_for_a_reply_in_every_segmentation() {
-    let line = ["x".repeat(LIMIT + 1), "\n".into()].concat();
-    let foreign = format!("foreign: {}", "x".repeat(LIMIT));
-    let mut dialogue = lines();
-    ask(&mut dialogue, "day").unwrap();
-    assert!(reply(&mut dialogue, line.as_bytes()) == foreign);
+fn what_an_error_carries_is_at_most_64_kib() {
+    for come in [[&b"Hi\n"[..], &[b'x'; LIMIT + 1]].concat(), [&b"Hi\n"[..], &b"x\n".repeat(LIMIT)].concat()] {
+        let mut dialogue = Dialogue::new();
+        dialogue.receive(&come).unwrap();
+        let Err(Fault::Protocol(text)) = ask(&mut dialogue, "day") else { panic!("what is left over is nothing") };
+        assert_eq!(text.len(), LIMIT);
+    }
 }
 
 #[test]

@@ -666,11 +666,15 @@ fn the_end_of_a_last_own_command_is_its_reply() {
 
 #[test]
 fn the_end_waits_for_the_reply_of_an_own_command() {
-    let (mut session, mut desk, mut out) = (Session::new(Line), Desk::default(), Vec::new());
-    assert!(matches!(session.receive(b"echo x\n", &mut desk, &mut out), (7, Next::Call(_))));
-    assert_eq!(session.end(&mut desk, &mut out), Next::Read);
-    assert_eq!(session.reply(Some("x"), false, &mut out), Next::Close);
-    assert_eq!(out, b"x\n");
+    for (framing, read, expected) in [(Line, &b"echo x\n"[..], "x\n"), (Auto, b"echo", "The command failed")] {
+        let (mut session, mut desk, mut out) = (Session::new(framing), Desk::default(), Vec::new());
+        assert!(matches!(session.receive(read, &mut desk, &mut out), (_, Next::Call(_))));
+        assert_eq!(session.end(&mut desk, &mut out), Next::Read);
+        assert_eq!(session.receive(b"day\n", &mut desk, &mut out), (0, Next::Read));
+        assert_eq!(session.reply(Some(expected.trim_end()), false, &mut out), Next::Close);
+        assert_eq!(out, expected.as_bytes());
+        assert_eq!(session.receive(b"day\n", &mut desk, &mut out), (4, Next::Close));
+    }
 }
 
 #[test]
@@ -830,9 +834,12 @@ fn zones_with_rules_are_right_at_their_boundary_seconds() {
 
 #[test]
 fn datetime_is_rfc_3339_in_zones_of_local_mean_time() {
-    let berlin = Zone::from(TimeZone::fixed(Offset::from_seconds(53 * 60 + 28).unwrap()));
-    let stamp = Stamp::new(-2_500_000_000, &berlin, &Formats::default());
-    assert_eq!(stamp.text(Command::Datetime)["1890-10-11T20:26:48".len()..], *"+00:53");
+    // Berlin's and Monrovia's; an offset of RFC 3339 has no seconds.
+    for (seconds, expected) in [(3208, "1890-10-11T20:26:48+00:53"), (-2670, "1890-10-11T18:48:50-00:44")] {
+        let zone = Zone::from(TimeZone::fixed(Offset::from_seconds(seconds).unwrap()));
+        let stamp = Stamp::new(-2_500_000_000, &zone, &Formats::default());
+        assert_eq!(stamp.text(Command::Datetime), expected);
+    }
 }
 
 #[test]

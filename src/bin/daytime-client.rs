@@ -3,6 +3,7 @@
 use std::{
     io::{self, IsTerminal, Write},
     process::ExitCode,
+    str::FromStr,
     time::Duration,
 };
 
@@ -23,10 +24,10 @@ const PROMPT: &str = "Enter the command for Day -> day |Date -> date |Time -> ti
 ///
 /// Without a COMMAND it reads commands from standard input, one a line, until `quit`, `exit` or the end.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "daytime-client", version)]
 struct Args {
     /// Address to connect to, HOST:PORT
-    #[arg(long, value_name = "ADDR", default_value = "localhost:9990")]
+    #[arg(long, value_name = "ADDR", default_value = "localhost:9990", value_parser = Address::from_str)]
     connect: Address,
     /// How long connecting, and each command, may take
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]

@@ -256,11 +256,12 @@ impl Connection {
         if first < idle { (first, Reason::NoCommand) } else { (idle, Reason::Idle) }
     }
 
-    /// The deadline may have come. A socket that has something to read is read first.
+    /// The deadline may have come. A socket that has something to read is read first; one that always has is none the
+    /// less closed in time.
     pub(super) fn expire(&mut self, desk: &mut Desk) -> Turn {
         self.readable = true;
         let turn = self.turn(desk);
-        if turn != Turn::Wait || self.deadline(desk) > desk.now {
+        if matches!(turn, Turn::Gone(_)) || self.deadline(desk) > desk.now {
             return turn;
         }
         match self.phase {

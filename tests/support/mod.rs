@@ -8,7 +8,7 @@ pub(crate) mod program;
 use std::{
     collections::HashMap,
     fs,
-    io::{ErrorKind, Read, Write},
+    io::{self, ErrorKind, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
     process::Command,
     thread,
@@ -17,14 +17,9 @@ use std::{
 
 use daytime::{
     Clock, Framing, Server, ServerBuilder,
-    protocol::{Commands, Formats, Host, Next, Session, Stamp, Zone},
+    protocol::{Commands, Formats, GREETING, Host, Next, QUIET, Session, Stamp, Zone},
 };
 use socket2::{Domain, SockRef, Socket, Type};
-
-pub(crate) use daytime::protocol::{
-    GREETING,
-    errors::{INVALID, UNKNOWN_ZONE},
-};
 
 /// Sunday, 2026-11-22 15:44:57 UTC.
 pub(crate) const MOMENT: i64 = 1_795_362_297;
@@ -65,9 +60,18 @@ impl Peer {
 
     /// One whose kernel buffers next to nothing of what it does not read.
     pub(crate) fn narrow(port: u16) -> Peer {
+        Self::prepared(port, |socket| socket.set_recv_buffer_size(1))
+    }
+
+    /// One that comes from this address.
+    pub(crate) fn connect_from(ip: [u8; 4], port: u16) -> Peer {
+        Self::prepared(port, |socket| socket.bind(&SocketAddr::from((ip, 0)).into()))
+    }
+
+    fn prepared(port: u16, prepare: impl FnOnce(&Socket) -> io::Result<()>) -> Peer {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.set_recv_buffer_size(1).unwrap();
-        socket.connect(&SocketAddr::from(([127, 0, 0, 1], port)).into()).unwrap();
+        prepare(&socket).unwrap();
+        socket.connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)).into(), PATIENCE).unwrap();
         Self::adopt(socket.into())
     }
 
@@ -94,8 +98,8 @@ impl Peer {
     /// Sends each byte by itself, a pause after each.
     #[track_caller]
     pub(crate) fn trickle(&mut self, bytes: impl AsRef<[u8]>, pause: Duration) {
-        for byte in bytes.as_ref() {
-            self.send([*byte]);
+        for byte in bytes.as_ref().chunks(1) {
+            self.send(byte);
             thread::sleep(pause);
         }
     }
@@ -175,6 +179,17 @@ impl Peer {
     }
 }
 
+/// Repeats what took this machine as long as the quiet time: a pause of its own may rightly have ended a command.
+pub(crate) fn swiftly<T>(mut act: impl FnMut() -> T) -> T {
+    loop {
+        let began = Instant::now();
+        let done = act();
+        if began.elapsed() < QUIET {
+            return done;
+        }
+    }
+}
+
 /// Everything that a server says to a client that sends `input` at once and then closes its side.
 #[track_caller]
 pub(crate) fn converse(port: u16, input: &[u8]) -> Vec<u8> {
@@ -203,19 +218,19 @@ pub(crate) fn model(framing: Framing, input: &[u8]) -> Vec<u8> {
             self.1.entry(name.to_owned()).or_insert_with(|| make(name)).as_ref()
         }
     }
-    let (mut host, mut session, mut out) = (Still::default(), Session::new(framing), Vec::new());
-    let mut told = Vec::new();
+    let (mut host, mut session) = (Still::default(), Session::new(framing));
+    let (mut told, mut out) = (Vec::new(), Vec::new());
     session.greet(GREETING, &mut out);
-    let mut at = 0;
-    while at < input.len() {
-        let (taken, next) = session.receive(&input[at..], &mut host, &mut out);
-        told.append(&mut out);
+    let (mut at, mut next) = (0, Next::Read);
+    while at < input.len() && next != Next::Close {
+        let taken;
+        (taken, next) = session.receive(&input[at..], &mut host, &mut out);
         at += taken;
-        if next == Next::Close {
-            return told;
-        }
+        // Sent.
+        told.append(&mut out);
     }
-    session.end(&mut host, &mut told);
+    session.end(&mut host, &mut out);
+    told.append(&mut out);
     told
 }
 
@@ -250,9 +265,9 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Says why the test that calls this cannot be made here.
+/// Says why the test that calls this cannot be made here, though it passes: `eprintln!` would be captured.
 pub(crate) fn skip(reason: impl AsRef<str>) {
-    eprintln!("SKIPPED: {}: {}", thread::current().name().unwrap_or("?"), reason.as_ref());
+    let _ = writeln!(io::stderr(), "SKIPPED: {}: {}", thread::current().name().unwrap_or("?"), reason.as_ref());
 }
 
 /// Whether this process runs the named test and nothing else. Where it does not, one that does is started and waited
@@ -285,6 +300,14 @@ pub(crate) fn memory(pid: &str) -> u64 {
 /// The number of descriptors that a process has open.
 pub(crate) fn descriptors(pid: &str) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+}
+
+/// The processor time that a process has taken, in hundredths of a second.
+pub(crate) fn processor_time(pid: &str) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // The name, in parentheses, may have blanks; after it come 11 other fields.
+    let fields: Vec<&str> = text.rsplit(')').next().unwrap().split_whitespace().collect();
+    fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum()
 }
 
 /// The threads of a server in this process: the number of each and its name.

@@ -3,12 +3,12 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, Stdio},
     sync::{
         OnceLock,
         mpsc::{Receiver, RecvTimeoutError, sync_channel},
     },
-    thread::{self, JoinHandle},
+    thread,
 };
 
 use nix::{
@@ -20,7 +20,7 @@ use super::{PATIENCE, eventually, skip};
 
 /// The program under a wrapper (such as `strace …`; nothing is none), on a free port, with replies that stand still.
 pub(crate) fn command<S: AsRef<str>>(wrapper: &[S], args: &[&str]) -> Command {
-    let own = [env!("CARGO_BIN_EXE_daytime-server"), "--listen", "127.0.0.1:0", "--workers", "2"];
+    let own = [env!("CARGO_BIN_EXE_daytime-server"), "--listen", "127.0.0.1:0"];
     let still = ["--day-format", "Sunday", "--date-format", "26-11-22", "--time-format", "15:44:57"];
     let mut words = wrapper.iter().map(AsRef::as_ref).chain(own).chain(still).chain(args.iter().copied());
     let mut command = Command::new(words.next().unwrap());
@@ -28,26 +28,29 @@ pub(crate) fn command<S: AsRef<str>>(wrapper: &[S], args: &[&str]) -> Command {
     command
 }
 
+/// Under no wrapper.
+pub(crate) const PLAIN: [&str; 0] = [];
+
 /// A running program, killed when dropped. Of what it prints only one line more is read than was asked for, and what a
 /// reader holds.
 pub(crate) struct Program {
     child: Child,
     told: Option<Receiver<String>>,
-    complaints: Option<JoinHandle<String>>,
+    complaints: Receiver<String>,
 }
 
 impl Program {
     /// Starts it and waits until it listens.
     pub(crate) fn start(command: Command) -> (Program, u16) {
-        let program = Self::spawn(command);
-        let told = program.told.as_ref().unwrap().recv_timeout(PATIENCE);
-        let port = match told {
+        let mut program = Self::spawn(command);
+        let port = match program.told.as_ref().unwrap().recv_timeout(PATIENCE) {
             Ok(line) => {
                 let port = line.strip_prefix("Server is listening on IP: 127.0.0.1 and Port: ");
                 port.unwrap_or_else(|| panic!("it said {line:?}")).parse().unwrap()
             }
             // It cannot say so.
-            Err(RecvTimeoutError::Disconnected) => program.listening_port(),
+            Err(RecvTimeoutError::Disconnected) if program.lives() => program.listening_port(),
+            Err(RecvTimeoutError::Disconnected) => panic!("it ended: {:?}", program.end()),
             Err(RecvTimeoutError::Timeout) => panic!("it does not say where it listens"),
         };
         (program, port)
@@ -56,16 +59,17 @@ impl Program {
     pub(crate) fn spawn(mut command: Command) -> Program {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let (lines, told) = sync_channel(0);
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
-        let mut stderr = child.stderr.take().unwrap();
-        let complaints = thread::spawn(move || {
-            let mut text = String::new();
-            stderr.read_to_string(&mut text).unwrap();
-            text
-        });
-        Program { child, told: Some(told), complaints: Some(complaints) }
+        let told = lines(child.stdout.take().unwrap(), 0);
+        let complaints = lines(child.stderr.take().unwrap(), 10_000);
+        Program { child, told: Some(told), complaints }
+    }
+
+    /// Whether it says that it listens, rather than ends.
+    pub(crate) fn listens(&self) -> bool {
+        match self.told.as_ref().unwrap().recv_timeout(PATIENCE) {
+            Err(RecvTimeoutError::Timeout) => panic!("it neither listens nor ends"),
+            told => told.is_ok(),
+        }
     }
 
     /// The next line that it prints.
@@ -74,7 +78,13 @@ impl Program {
         self.told.as_ref().unwrap().recv_timeout(PATIENCE).unwrap()
     }
 
-    /// What it prints has nobody to go to from now on.
+    /// The next line on its standard error.
+    #[track_caller]
+    pub(crate) fn complaint(&self) -> String {
+        self.complaints.recv_timeout(PATIENCE).unwrap()
+    }
+
+    /// Whatever it prints from now on has nobody to go to.
     pub(crate) fn close_stdout(&mut self) {
         self.told = None;
     }
@@ -87,12 +97,16 @@ impl Program {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
     }
 
-    /// Waits until it ends by itself: how, the lines it had still to print, and what it complained of.
+    /// Waits until it ends by itself: its exit code, and what it complained of and nobody has read.
     #[track_caller]
-    pub(crate) fn end(mut self) -> (ExitStatus, Vec<String>, String) {
-        eventually("the program ends", || self.child.try_wait().unwrap().is_some());
-        let told = self.told.take().into_iter().flatten().collect();
-        (self.child.wait().unwrap(), told, self.complaints.take().unwrap().join().unwrap())
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
+        eventually("the program ends", || !self.lives());
+        let complaints: Vec<String> = self.complaints.iter().collect();
+        (self.child.wait().unwrap().code(), complaints.join("\n"))
+    }
+
+    fn lives(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     fn listening_port(&self) -> u16 {
@@ -120,6 +134,13 @@ impl Drop for Program {
     }
 }
 
+fn lines(stream: impl Read + Send + 'static, ahead: usize) -> Receiver<String> {
+    let (sender, lines) = sync_channel(ahead);
+    let stream = BufReader::new(stream);
+    thread::spawn(move || stream.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    lines
+}
+
 /// The wrapper that injects faults into system calls, such as `accept4:error=EMFILE:when=1`. Skips the test where
 /// processes cannot be traced.
 pub(crate) fn inject(faults: &[&str]) -> Option<Vec<String>> {
@@ -139,6 +160,6 @@ pub(crate) fn traced(calls: &str, file: &str) -> Option<Vec<String>> {
         return None;
     }
     // -D: the program is this process's own child, so that it can be killed, and the tracer follows it.
-    let words = ["strace", "-D", "-f", "-qq", "-s", "256", "-o", file, "-e"];
+    let words = ["strace", "-D", "-f", "-qq", "-y", "-s", "256", "-o", file, "-e"];
     Some(words.map(str::to_owned).into_iter().chain([format!("trace={calls}")]).collect())
 }

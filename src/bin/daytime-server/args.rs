@@ -1,6 +1,6 @@
 //! The flags of `daytime-server`, and the settings that they stand for.
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 use clap::Parser;
 use daytime::{Address, Framing, Server, ServerBuilder, protocol::GREETING};
@@ -11,10 +11,10 @@ use crate::common::seconds;
 ///
 /// SIGINT and SIGTERM close idle clients, send the replies owed to others, and end it; a second one ends it at once.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "daytime-server", version)]
 pub(crate) struct Args {
     /// Address to listen on, HOST:PORT; may be repeated. A name stands for all its addresses; port 0 is any free one
-    #[arg(long, value_name = "ADDR", default_value = "localhost:9990")]
+    #[arg(long, value_name = "ADDR", default_value = "localhost:9990", value_parser = Address::from_str)]
     listen: Vec<Address>,
     /// Worker threads [default: one a core]
     #[arg(long, value_name = "N")]
@@ -23,19 +23,19 @@ pub(crate) struct Args {
     #[arg(long, default_value = "auto")]
     framing: Framing,
     /// Time zone of replies: an IANA name, UTC, or an offset such as +05:30 [default: the system's]
-    #[arg(long, value_name = "ZONE")]
+    #[arg(long, value_name = "ZONE", allow_hyphen_values = true)]
     timezone: Option<String>,
     /// strftime format of the reply to `day`
-    #[arg(long, value_name = "F", default_value = "%A")]
+    #[arg(long, value_name = "F", allow_hyphen_values = true, default_value = "%A")]
     day_format: String,
     /// strftime format of the reply to `date`
-    #[arg(long, value_name = "F", default_value = "%y-%m-%d")]
+    #[arg(long, value_name = "F", allow_hyphen_values = true, default_value = "%y-%m-%d")]
     date_format: String,
     /// strftime format of the reply to `time`
-    #[arg(long, value_name = "F", default_value = "%H:%M:%S")]
+    #[arg(long, value_name = "F", allow_hyphen_values = true, default_value = "%H:%M:%S")]
     time_format: String,
     /// What a client reads first
-    #[arg(long, value_name = "TEXT", default_value = GREETING)]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, default_value = GREETING)]
     greeting: String,
     /// Clients at a time; more are turned away [default: the limit of descriptors less 64]
     #[arg(long, value_name = "N")]

@@ -46,18 +46,23 @@ fn run(args: &Args) -> Result<(), Error> {
     let events = (!args.quiet).then(|| server.events());
     let addresses = server.addresses().to_vec();
     // A thread of its own: whoever reads standard output slowly, or not at all, stops nothing but this.
-    thread::spawn(move || print(&addresses, events.into_iter().flatten()));
+    spawn(move || print(&addresses, events.into_iter().flatten()))?;
     let (handle, grace) = (server.handle(), args.drain);
-    thread::spawn(move || {
+    spawn(move || {
         for (earlier, _) in signals.forever().enumerate() {
             match earlier {
                 0 => handle.drain(grace),
                 _ => process::exit(1),
             }
         }
-    });
+    })?;
     server.wait(None);
     Ok(())
+}
+
+fn spawn(body: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+    let started = thread::Builder::new().spawn(body).map(drop);
+    started.map_err(|error| Error::Io(error, "start the thread for output or for signals".into()))
 }
 
 /// Binds, and while an address is taken tries again, saying so in the original's words.

@@ -1,0 +1,854 @@
+//! Faults and bad input, each with its right outcome. The numbers are those of the project's list of faults.
+#![cfg(feature = "cli")]
+
+mod support;
+
+use std::{
+    fs,
+    io::{self, ErrorKind, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
+    time::{Duration, Instant},
+};
+
+use daytime::{
+    Clock,
+    protocol::{
+        GREETING,
+        errors::{INVALID, UNKNOWN_ZONE},
+    },
+};
+use nix::sys::signal::Signal;
+use support::{
+    HELP, MOMENT, PATIENCE, PAUSE, Peer, builder, converse, descriptors, eventually, memory, model, processor_time,
+    program::{PLAIN, Program, command, inject, traced},
+    same, server, skip, swiftly,
+};
+
+const MIB: u64 = 1 << 20;
+
+/// The program as it is, with these arguments.
+fn program(args: &[&str]) -> (Program, u16) {
+    Program::start(command(&PLAIN, args))
+}
+
+/// The program, started by a shell that does this first.
+fn under_shell(script: &str, args: &[&str]) -> Command {
+    command(&["sh", "-c", &format!("{script}; exec \"$@\""), "sh"], args)
+}
+
+/// Asserts that a server still serves.
+#[track_caller]
+fn serves(port: u16) {
+    Peer::connect(port).ask("day\n", format!("{GREETING}\nSunday\n"));
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Input
+
+#[test]
+fn s2_a_command_byte_by_byte() {
+    let server = server();
+    let mut peer = swiftly(|| {
+        let mut peer = Peer::greeted(server.port());
+        peer.trickle("day", Duration::from_millis(5));
+        peer
+    });
+    peer.expect("Sunday");
+    peer.finish();
+    peer.expect_eof();
+}
+
+#[test]
+fn s3_lines_of_all_kinds_in_one_segment() {
+    let come = converse(server().port(), b"day\nDATE\r\ntime\nquit\nday\n");
+    same(&come, format!("{GREETING}\nSunday\n26-11-22\r\n15:44:57\n").as_bytes());
+}
+
+#[test]
+fn s4_clients_that_send_for_ever_and_never_read() {
+    let (program, port) = program(&["--write-timeout", "1"]);
+    let pid = program.pid();
+    serves(port);
+    let before = memory(&pid);
+    thread::scope(|scope| {
+        let deaf: Vec<_> = (0..8)
+            .map(|n| {
+                let mut peer = if n % 2 == 0 { Peer::narrow(port) } else { Peer::connect(port) };
+                scope.spawn(move || {
+                    let commands = b"help\n".repeat(2000);
+                    loop {
+                        if let Err(error) = peer.0.write_all(&commands) {
+                            return error.kind();
+                        }
+                    }
+                })
+            })
+            .collect();
+        let mut other = Peer::greeted(port);
+        other.ask("\n", "\n");
+        let mut most = before;
+        while !deaf.iter().all(|deaf| deaf.is_finished()) {
+            other.ask("time\n", "15:44:57\n");
+            most = most.max(memory(&pid));
+        }
+        for deaf in deaf {
+            let kind = deaf.join().unwrap();
+            assert!(matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{kind}");
+        }
+        assert!(most < before + 16 * MIB, "{before} bytes became {most}");
+        other.ask("day\n", "Sunday\n");
+    });
+}
+
+#[test]
+fn s5_64_mib_without_a_line_end() {
+    let (program, port) = program(&[]);
+    let mut peer = Peer::greeted(port);
+    peer.ask("\n", "\n");
+    let before = memory(&program.pid());
+    let mut most = before;
+    for _ in 0..64 {
+        peer.send(vec![b'x'; MIB as usize]);
+        most = most.max(memory(&program.pid()));
+    }
+    peer.ask("\r\nday\n", format!("{INVALID}\r\nSunday\n"));
+    assert!(most < before + 4 * MIB, "{before} bytes became {most}");
+}
+
+#[test]
+fn s6_the_longest_command() {
+    let server = server();
+    let pause = Duration::from_millis(3);
+    thread::scope(|scope| {
+        for length in [1023, 1024, 1025] {
+            // In the first line, and in a later one.
+            for (before, opening) in [("", GREETING), ("\n", "Welcome to the server\n")] {
+                for end in ["\n", "\r\n"] {
+                    let server = &server;
+                    scope.spawn(move || {
+                        let completion = if before.is_empty() { end } else { "" };
+                        let reply = if length > 1024 { INVALID } else { "15:44:57" };
+                        let blank = if length > 1024 { format!("{INVALID}{end}") } else { end.to_owned() };
+                        let bodies = [format!("{:length$}", "time"), " ".repeat(length)];
+                        let outputs = [
+                            format!("{completion}{reply}{end}"),
+                            if completion == end && length <= 1024 {
+                                end.to_owned()
+                            } else {
+                                completion.to_owned() + &blank
+                            },
+                        ];
+                        for (body, output) in bodies.into_iter().zip(outputs) {
+                            let mut peer = swiftly(|| {
+                                let mut peer = Peer::connect(server.port());
+                                for piece in [before, &body[..1000], &body[1000..]] {
+                                    peer.send(piece);
+                                    thread::sleep(pause);
+                                }
+                                peer.trickle(end, pause);
+                                peer
+                            });
+                            peer.expect(opening);
+                            peer.expect(output);
+                            peer.finish();
+                            peer.expect_eof();
+                        }
+                    });
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn s7_bytes_that_are_no_text() {
+    let (program, port) = program(&[]);
+    let bytes: [&[u8]; 14] = [
+        b"\xff",
+        b"\x80day",
+        b"day\0",
+        b"\0\0\0\0",
+        b"\x1b[2J\x1b]0;owned\x07",
+        b"day\x1b",
+        b"\x7f",
+        b"\xff\xfd\x18\xff\xfb\x1f",
+        b"d\0a\0y\0",
+        b"\xfe\xff\0d\0a\0y",
+        b"\xef\xbb\xbfday",
+        b"\xc0\xaf",
+        b"\xed\xa0\x80",
+        b"time \xf5\x80\x80\x80",
+    ];
+    let mut peer = Peer::greeted(port);
+    peer.ask("\n", "\n");
+    for bytes in bytes {
+        peer.send(bytes);
+        peer.ask("\n", format!("{INVALID}\n"));
+        peer.ask("day\n", "Sunday\n");
+    }
+    // As the first thing that is sent, too.
+    thread::scope(|scope| {
+        for bytes in bytes {
+            scope.spawn(move || {
+                let mut peer = Peer::greeted(port);
+                peer.ask(bytes, INVALID);
+                peer.ask("day", "Sunday");
+            });
+        }
+    });
+    // Nothing of it comes into the log.
+    for _ in 0..=bytes.len() {
+        let line = program.line();
+        let rest = line.strip_prefix("Connection has been established with client IP 127.0.0.1 and port is ");
+        assert!(rest.is_some_and(|port| port.parse::<u16>().is_ok()), "{line:?}");
+    }
+}
+
+#[test]
+fn s8_other_protocols() {
+    let server = server();
+    let tls =
+        [&b"\x16\x03\x01\x00\xc8\x01\x00\x00\xc4\x03\x03"[..], &[7; 32], b"\x00\x00\x02\x13\x01\x00\n\x00\r\n\x00\x00"]
+            .concat();
+    let table: [(&[u8], Option<&str>); 8] = [
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", Some("\r\nERROR\r\nERROR\r\n\r\n")),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", Some("\r\nERROR\r\n")),
+        (b"EHLO example\r\nQUIT\r\n", Some("\r\nERROR\r\n")),
+        (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nday\r\n", Some("\r\nERROR\r\nSunday\r\n")),
+        // The second version's signature says quit.
+        (
+            b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\x7f\x00\x00\x01\x7f\x00\x00\x01\x00\x50\x00\x51day\n",
+            Some("\r\n\r\nERROR\r\n"),
+        ),
+        (b"*1\r\n$4\r\nPING\r\n", Some("\r\nERROR\r\nERROR\r\nERROR\r\n")),
+        (&tls, None),
+        (b"\x80\x2e\x01\x00\x02", None),
+    ];
+    for (input, output) in table {
+        let come = converse(server.port(), input);
+        same(&come, &model(daytime::Framing::Auto, input));
+        if let Some(output) = output {
+            same(&come, format!("{GREETING}{}", output.replace("ERROR", INVALID)).as_bytes());
+        }
+    }
+    // The server's own address is the peer's, whatever a header said.
+    assert_eq!(server.stats().accepted, table.len() as u64);
+}
+
+#[test]
+fn s9_blank_lines() {
+    let server = server();
+    let table = [
+        ("\n", "\n"),
+        ("\r\n", "\r\n"),
+        ("\r", INVALID),
+        ("\r\r\n", "\r\n"),
+        (" \n\t\n", "\n\n"),
+        ("\n\r", "\n"),
+        ("\n \t ", "\n"),
+        ("\n\r\n\n", "\n\r\n\n"),
+    ];
+    for (input, output) in table {
+        same(&converse(server.port(), input.as_bytes()), format!("{GREETING}{output}").as_bytes());
+    }
+    let lines = "\n".repeat(200);
+    same(&converse(server.port(), lines.as_bytes()), format!("{GREETING}{lines}").as_bytes());
+    assert_eq!(server.stats().commands, 1, "empty lines are no commands");
+}
+
+#[test]
+fn s10_names_fold_in_ascii_only() {
+    let server = server();
+    let mut peer = Peer::greeted(server.port());
+    peer.ask("\n", "\n");
+    for name in [
+        "ＤＡＹ",
+        "t\u{0131}me",
+        "T\u{0130}ME",
+        "time\u{017f}tamp",
+        "\u{212a}",
+        "da\u{0443}",
+        "da\u{301}y",
+        "day\u{a0}",
+    ] {
+        peer.ask(format!("{name}\n"), format!("{INVALID}\n"));
+    }
+    peer.ask("dAy\n", "Sunday\n");
+}
+
+#[test]
+fn s11_zone_names_open_nothing_outside_the_database() {
+    let trace = std::env::temp_dir().join(format!("daytime-s11-{}", std::process::id()));
+    let Some(tracer) = traced("open,openat,openat2,readlink,readlinkat", trace.to_str().unwrap()) else { return };
+    let (program, port) = Program::start(command(&tracer, &["--timezone", "Asia/Tokyo", "--quiet"]));
+    let started = fs::read_to_string(&trace).unwrap().len();
+    let mut peer = Peer::greeted(port);
+    peer.ask("\n", "\n");
+    for zone in
+        ["../../etc/passwd", "/etc/passwd", ".", "..", "tzdata.zi", "etc/passwd", "passwd", "localtime", "No/Where"]
+    {
+        peer.ask(format!("time {zone}\n"), format!("{UNKNOWN_ZONE}\n"));
+    }
+    peer.ask("day Europe/Berlin\n", "Sunday\n");
+    program.signal(Signal::SIGTERM);
+    assert_eq!(program.end(), (Some(0), String::new()));
+    let text = fs::read_to_string(&trace).unwrap();
+    fs::remove_file(&trace).unwrap();
+    let served = &text[started..];
+    assert!(served.contains("/Europe/Berlin"), "nothing was traced:\n{served}");
+    for line in served.lines().filter(|line| line.contains("open") || line.contains("readlink")) {
+        assert!(line.contains("/zoneinfo/Europe/Berlin\""), "{line}");
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Connections
+
+#[test]
+fn s13_connections_that_end_before_they_begin() {
+    let (mut program, port) = program(&[]);
+    serves(port);
+    program.close_stdout();
+    let idle = descriptors(&program.pid());
+    thread::scope(|scope| {
+        for n in 0..4 {
+            scope.spawn(move || {
+                for round in 0..1000 {
+                    let peer = Peer::connect(port);
+                    if (round + n) % 4 > 0 {
+                        peer.reset();
+                    }
+                }
+            });
+        }
+    });
+    serves(port);
+    eventually("every descriptor is given back", || descriptors(&program.pid()) <= idle);
+    program.signal(Signal::SIGTERM);
+    assert_eq!(program.end(), (Some(0), String::new()));
+}
+
+/// Writes fail with EPIPE and ECONNRESET, and never by SIGPIPE, which a C program does not ignore.
+#[test]
+fn s15_resets_in_the_middle_of_a_reply() {
+    let trace = std::env::temp_dir().join(format!("daytime-s15-{}", std::process::id()));
+    let tracer = traced("write,writev,sendto,sendmsg", trace.to_str().unwrap());
+    let (program, port) = Program::start(command(tracer.as_deref().unwrap_or_default(), &["--quiet"]));
+    let idle = descriptors(&program.pid());
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    let mut peer = Peer::narrow(port);
+                    peer.send("help\n".repeat(3000));
+                    peer.expect(GREETING);
+                    peer.reset();
+                }
+            });
+        }
+    });
+    serves(port);
+    eventually("every descriptor is given back", || descriptors(&program.pid()) == idle);
+    drop(program);
+    if tracer.is_some() {
+        let text = fs::read_to_string(&trace).unwrap();
+        fs::remove_file(&trace).unwrap();
+        let to_sockets: Vec<_> =
+            text.lines().filter(|line| line.contains("<socket:") || line.contains("<TCP")).collect();
+        assert!(to_sockets.iter().any(|line| line.contains(GREETING)), "nothing was traced");
+        for line in to_sockets {
+            assert!(line.contains("sendto(") && line.contains("MSG_NOSIGNAL"), "{line}");
+        }
+    }
+}
+
+/// Rule 9, on a machine that is slower than its network: who floods the server after `quit` is closed all the same, and
+/// holds up nobody.
+#[test]
+fn s16_a_flood_that_is_faster_than_reading() {
+    let Some(wrapper) = inject(&["recvfrom:delay_exit=3000"]) else { return };
+    let (_program, port) = Program::start(command(&wrapper, &["--workers", "1"]));
+    for last_words in ["", "quit"] {
+        let mut flooding = Peer::greeted(port);
+        if !last_words.is_empty() {
+            flooding.send(last_words);
+            flooding.expect_eof();
+        }
+        let enough = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let flood = scope.spawn(|| {
+                let began = Instant::now();
+                while !enough.load(Relaxed) && began.elapsed() < PATIENCE {
+                    flooding.0.write_all(&[b'x'; 65536])?;
+                }
+                Ok::<_, io::Error>(())
+            });
+            for _ in 0..10 {
+                serves(port);
+            }
+            // Who has not said it may go on.
+            enough.store(last_words.is_empty(), Relaxed);
+            while !flood.is_finished() {
+                serves(port);
+            }
+            let flooded = flood.join().unwrap();
+            assert_eq!(flooded.is_err(), !last_words.is_empty(), "after {last_words:?}: {flooded:?}");
+        });
+    }
+}
+
+#[test]
+fn s19_no_descriptors_left() {
+    let (program, port) = Program::start(under_shell("ulimit -n 24", &["--max-clients", "1000"]));
+    let mut peers: Vec<Peer> = (0..60).map(|_| Peer::connect(port)).collect();
+    let mut served = 0;
+    let paused = loop {
+        let line = program.line();
+        if !line.starts_with("Connection has been established") {
+            break line;
+        }
+        served += 1;
+    };
+    assert!(paused.starts_with("No client can be accepted for now"), "{paused}");
+    assert!((4..24).contains(&served), "{served} of 60 clients were accepted with 24 descriptors");
+    for peer in &mut peers[..served] {
+        peer.ask("day\n", format!("{GREETING}\nSunday\n"));
+    }
+    let before = processor_time(&program.pid());
+    thread::sleep(PAUSE);
+    let taken = processor_time(&program.pid()) - before;
+    assert!(taken < 25, "{taken} hundredths of a second of processor time in half a second");
+    // Once an episode: what comes next is a client.
+    drop(peers.drain(..served));
+    assert!(program.line().starts_with("Connection has been established"));
+    // The others come in as each leaves.
+    drop(program.line());
+    for mut peer in peers {
+        peer.ask("time\nquit\n", format!("{GREETING}\n15:44:57\n"));
+        peer.expect_eof();
+    }
+    serves(port);
+}
+
+#[test]
+fn s20_errors_of_accept() {
+    let one = ["ECONNABORTED", "EPROTO", "EPERM", "EINTR", "ENETDOWN", "EHOSTUNREACH"];
+    let all = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
+    let whens = ["1", "2", "3", "1..3", "2+2"];
+    let runs: Vec<_> = one.iter().chain(&all).flat_map(|errno| whens.map(|when| (*errno, when))).collect();
+    if inject(&[]).is_none() {
+        return;
+    }
+    thread::scope(|scope| {
+        for runs in runs.chunks(runs.len().div_ceil(4)) {
+            scope.spawn(move || {
+                for (errno, when) in runs {
+                    let fault = format!("accept4:error={errno}:when={when}");
+                    let wrapper = inject(&[&fault]).unwrap();
+                    let (program, port) = Program::start(command(&wrapper, &[]));
+                    for _ in 0..4 {
+                        serves(port);
+                    }
+                    // The first call may come before anybody listens to events.
+                    let paused = (0..4).any(|_| program.line().starts_with("No client"));
+                    assert!(paused == all.contains(errno) || when.starts_with('1'), "{fault}");
+                    program.signal(Signal::SIGTERM);
+                    assert_eq!(program.end(), (Some(0), String::new()), "{fault}");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn s21_no_thread_can_be_made() {
+    for when in 1.. {
+        let Some(wrapper) = inject(&[&format!("clone3:error=EAGAIN:when={when}")]) else { return };
+        let program = Program::spawn(command(&wrapper, &["--workers", "2"]));
+        if program.listens() {
+            assert!(when > 2, "two workers need two threads");
+            break;
+        }
+        let (code, complaints) = program.end();
+        assert_eq!(code, Some(1), "thread {when}: {complaints}");
+        let clear = complaints.starts_with("daytime-server: start the thread ") && complaints.lines().count() == 1;
+        assert!(clear, "thread {when}: {complaints}");
+    }
+}
+
+#[test]
+fn s22_interrupted_calls() {
+    let faults = ["epoll_wait", "accept4", "recvfrom", "sendto"].map(|call| format!("{call}:error=EINTR:when=1+2"));
+    let Some(wrapper) = inject(&faults.each_ref().map(String::as_str)) else { return };
+    let (_program, port) = Program::start(command(&wrapper, &[]));
+    for _ in 0..4 {
+        let mut peer = Peer::greeted(port);
+        peer.ask("da", INVALID);
+        peer.ask("\n", "\n");
+        for _ in 0..100 {
+            peer.ask("day\ntime\n", "Sunday\n15:44:57\n");
+        }
+        peer.ask("help\n".repeat(5000), format!("{HELP}\n").repeat(5000));
+        peer.send("quit\n");
+        peer.expect_eof();
+    }
+}
+
+#[test]
+fn s22_stopped_and_continued() {
+    let (program, port) = program(&["--workers", "1", "--write-timeout", "30"]);
+    let mut deaf = Peer::narrow(port);
+    deaf.send("help\n".repeat(3000));
+    deaf.expect(GREETING);
+    let [mut typing, mut other] = [(); 2].map(|()| Peer::greeted(port));
+    typing.send("da");
+    // The one worker has read that when it answers this.
+    other.ask("time\n", "\n15:44:57\n");
+    program.signal(Signal::SIGSTOP);
+    // The second half is there before anybody looks at the time.
+    typing.send("y\n");
+    other.send("day\n".repeat(100));
+    thread::sleep(Duration::from_secs(1));
+    program.signal(Signal::SIGCONT);
+    typing.expect("\nSunday\n");
+    other.expect("Sunday\n".repeat(100));
+    deaf.finish();
+    same(&deaf.rest(), ("\n".to_owned() + &format!("{HELP}\n").repeat(3000)).as_bytes());
+    for mut peer in [typing, other] {
+        peer.finish();
+        peer.expect_eof();
+    }
+}
+
+/// The kernel takes little at a time: the peer's window is small, and it reads slowly.
+#[test]
+fn s23_short_writes() {
+    let (_program, port) = program(&[]);
+    let commands = 5000;
+    let mut peer = Peer::narrow(port);
+    let mut writer = peer.again();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            for command in ["help\n", "time\r\n"].iter().cycle().take(commands) {
+                writer.send(command);
+            }
+            writer.finish();
+        });
+        peer.expect(format!("{GREETING}\n"));
+        for reply in [&format!("{HELP}\n"), "15:44:57\r\n"].iter().cycle().take(commands) {
+            peer.expect(reply);
+        }
+        peer.expect_eof();
+    });
+}
+
+#[test]
+fn s24_terminated_with_clients() {
+    let (program, port) = program(&["--drain", "30"]);
+    let mut idle: Vec<Peer> = (0..200).map(|_| Peer::greeted(port)).collect();
+    let commands = 1600;
+    let mut busy: Vec<Peer> = (0..100).map(|_| Peer::narrow(port)).collect();
+    for peer in &mut busy {
+        peer.send("help\n".repeat(commands));
+        peer.expect(format!("{GREETING}\n{HELP}\n"));
+    }
+    program.signal(Signal::SIGTERM);
+    idle.iter_mut().for_each(Peer::expect_eof);
+    drop(idle);
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    for mut peer in busy {
+        same(&peer.rest(), format!("{HELP}\n").repeat(commands - 1).as_bytes());
+    }
+    assert_eq!(program.end(), (Some(0), String::new()));
+}
+
+#[test]
+fn s24_a_client_that_does_not_read_does_not_hold_it_up() {
+    for (drain, second, code) in [("0.3", false, 0), ("600", true, 1)] {
+        for signal in [Signal::SIGTERM, Signal::SIGINT] {
+            let (program, port) = program(&["--drain", drain, "--write-timeout", "600"]);
+            let mut deaf = Peer::narrow(port);
+            deaf.send("help\n".repeat(3000));
+            deaf.expect(GREETING);
+            let mut idle = Peer::greeted(port);
+            program.signal(signal);
+            idle.expect_eof();
+            if second {
+                program.signal(Signal::SIGTERM);
+            }
+            assert_eq!(program.end(), (Some(code), String::new()), "{signal}");
+            deaf.wait_closed();
+        }
+    }
+}
+
+#[test]
+fn s26_addresses_that_cannot_be_bound() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let table = [
+        (taken.as_str(), 1, "Address already in use"),
+        ("192.0.2.1:0", 1, "Cannot assign requested address"),
+        ("localhost:x", 2, "localhost:x"),
+        ("127.0.0.1:65536", 2, "65536"),
+    ];
+    for (address, code, why) in table {
+        let (got, complaints) = Program::spawn(command(&PLAIN, &["--bind-timeout", "0", "--listen", address])).end();
+        assert_eq!(got, Some(code), "{address}: {complaints}");
+        assert!(complaints.contains(address) && complaints.contains(why), "{complaints}");
+    }
+    let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
+    let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    let as_nobody =
+        Command::new(nobody[0]).args(&nobody[1..]).args([env!("CARGO_BIN_EXE_daytime-server"), "--version"]).output();
+    if first.trim() == "0" || !as_nobody.is_ok_and(|output| output.status.success()) {
+        return skip("no port is privileged, or this user cannot become another");
+    }
+    let (code, complaints) = Program::spawn(command(&nobody, &["--listen", "127.0.0.1:1"])).end();
+    assert_eq!(
+        (code, complaints.as_str()),
+        (Some(1), "daytime-server: bind 127.0.0.1:1: Permission denied (os error 13)")
+    );
+}
+
+#[test]
+fn s26_a_taken_address_is_tried_again() {
+    let taken = TcpListener::bind("127.0.0.26:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let program = Program::spawn(command(&PLAIN, &["--bind-timeout", "600", "--listen", &address.to_string()]));
+    let why = format!("Server socket binding threw an error: bind {address}: Address already in use (os error 98)");
+    assert_eq!([program.complaint(), program.complaint()], [why, "Retrying ....".to_owned()]);
+    drop(taken);
+    assert!(program.line().starts_with("Server is listening"));
+    Peer::connect_to(address).expect(GREETING);
+}
+
+#[test]
+fn s30_nowhere_to_print_to() {
+    for redirection in [">&-", "2>&-", ">&- 2>&-", ">/dev/full", "2>/dev/full", ">/dev/full 2>/dev/full"] {
+        let mut command = under_shell(&format!("exec {redirection}"), &[]);
+        // Something to complain of.
+        command.env("TZ", "No/Where");
+        let (program, port) = Program::start(command);
+        for _ in 0..10 {
+            serves(port);
+        }
+        program.signal(Signal::SIGTERM);
+        let (code, complaints) = program.end();
+        assert_eq!(code, Some(0), "{redirection}: {complaints}");
+        assert!(!complaints.contains("panic"), "{redirection}: {complaints}");
+    }
+}
+
+#[test]
+fn s30_nobody_reads_what_is_printed() {
+    // A pipe takes 64 KiB, and a line for each client is more.
+    let (program, port) = program(&[]);
+    for _ in 0..1500 {
+        drop(Peer::connect(port));
+    }
+    serves(port);
+    program.signal(Signal::SIGTERM);
+    assert_eq!(program.end(), (Some(0), String::new()));
+}
+
+#[test]
+fn s30_what_is_printed_goes_to_a_closed_pipe() {
+    let (mut program, port) = program(&[]);
+    program.close_stdout();
+    for _ in 0..10 {
+        serves(port);
+    }
+    program.signal(Signal::SIGTERM);
+    assert_eq!(program.end(), (Some(0), String::new()));
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Clocks and zones
+
+#[test]
+fn c1_a_clock_that_jumps_ends_no_wait() {
+    let server = builder().write_timeout(Duration::from_secs(600)).start().unwrap();
+    let mut deaf = Peer::narrow(server.port());
+    deaf.send("help\n".repeat(3000));
+    deaf.expect(GREETING);
+    let mut peer = Peer::greeted(server.port());
+    for seconds in [MOMENT + 31_536_000, MOMENT - 3600, i64::MAX, i64::MIN, MOMENT] {
+        server.set_clock(Clock::fixed_unix(seconds));
+        // After the quiet time, which still passes.
+        peer.ask(" timestamp", Clock::fixed_unix(seconds).unix_seconds().to_string());
+    }
+    deaf.finish();
+    same(&deaf.rest(), ("\n".to_owned() + &format!("{HELP}\n").repeat(3000)).as_bytes());
+}
+
+#[test]
+fn c2_a_machine_that_woke_up_before_1970() {
+    let faked = ["faketime", "1969-12-31 23:59:00"];
+    if !Command::new(faked[0]).args(&faked[1..]).arg("true").status().is_ok_and(|status| status.success()) {
+        return skip("faketime is missing");
+    }
+    let mut command = command(&faked, &["--timezone", "UTC"]);
+    command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("TZ", "UTC");
+    let (_program, port) = Program::start(command);
+    let mut peer = Peer::greeted(port);
+    peer.ask("\n", "\n");
+    peer.send("timestamp\ndatetime\n");
+    let seconds: i64 = peer.line().parse().unwrap();
+    assert!((-60..0).contains(&seconds), "{seconds}");
+    assert!(peer.line().starts_with("1969-12-31T23:59:"));
+    // Timeouts never ask that clock.
+    Peer::greeted(port).ask("da", INVALID);
+}
+
+#[test]
+fn c3_when_clocks_change() {
+    // A second before, at it, and after; checked against Python's zoneinfo.
+    let table = [
+        (
+            "Europe/Berlin",
+            1_774_746_000,
+            [
+                "Sunday 2026-03-29T01:59:59+01:00",
+                "Sunday 2026-03-29T03:00:00+02:00",
+                "Sunday 2026-03-29T03:00:01+02:00",
+            ],
+        ),
+        (
+            "Europe/Berlin",
+            1_792_890_000,
+            [
+                "Sunday 2026-10-25T02:59:59+02:00",
+                "Sunday 2026-10-25T02:00:00+01:00",
+                "Sunday 2026-10-25T02:00:01+01:00",
+            ],
+        ),
+        (
+            "Australia/Lord_Howe",
+            1_791_041_400,
+            [
+                "Sunday 2026-10-04T01:59:59+10:30",
+                "Sunday 2026-10-04T02:30:00+11:00",
+                "Sunday 2026-10-04T02:30:01+11:00",
+            ],
+        ),
+        (
+            "Australia/Lord_Howe",
+            1_775_314_800,
+            [
+                "Sunday 2026-04-05T01:59:59+11:00",
+                "Sunday 2026-04-05T01:30:00+10:30",
+                "Sunday 2026-04-05T01:30:01+10:30",
+            ],
+        ),
+        (
+            "Pacific/Apia",
+            1_325_239_200,
+            [
+                "Thursday 2011-12-29T23:59:59-10:00",
+                "Saturday 2011-12-31T00:00:00+14:00",
+                "Saturday 2011-12-31T00:00:01+14:00",
+            ],
+        ),
+        (
+            "Europe/Moscow",
+            1_414_274_400,
+            [
+                "Sunday 2014-10-26T01:59:59+04:00",
+                "Sunday 2014-10-26T01:00:00+03:00",
+                "Sunday 2014-10-26T01:00:01+03:00",
+            ],
+        ),
+        (
+            "Asia/Kathmandu",
+            504_901_800,
+            [
+                "Tuesday 1985-12-31T23:59:59+05:30",
+                "Wednesday 1986-01-01T00:15:00+05:45",
+                "Wednesday 1986-01-01T00:15:01+05:45",
+            ],
+        ),
+    ];
+    for (zone, change, texts) in table {
+        let (home, away) = (builder().timezone(zone).start().unwrap(), server());
+        let mut peers = [&home, &away].map(|server| Peer::greeted(server.port()));
+        peers.iter_mut().for_each(|peer| peer.ask("\n", "\n"));
+        // Forth and back: the clock is set back, too.
+        for index in [0, 1, 2, 1, 0] {
+            let (day, moment) = texts[index].split_once(' ').unwrap();
+            let (date, time) = (&moment[2..10], &moment[11..19]);
+            let wanted = [day, date, time, moment].join("\n") + "\n";
+            for (server, zone, peer) in [(&home, String::new(), 0), (&away, format!(" {zone}"), 1)] {
+                server.set_clock(Clock::fixed_unix(change - 1 + index as i64));
+                peers[peer].ask(format!("day{zone}\ndate{zone}\ntime{zone}\ndatetime{zone}\n"), &wanted);
+            }
+        }
+    }
+}
+
+/// The offset of a server's own zone, and what it complained of.
+fn zone_of(command: Command) -> (String, String) {
+    let (program, port) = Program::start(command);
+    let mut peer = Peer::greeted(port);
+    peer.ask("\n", "\n");
+    peer.send("datetime\n");
+    let moment = peer.line();
+    peer.send("time Asia/Tokyo\n");
+    let tokyo = peer.line();
+    assert!([UNKNOWN_ZONE, "15:44:57"].contains(&tokyo.as_str()), "{tokyo}");
+    // These need no database.
+    peer.ask("time UTC\ntime +05:30\n", "15:44:57\n15:44:57\n");
+    drop(peer);
+    program.signal(Signal::SIGTERM);
+    let (code, complaints) = program.end();
+    assert_eq!(code, Some(0));
+    (moment[19..].to_owned() + if tokyo == UNKNOWN_ZONE { " alone" } else { "" }, complaints)
+}
+
+#[test]
+fn c4_the_zone_of_the_environment() {
+    let utc = ["+00:00"];
+    let new_york = ["-05:00", "-04:00"];
+    let table: [(&str, &[&str], bool); 12] = [
+        ("", &utc, false),
+        (":", &utc, false),
+        ("UTC", &utc, false),
+        ("UTC0", &utc, false),
+        ("America/New_York", &new_york, false),
+        (":America/New_York", &new_york, false),
+        (":/usr/share/zoneinfo/America/New_York", &new_york, false),
+        ("IST-5:30", &["+05:30"], false),
+        ("junk", &utc, true),
+        ("No/Where", &utc, true),
+        ("../../etc/passwd", &utc, true),
+        ("/etc/passwd", &utc, true),
+    ];
+    for (tz, offsets, warned) in table {
+        let mut command = command(&PLAIN, &[]);
+        command.env("TZ", tz);
+        let (offset, complaints) = zone_of(command);
+        assert!(offsets.contains(&offset.as_str()), "TZ={tz}: {offset}");
+        assert_eq!(complaints.lines().count(), usize::from(warned), "TZ={tz}: {complaints}");
+        assert!(!warned || complaints.starts_with("daytime-server: the time zone is UTC: "), "TZ={tz}: {complaints}");
+    }
+}
+
+#[test]
+fn c5_no_zones_at_all() {
+    let hide = "for d in /usr/share/zoneinfo /usr/share/lib/zoneinfo /etc/zoneinfo; do test ! -d $d || mount -t tmpfs none $d || exit 9; done";
+    let apart = ["unshare", "-m", "sh", "-c", &format!("{hide}; exec \"$@\""), "sh"];
+    if !Command::new(apart[0]).args(&apart[1..]).arg("true").output().is_ok_and(|output| output.status.success()) {
+        return skip("this user may not mount anything");
+    }
+    for tz in [None, Some("UTC"), Some("Asia/Tokyo")] {
+        let mut command = command(&apart, &[]);
+        command.env_remove("TZ").env_remove("TZDIR").envs(tz.map(|tz| ("TZ", tz)));
+        let (offset, complaints) = zone_of(command);
+        assert_eq!(offset, "+00:00 alone");
+        assert_eq!(complaints.lines().count(), 1, "TZ={tz:?}:\n{complaints}");
+    }
+}
