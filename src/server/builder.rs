@@ -2,12 +2,14 @@
 
 use std::{fmt, net::TcpListener, sync::Arc, time::Duration};
 
+use crossbeam_channel::Receiver;
 use nix::sys::resource::{Resource, getrlimit};
 
 use super::{
     Limits, Request, Server, Setup,
     admission::Admission,
     callers::{Handler, HandlerResult},
+    event::{Event, Events},
     listen,
 };
 use crate::{
@@ -228,6 +230,7 @@ impl ServerBuilder {
             workers: self.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
             callers: self.callers,
             clock: self.clock,
+            events: Events::new(),
             admission: Admission::new(
                 self.max_clients.unwrap_or_else(default_max_clients),
                 self.max_clients_per_source,
@@ -320,6 +323,7 @@ pub struct Bound {
     pub(super) workers: usize,
     pub(super) callers: usize,
     pub(super) clock: Clock,
+    pub(super) events: Events,
     pub(super) admission: Admission,
     pub(super) setup: Setup,
 }
@@ -350,6 +354,11 @@ impl Bound {
         self.setup.commands.add(&name).map_err(Error::Invalid)?;
         self.setup.handlers.push((name.to_ascii_lowercase(), handler));
         Ok(())
+    }
+
+    /// A subscription that misses nothing, see [`Server::events_with`]: it is there before the first client.
+    pub fn events_with(&self, capacity: usize, commands: bool) -> Receiver<Event> {
+        self.events.subscribe(capacity, commands)
     }
 
     /// Starts serving.

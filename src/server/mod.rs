@@ -84,7 +84,7 @@ impl Server {
     }
 
     fn start(bound: Bound) -> Result<Server, Error> {
-        let Bound { listeners, addresses, workers, callers, clock, admission, setup } = bound;
+        let Bound { listeners, addresses, workers, callers, clock, events, admission, setup } = bound;
         let failed = Error::io("make a poller");
         let polls = (0..workers).map(|_| Poll::new()).collect::<Result<Vec<_>, _>>().map_err(failed)?;
         let mut listeners: Vec<_> = listeners.into_iter().map(TcpListener::from_std).collect();
@@ -111,7 +111,7 @@ impl Server {
             drain_until: OnceLock::new(),
             doors,
             clock: SettableClock::new(clock),
-            events: Events::new(),
+            events,
             counters: (0..workers).map(|_| Counters::default()).collect(),
             admission,
             refused: AtomicU64::new(0),
