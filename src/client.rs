@@ -558,12 +558,16 @@ fn resolve(address: Address, patience: &Patience<'_>) -> Result<Vec<SocketAddr>,
         return Ok(vec![address]);
     }
     let (sender, resolved) = bounded(1);
-    thread::spawn("daytime-resolve".into(), move || {
+    let resolver = thread::spawn("daytime-resolve".into(), move || {
         let _ = sender.send(address.resolve());
     })?;
     loop {
         match resolved.recv_timeout(patience.slice()?) {
-            Ok(resolved) => return resolved,
+            Ok(resolved) => {
+                // That was its last act; nothing of it is left behind.
+                let _ = resolver.join();
+                return resolved;
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Err(Error::State("the resolver's thread has died".into())),
         }
