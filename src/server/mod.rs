@@ -67,7 +67,7 @@ use worker::{LISTENERS, MAIL, Mail, Worker};
 
 /// A running server.
 ///
-/// Dropping it stops it and joins its threads; inside one of its own handlers, it only stops it. A process that was
+/// Dropping it stops it and joins its threads; on one of these, inside a handler, it only stops it. A process that was
 /// forked off has none of the threads: there, nothing waits, the list of clients is empty, and dropping it closes the
 /// inherited listeners.
 pub struct Server {
@@ -137,6 +137,7 @@ impl Server {
             let post = Post::new(control.clone(), alive.clone());
             let crew = crew.clone();
             let thread = thread::spawn(format!("daytime-{index}"), move || {
+                mark_as_own(&post.control);
                 // A panic is a bug of this crate: no half of a server is left running.
                 if catch_unwind(AssertUnwindSafe(|| worker.run())).is_err() {
                     post.control.stop();
@@ -187,10 +188,10 @@ impl Server {
     }
 
     /// Waits until every thread of the server has ended, or for `timeout`; true if they have. A handler that runs on
-    /// is waited for. Inside one of its own handlers it is false at once: that would wait for itself.
+    /// is waited for. On [one of its own threads](Self::is_own_thread) it is false at once: that would wait for itself.
     pub fn wait(&self, timeout: Option<Duration>) -> bool {
         let control = &self.handle.control;
-        if control.is_own_thread() || control.is_inherited() {
+        if self.is_own_thread() || control.is_inherited() {
             return false;
         }
         let ended = match timeout.and_then(|timeout| Instant::now().checked_add(timeout)) {
@@ -205,6 +206,11 @@ impl Server {
             }
         }
         ended
+    }
+
+    /// Whether this call comes from a thread of the server: from a handler, or from what is dropped with one.
+    pub fn is_own_thread(&self) -> bool {
+        self.handle.control.is_own_thread()
     }
 
     /// See [`Handle::stop`].
@@ -463,7 +469,7 @@ impl Door {
 }
 
 thread_local! {
-    /// On a caller, whose it is. Only ever compared.
+    /// On a worker and on a caller, whose it is. Only ever compared.
     static OWN: Cell<*const Control> = const { Cell::new(std::ptr::null()) };
 }
 
