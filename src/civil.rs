@@ -1,8 +1,10 @@
 //! Days, dates and times as plain values, and how they are read from a server's replies.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use jiff::{civil, fmt::strtime::BrokenDownTime};
+
+use crate::Error;
 
 /// A day of the week.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -121,6 +123,22 @@ fn shaped<'a>(shape: &str, text: &'a str) -> Option<&'a str> {
     };
     (shape.chars().count() == text.chars().count() && shape.chars().zip(text.chars()).all(fits)).then_some(text)
 }
+
+/// Reads each of them as a server replies it: for those that move the bytes themselves.
+macro_rules! from_reply {
+    ($($name:ident)*) => {$(
+        impl FromStr for $name {
+            type Err = Error;
+
+            /// # Errors
+            /// [`Error::Protocol`] with the text.
+            fn from_str(reply: &str) -> Result<Self, Error> {
+                $name::parse(reply).ok_or_else(|| Error::Protocol(reply.into()))
+            }
+        }
+    )*};
+}
+from_reply!(Weekday Date Time DateTime);
 
 impl From<civil::Date> for Date {
     fn from(date: civil::Date) -> Self {

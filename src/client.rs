@@ -115,6 +115,11 @@ impl Client {
         ClientBuilder { timeout: Duration::from_secs(5), interrupt: None }
     }
 
+    /// How long each call may take from now on, see [`ClientBuilder::timeout`].
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+    }
+
     /// What the server said first.
     pub fn greeting(&self) -> &str {
         self.dialogue.greeting().unwrap_or_default()

@@ -350,6 +350,11 @@ impl Bound {
         self.add_command(name.into(), Arc::new(handler))
     }
 
+    /// Sets the clock that replies are made from, see [`ServerBuilder::clock`].
+    pub fn set_clock(&mut self, clock: Clock) {
+        self.clock = clock;
+    }
+
     fn add_command(&mut self, name: String, handler: Handler) -> Result<(), Error> {
         self.setup.commands.add(&name).map_err(Error::Invalid)?;
         self.setup.handlers.push((name.to_ascii_lowercase(), handler));

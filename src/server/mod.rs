@@ -75,6 +75,7 @@ pub struct Server {
     addresses: Vec<Address>,
     warnings: Vec<String>,
     done: Receiver<Infallible>,
+    abandoned: AtomicBool,
 }
 
 impl Server {
@@ -124,8 +125,13 @@ impl Server {
             listening: AtomicBool::new(true),
         });
         let (alive, done) = bounded(0);
-        let server =
-            Server { handle: Handle { control: control.clone() }, addresses, warnings: setup.zones.warnings(), done };
+        let server = Server {
+            handle: Handle { control: control.clone() },
+            addresses,
+            warnings: setup.zones.warnings(),
+            done,
+            abandoned: AtomicBool::new(false),
+        };
         let setup = Arc::new(setup);
         let callers = Arc::new(Callers::new(control.clone(), setup.clone(), callers, alive.clone()));
         // Each worker has a share of this; the last one to end lets the callers go.
@@ -218,6 +224,15 @@ impl Server {
         self.handle.stop();
     }
 
+    /// Stops the server as dropping it does, and waits for nothing, nor will dropping it from now on: its threads end by
+    /// themselves. For hosts that must not wait where they let go of it, such as a garbage collector, and for a process
+    /// that was forked off: there this closes the inherited listeners.
+    pub fn abandon(&self) {
+        self.abandoned.store(true, Release);
+        self.stop();
+        self.handle.control.close_inherited();
+    }
+
     /// See [`Handle::drain`].
     pub fn drain(&self, grace: Duration) {
         self.handle.drain(grace);
@@ -247,14 +262,10 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
-        self.wait(None);
-        let control = &self.handle.control;
-        if control.is_inherited() && control.listening.swap(false, AcqRel) {
-            for listener in &control.listeners {
-                // The thread that owned it is not in this process, so nobody else will.
-                let _ = nix::unistd::close(*listener);
-            }
+        if !*self.abandoned.get_mut() {
+            self.wait(None);
         }
+        self.handle.control.close_inherited();
     }
 }
 
@@ -399,6 +410,15 @@ impl Control {
     /// Whether this is a child of the process that has the threads.
     fn is_inherited(&self) -> bool {
         self.process != process::id()
+    }
+
+    /// Closes the listeners in a child of that process: the thread that owned them is not in it, so nobody else will.
+    fn close_inherited(&self) {
+        if self.is_inherited() && self.listening.swap(false, AcqRel) {
+            for listener in &self.listeners {
+                let _ = nix::unistd::close(*listener);
+            }
+        }
     }
 
     fn stop(&self) {
