@@ -237,13 +237,16 @@ impl Session {
     }
 
     /// The reply to the [`Call`] that waits: `None`, or a text that [`check_reply`] refuses, says that the command
-    /// failed; `closing` ends the conversation after it. Without such a call it does nothing.
+    /// failed; `closing` ends the conversation after it, and an empty text then ends it without a reply. Without such a
+    /// call it does nothing.
     pub fn reply(&mut self, text: Option<&str>, closing: bool, out: &mut Vec<u8>) -> Next {
         let Some(terminator) = self.waiting.take() else {
             return if self.closed { Next::Close } else { Next::Read };
         };
-        let text = text.filter(|text| check_reply(text).is_ok()).unwrap_or(errors::FAILED);
-        self.say(text, terminator, out);
+        if !(closing && text == Some("")) {
+            let text = text.filter(|text| check_reply(text).is_ok()).unwrap_or(errors::FAILED);
+            self.say(text, terminator, out);
+        }
         self.closed |= closing;
         if self.closed { Next::Close } else { Next::Read }
     }

@@ -59,7 +59,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// A reply after which the connection is closed.
+    /// A reply after which the connection is closed; an empty text closes it without a reply, as `quit` does.
     pub fn closing(text: impl Into<String>) -> Self {
         Reply { text: text.into(), closing: true }
     }
@@ -204,7 +204,9 @@ impl Callers {
         let reply = catch_unwind(AssertUnwindSafe(|| handler(&request)))
             .map_err(|panic| format!("the handler panicked: {}", words(&*panic)))?
             .map_err(|error| error.to_string())?;
-        check_reply(&reply.text).map_err(|why| format!("the handler's reply is none: {why}"))?;
+        if !(reply.closing && reply.text.is_empty()) {
+            check_reply(&reply.text).map_err(|why| format!("the handler's reply is none: {why}"))?;
+        }
         Ok(reply)
     }
 
