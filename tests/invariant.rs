@@ -475,7 +475,8 @@ proptest! {
             }
             prop_assert!(heard.is_err() || dialogue.awaits_replies() == (asked > 0));
             match heard {
-                Ok(_) | Err(Fault::Protocol(_) | Fault::Closed) => {}
+                Ok(_) | Err(Fault::Closed) => {}
+                Err(Fault::Protocol(text)) => prop_assert!(text.len() <= 64 * 1024),
                 Err(Fault::Question(why)) => prop_assert!(false, "{why}"),
                 Err(Fault::Refused(error)) => prop_assert!(errors::ALL.contains(&&error[..])),
             }

@@ -707,8 +707,14 @@ fn every_command_but_the_own_ones_is_reported() {
 #[test]
 fn once_owed_max_is_owed_nothing_more_is_executed() {
     assert_eq!(OWED_MAX, 64 * 1024);
-    for (line, reply) in [("datetime\n", "2026-11-22T15:44:57+00:00"), ("day\n", "Sunday"), ("TIME\n", "15:44:57")] {
+    for (line, format, reply) in [
+        ("datetime\n", "%A", "2026-11-22T15:44:57+00:00"),
+        ("day\n", "%A", "Sunday"),
+        ("DAY\n", "%a", "Sun"),
+        ("TIME\n", "%A", "15:44:57"),
+    ] {
         let (mut session, mut desk, mut out) = (Session::new(Line), Desk::default(), Vec::new());
+        desk.formats = Formats::new(format, "%F", "%T").unwrap();
         let (line, reply) = (line.as_bytes(), reply.len() + 1);
         let input = line.repeat(20_000);
         let (taken, next) = session.receive(&input, &mut desk, &mut out);

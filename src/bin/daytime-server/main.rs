@@ -39,11 +39,11 @@ fn run(args: &Args) -> Result<(), Error> {
     }
     let bound = bind(args)?;
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(|error| Error::Io(error, "catch signals".into()))?;
+    let events = (!args.quiet).then(|| bound.events_with(1024, false));
     let server = bound.start()?;
     for warning in server.warnings() {
         complain("daytime-server", warning);
     }
-    let events = (!args.quiet).then(|| server.events());
     let addresses = server.addresses().to_vec();
     // A thread of its own: whoever reads standard output slowly, or not at all, stops nothing but this.
     spawn(move || print(&addresses, events.into_iter().flatten()))?;
