@@ -1,20 +1,29 @@
 //! The examples in Rust, run as a reader would run them, and a crate outside of this one that uses the library alone.
 
 use std::{
-    env, fs,
+    fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::Once,
     time::Duration,
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What cargo has built beside this test.
+/// An example, built as `cargo run --example` builds it.
 fn example(name: &str) -> Command {
-    let this = env::current_exe().unwrap();
-    Command::new(this.parent().unwrap().parent().unwrap().join("examples").join(name))
+    static BUILT: Once = Once::new();
+    BUILT.call_once(|| {
+        told(
+            Command::new(env!("CARGO"))
+                .args(["build", "--quiet", "--examples"])
+                .current_dir(env!("CARGO_MANIFEST_DIR")),
+        );
+    });
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    Command::new(target.join("debug/examples").join(name))
 }
 
 fn told(command: &mut Command) -> String {
