@@ -168,7 +168,7 @@ impl Zones {
     pub(crate) fn home(&self) -> Result<Zone, String> {
         match &self.home {
             Home::Named(name) => self.get(name).ok_or_else(|| format!("the time zone {name:?} is gone")),
-            Home::System(tz, localtime) => system_zone(&self.database, tz.as_deref(), localtime).map(Zone::from),
+            Home::System(tz, localtime) => system_zone(&self.database, tz.as_deref(), localtime).map(Zone::new),
         }
     }
 
@@ -187,7 +187,7 @@ impl Zones {
             let fit = name.len() <= 64 && name.bytes().all(listed) && !name.starts_with('/');
             // Two entries of the database that are no zones but links to the system's choice.
             let link = ["localtime", "posixrules"].iter().any(|link| name.eq_ignore_ascii_case(link));
-            if fit && !link { self.database.get(name).ok().map(Zone::from) } else { None }
+            if fit && !link { self.database.get(name).ok().map(Zone::new) } else { None }
         })
     }
 }

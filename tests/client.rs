@@ -997,6 +997,19 @@ fn an_interrupt_that_is_not_meant_disturbs_nothing() {
 }
 
 #[test]
+fn patience_can_be_changed() {
+    let fake = Fake::new(|mut peer| {
+        peer.greet("Hi");
+        peer.fall_silent();
+    });
+    let mut client = patient().connect(fake.address()).unwrap();
+    client.set_timeout(Duration::from_millis(100));
+    let (result, took) = timed(|| client.day());
+    assert_eq!(failed(result), "timeout");
+    assert!((Duration::from_millis(100)..SLACK).contains(&took), "{took:?}");
+}
+
+#[test]
 fn patience_without_end_is_allowed() {
     let server = settings().start().unwrap();
     let mut client = Client::builder().timeout(Duration::MAX).connect(&server.addresses()[0]).unwrap();
@@ -1012,7 +1025,11 @@ fn typed<T: ToString>(command: &'static str, reply: &str, ask: fn(&mut Client) -
     let (fake, _) =
         Fake::lines("Hi", move |asked| Some(if asked == command { reply.clone() } else { errors::INVALID.into() }));
     let mut client = patient().connect(fake.address()).unwrap();
-    told(ask(&mut client).map(|value| value.to_string()))
+    let result = ask(&mut client).map(|value| value.to_string());
+    if matches!(result, Err(Error::Protocol(_))) {
+        assert_broken(client);
+    }
+    told(result)
 }
 
 /// Those of the replies to `command` that are taken for something, though they are nothing.

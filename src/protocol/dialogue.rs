@@ -65,11 +65,12 @@ impl Dialogue {
     /// # Errors
     /// [`Fault::Refused`] and [`Fault::Protocol`]: to be closed.
     pub fn receive(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let before = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
         if self.mode != Mode::Greeting {
             return Ok(());
         }
-        let Some(end) = memchr(b'\n', &self.bytes) else {
+        let Some(end) = memchr(b'\n', bytes).map(|end| before + end) else {
             return if self.bytes.len() > LINE_MAX { Err(self.foreign()) } else { Ok(()) };
         };
         match std::str::from_utf8(strip_cr(&self.bytes[..end])) {

@@ -79,7 +79,7 @@ pub trait Host {
 /// What the session wants next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// More bytes: everything given was taken.
+    /// More bytes: everything given was taken, or nothing while an own command's reply is waited for.
     Read,
     /// [`OWED_MAX`] bytes are owed: send them, then give what was not taken again.
     Send,

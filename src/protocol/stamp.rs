@@ -16,6 +16,10 @@ impl Zone {
     /// Coordinated Universal Time.
     pub const UTC: Zone = Zone(TimeZone::UTC);
 
+    pub(crate) fn new(zone: TimeZone) -> Self {
+        Zone(zone)
+    }
+
     /// Reads an offset as RFC 3339 writes it, `+05:30` or `-08:00`, or `UTC` in any letter case.
     pub fn parse(text: &str) -> Option<Zone> {
         if text.eq_ignore_ascii_case("utc") {
@@ -33,12 +37,6 @@ impl Zone {
         let seconds = (hours * 60 + minutes) * 60;
         let offset = Offset::from_seconds(if sign == b'-' { -seconds } else { seconds }).ok()?;
         Some(Zone(TimeZone::fixed(offset)))
-    }
-}
-
-impl From<TimeZone> for Zone {
-    fn from(zone: TimeZone) -> Self {
-        Zone(zone)
     }
 }
 
@@ -175,4 +173,41 @@ fn check_format(format: &str) -> Result<(), String> {
     let longest = Timestamp::constant(1_790_812_799, 0).to_zoned(TimeZone::UTC);
     let text = strtime::format(format, &longest).map_err(|error| format!("is refused: {error}"))?;
     check_reply(&text).map_err(|why| format!("gives no reply: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zones_with_rules_are_right_at_their_boundary_seconds() {
+        // C3, with rules of POSIX so that no zone database is asked.
+        let berlin = "CET-1CEST,M3.5.0,M10.5.0/3";
+        let lord_howe = "<+1030>-10:30<+11>-11,M10.1.0,M4.1.0";
+        for (rules, second, expected) in [
+            (berlin, 1_774_745_999, "2026-03-29T01:59:59+01:00"),
+            (berlin, 1_774_746_000, "2026-03-29T03:00:00+02:00"),
+            (berlin, 1_774_746_001, "2026-03-29T03:00:01+02:00"),
+            (berlin, 1_792_889_999, "2026-10-25T02:59:59+02:00"),
+            (berlin, 1_792_890_000, "2026-10-25T02:00:00+01:00"),
+            (berlin, 1_792_890_001, "2026-10-25T02:00:01+01:00"),
+            (lord_howe, 1_775_314_799, "2026-04-05T01:59:59+11:00"),
+            (lord_howe, 1_775_314_800, "2026-04-05T01:30:00+10:30"),
+            (lord_howe, 1_791_041_399, "2026-10-04T01:59:59+10:30"),
+            (lord_howe, 1_791_041_400, "2026-10-04T02:30:00+11:00"),
+        ] {
+            let zone = Zone::new(TimeZone::posix(rules).unwrap());
+            assert_eq!(Stamp::new(second, &zone, &Formats::default()).text(Command::Datetime), expected);
+        }
+    }
+
+    #[test]
+    fn datetime_is_rfc_3339_in_zones_of_local_mean_time() {
+        // Berlin's and Monrovia's; an offset of RFC 3339 has no seconds.
+        for (seconds, expected) in [(3208, "1890-10-11T20:26:48+00:53"), (-2670, "1890-10-11T18:48:50-00:44")] {
+            let zone = Zone::new(TimeZone::fixed(Offset::from_seconds(seconds).unwrap()));
+            let stamp = Stamp::new(-2_500_000_000, &zone, &Formats::default());
+            assert_eq!(stamp.text(Command::Datetime), expected);
+        }
+    }
 }
