@@ -273,12 +273,12 @@ impl ServerBuilder {
             }
         }
         for (timeout, name) in [
-            (Some(self.write_timeout), "write"),
-            (self.idle_timeout, "idle"),
-            (self.first_command_timeout, "first-command"),
+            (Some(self.write_timeout), "a write"),
+            (self.idle_timeout, "an idle"),
+            (self.first_command_timeout, "a first-command"),
         ] {
             if timeout == Some(Duration::ZERO) {
-                return invalid(format!("a {name} timeout of zero: nobody could be served"));
+                return invalid(format!("{name} timeout of zero: nobody could be served"));
             }
         }
         if !self.greeting.is_empty()
