@@ -25,11 +25,15 @@
 //!
 //! The README tells the protocol, and how it differs from the original program's.
 //!
-//! Feature `cli` (default) has the two programs and nothing of the library: set `default-features = false`.
+//! Feature `cli` (default) has the two programs and nothing of the library: set `default-features = false`. Feature
+//! `capi` adds the exported functions of `include/daytime.h` and nothing for Rust.
 
 pub mod protocol;
 
 mod address;
+#[cfg(feature = "capi")]
+#[allow(unsafe_code)]
+mod capi;
 mod civil;
 mod client;
 mod clock;

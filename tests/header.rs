@@ -1,0 +1,69 @@
+//! `include/daytime.h` is what cbindgen makes of `src/capi/`, has this package's version, and says of each function what a
+//! manual must. `DAYTIME_BLESS=1 cargo test --features capi --test header` writes it.
+
+use std::{env, fs, path::Path};
+
+fn path(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name).display().to_string()
+}
+
+fn committed() -> String {
+    fs::read_to_string(path("include/daytime.h")).expect("the header is committed")
+}
+
+#[test]
+fn the_header_is_the_sources() {
+    let config = cbindgen::Config::from_file(path("include/cbindgen.toml")).expect("the settings are right");
+    let builder = cbindgen::Builder::new().with_config(config).with_src(path("src/capi/mod.rs"));
+    let mut made = Vec::new();
+    builder.generate().expect("cbindgen understands the sources").write(&mut made);
+    let made = String::from_utf8(made).expect("the header is UTF-8");
+    if env::var_os("DAYTIME_BLESS").is_some() {
+        fs::write(path("include/daytime.h"), &made).expect("the header can be written");
+    }
+    assert!(
+        made == committed(),
+        "include/daytime.h is out of date: DAYTIME_BLESS=1 cargo test --features capi --test header"
+    );
+}
+
+#[test]
+fn the_version_is_the_packages() {
+    let header = committed();
+    let number = |name: &str| -> u32 {
+        let define = format!("#define DAYTIME_VERSION_{name} ");
+        let value = header.split(&define).nth(1).and_then(|rest| rest.lines().next()).expect("the version is defined");
+        value.parse().expect("a literal")
+    };
+    let [major, minor, patch] = ["MAJOR", "MINOR", "PATCH"].map(number);
+    assert_eq!(format!("{major}.{minor}.{patch}"), env!("CARGO_PKG_VERSION"));
+    assert_eq!(number("NUMBER"), major * 1_000_000 + minor * 1_000 + patch);
+}
+
+#[test]
+fn each_function_says_all_that_its_caller_must_know() {
+    let header = committed();
+    assert!(header.contains("extern \"C\" {"));
+    let mut comment = String::new();
+    let mut functions = 0;
+    for line in header.lines() {
+        match line.trim_start() {
+            text if text.starts_with("/**") => comment = text.to_owned(),
+            text if text.starts_with('*') => comment.push_str(text),
+            text if is_function(text) => {
+                functions += 1;
+                for part in ["Ownership: ", "Lifetime: ", "Threads: ", "Errors: "] {
+                    assert!(comment.contains(part), "{text} does not tell its {part}");
+                }
+            }
+            _ => {}
+        }
+    }
+    assert!(functions > 50, "{functions} functions were found");
+}
+
+/// Whether a function's declaration begins on this line.
+fn is_function(line: &str) -> bool {
+    let Some((before, _)) = line.split_once('(') else { return false };
+    !before.starts_with("typedef") && (before.contains(" daytime_") || before.contains(" *daytime_"))
+}
