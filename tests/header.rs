@@ -49,7 +49,7 @@ fn each_function_says_all_that_its_caller_must_know() {
     for line in header.lines() {
         match line.trim_start() {
             text if text.starts_with("/**") => comment = text.to_owned(),
-            text if text.starts_with('*') => comment.push_str(text),
+            text if text.starts_with('*') => comment.push_str(&text.replacen('*', " ", 1)),
             text if is_function(text) => {
                 functions += 1;
                 for part in ["Ownership: ", "Lifetime: ", "Threads: ", "Errors: "] {

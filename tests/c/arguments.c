@@ -1,0 +1,184 @@
+/* Every function with every NULL and in every wrong state, as a table; what is refused changes nothing. */
+#include "check.h"
+
+#define INVALID DAYTIME_ERR_INVALID
+#define STATE DAYTIME_ERR_STATE
+#define CLOSED DAYTIME_ERR_CLOSED
+
+/* One line a call, in order: what it gave, and what it should have. */
+#define GIVES(want, call) { #call, (long long)(call), (want) }
+#define NOTHING(call) { #call, ((call), 0), 0 }
+struct line {
+    const char *call;
+    long long got, want;
+};
+
+#define VERIFY(table) verify(table, sizeof(table) / sizeof *(table))
+static void verify(const struct line *line, size_t n) {
+    for (; n--; line++) {
+        if (line->got != line->want) {
+            fprintf(stderr, "%s gave %lld and not %lld\n", line->call, line->got, line->want);
+            abort();
+        }
+    }
+}
+
+static int freed;
+
+static int never(const daytime_request *request, daytime_reply *reply, void *user_data) {
+    (void)request, (void)reply, (void)user_data;
+    return 1;
+}
+
+static int nulls_inside(const daytime_request *request, daytime_reply *reply, void *user_data) {
+    (void)user_data;
+    struct line lines[] = {
+        GIVES(0, daytime_request_command(NULL) != NULL), GIVES(0, daytime_request_argument(NULL) != NULL),
+        GIVES(0, daytime_request_peer(NULL) != NULL),    GIVES(0, daytime_request_client(NULL)),
+        NOTHING(daytime_request_stop(NULL)),             NOTHING(daytime_request_drain(NULL, 0)),
+        NOTHING(daytime_reply_close(NULL)),              GIVES(INVALID, daytime_reply_set(NULL, "x")),
+        GIVES(INVALID, daytime_reply_set(reply, NULL)),  GIVES(INVALID, daytime_reply_set(reply, "")),
+        GIVES(INVALID, daytime_reply_set(reply, "a\nb")), GIVES(INVALID, daytime_reply_set(reply, "a\tb")),
+        GIVES(INVALID, daytime_reply_set(reply, "\xff")), GIVES(1, daytime_request_client(request)),
+    };
+    VERIFY(lines);
+    return daytime_reply_set(reply, "fine");
+}
+
+static void count(void *user_data) {
+    CHECK(user_data == &freed);
+    freed++;
+}
+
+int main(void) {
+    daytime_server *s = daytime_server_new();
+    daytime_client *c;
+    daytime_error err;
+    daytime_stats stats;
+    daytime_event event;
+    daytime_client_info info[2];
+    char buf[DAYTIME_REPLY_MAX], long_name[2000];
+    size_t n;
+    memset(long_name, 'x', sizeof long_name - 1);
+    long_name[sizeof long_name - 1] = 0;
+    int no_socket = dup(0), no_listener = socket(AF_INET, SOCK_STREAM, 0);
+    int (*no_handler)(const daytime_request *, daytime_reply *, void *) = NULL;
+
+    struct line nulls[] = {
+        GIVES(0, daytime_version() == NULL), GIVES(DAYTIME_VERSION_NUMBER, daytime_version_number()),
+        GIVES(0, daytime_strerror(INVALID) == NULL), GIVES(0, daytime_strerror(12345) == NULL),
+        GIVES(0, daytime_strerror(-2147483647 - 1) == NULL),
+        NOTHING(daytime_server_free(NULL)), NOTHING(daytime_server_stop(NULL)), NOTHING(daytime_client_free(NULL)),
+        GIVES(INVALID, daytime_server_listen(NULL, "x")), GIVES(INVALID, daytime_server_listen(s, NULL)),
+        GIVES(INVALID, daytime_server_listen_fd(NULL, 0)),
+        GIVES(INVALID, daytime_server_set_workers(NULL, 1)), GIVES(INVALID, daytime_server_set_callers(NULL, 1)),
+        GIVES(INVALID, daytime_server_set_backlog(NULL, 1)), GIVES(INVALID, daytime_server_set_max_clients(NULL, 1)),
+        GIVES(INVALID, daytime_server_set_max_clients_per_source(NULL, 1)),
+        GIVES(INVALID, daytime_server_set_idle_timeout(NULL, 1)),
+        GIVES(INVALID, daytime_server_set_first_command_timeout(NULL, 1)),
+        GIVES(INVALID, daytime_server_set_write_timeout(NULL, 1)),
+        GIVES(INVALID, daytime_server_set_greeting(NULL, "x")), GIVES(INVALID, daytime_server_set_greeting(s, NULL)),
+        GIVES(INVALID, daytime_server_set_framing(NULL, 0)),
+        GIVES(INVALID, daytime_server_set_day_format(NULL, "x")), GIVES(INVALID, daytime_server_set_day_format(s, NULL)),
+        GIVES(INVALID, daytime_server_set_date_format(NULL, "x")), GIVES(INVALID, daytime_server_set_date_format(s, NULL)),
+        GIVES(INVALID, daytime_server_set_time_format(NULL, "x")), GIVES(INVALID, daytime_server_set_time_format(s, NULL)),
+        GIVES(INVALID, daytime_server_set_timezone(NULL, "UTC")), GIVES(INVALID, daytime_server_set_timezone(s, NULL)),
+        GIVES(INVALID, daytime_server_set_clock(NULL, 0)), GIVES(INVALID, daytime_server_set_clock_offset(NULL, 0)),
+        GIVES(INVALID, daytime_server_set_clock_system(NULL)),
+        GIVES(INVALID, daytime_server_add_command(NULL, "x", never, &freed, count)), GIVES(1, freed),
+        GIVES(INVALID, daytime_server_add_command(s, NULL, never, &freed, count)), GIVES(2, freed),
+        GIVES(INVALID, daytime_server_add_command(s, "x", no_handler, &freed, count)), GIVES(3, freed),
+        GIVES(INVALID, daytime_server_enable_events(NULL, 1, 0)),
+        GIVES(INVALID, daytime_server_start(NULL, NULL)), GIVES(INVALID, daytime_server_start(NULL, &err)),
+        GIVES(INVALID, err.status), GIVES(INVALID, daytime_server_drain(NULL, 0)),
+        GIVES(INVALID, daytime_server_wait(NULL, 0)), GIVES(0, daytime_server_port(NULL)),
+        GIVES(INVALID, daytime_server_local_addr(NULL, buf, 9)), GIVES(INVALID, daytime_server_local_addr(s, NULL, 9)),
+        GIVES(INVALID, daytime_server_local_addr(s, buf, 0)),
+        GIVES(INVALID, daytime_server_address(NULL, 0, buf, 9)), GIVES(INVALID, daytime_server_address(s, 0, NULL, 9)),
+        GIVES(INVALID, daytime_server_warning(NULL, 0, buf, 9)), GIVES(INVALID, daytime_server_warning(s, 0, NULL, 9)),
+        GIVES(INVALID, daytime_server_stats(NULL, &stats, sizeof stats)),
+        GIVES(INVALID, daytime_server_stats(s, NULL, sizeof stats)), GIVES(INVALID, daytime_server_stats(s, &stats, 0)),
+        GIVES(INVALID, daytime_server_next_event(NULL, &event, sizeof event, 0)),
+        GIVES(INVALID, daytime_server_next_event(s, NULL, sizeof event, 0)),
+        GIVES(INVALID, daytime_server_next_event(s, &event, 0, 0)),
+        GIVES(INVALID, daytime_server_clients(NULL, info, sizeof *info, 2, &n)),
+        GIVES(INVALID, daytime_server_clients(s, NULL, sizeof *info, 2, &n)),
+        GIVES(INVALID, daytime_server_clients(s, info, 0, 2, &n)),
+        GIVES(INVALID, daytime_server_clients(s, info, sizeof *info, 2, NULL)),
+        GIVES(INVALID, daytime_server_disconnect(NULL, 1)),
+        GIVES(INVALID, daytime_client_connect(NULL, 0, &c, &err)), GIVES(0, c != NULL),
+        GIVES(INVALID, daytime_client_connect("127.0.0.1:1", 0, NULL, &err)),
+        GIVES(INVALID, daytime_client_greeting(NULL, buf, 9, NULL)), GIVES(INVALID, daytime_client_peer(NULL, buf, 9, NULL)),
+        GIVES(INVALID, daytime_client_day(NULL, buf, 9, NULL)), GIVES(INVALID, daytime_client_date(NULL, buf, 9, NULL)),
+        GIVES(INVALID, daytime_client_time(NULL, buf, 9, NULL)), GIVES(INVALID, daytime_client_datetime(NULL, buf, 9, NULL)),
+        GIVES(INVALID, daytime_client_request(NULL, "day", buf, 9, NULL)), GIVES(INVALID, daytime_client_quit(NULL, NULL)),
+    };
+    VERIFY(nulls);
+
+    struct line refused[] = {
+        GIVES(INVALID, daytime_server_listen(s, "")), GIVES(INVALID, daytime_server_listen(s, "localhost:99999")),
+        GIVES(INVALID, daytime_server_listen(s, "a b:1")), GIVES(INVALID, daytime_server_listen(s, "\xff:1")),
+        GIVES(INVALID, daytime_server_listen(s, "localhost:1\n")), GIVES(INVALID, daytime_server_listen_fd(s, -1)),
+        GIVES(INVALID, daytime_server_listen_fd(s, 12345)), GIVES(INVALID, daytime_server_listen_fd(s, no_socket)),
+        GIVES(INVALID, daytime_server_listen_fd(s, no_listener)),
+        GIVES(INVALID, daytime_server_set_workers(s, 1025)), GIVES(INVALID, daytime_server_set_callers(s, 0)),
+        GIVES(INVALID, daytime_server_set_callers(s, 1025)), GIVES(INVALID, daytime_server_set_backlog(s, 0)),
+        GIVES(INVALID, daytime_server_set_backlog(s, 4294967295u)), GIVES(INVALID, daytime_server_set_write_timeout(s, 0)),
+        GIVES(INVALID, daytime_server_set_greeting(s, "a\nb")), GIVES(INVALID, daytime_server_set_greeting(s, long_name)),
+        GIVES(INVALID, daytime_server_set_framing(s, 2)), GIVES(INVALID, daytime_server_set_framing(s, -1)),
+        GIVES(INVALID, daytime_server_set_day_format(s, "%")), GIVES(INVALID, daytime_server_set_date_format(s, "")),
+        GIVES(INVALID, daytime_server_set_time_format(s, "%Q%")), GIVES(INVALID, daytime_server_set_timezone(s, "Mars/Olympus")),
+        GIVES(INVALID, daytime_server_enable_events(s, 0, 0)), GIVES(INVALID, daytime_server_enable_events(s, (size_t)-1, 0)),
+        GIVES(INVALID, daytime_server_add_command(s, "Day", never, &freed, count)),
+        GIVES(INVALID, daytime_server_add_command(s, "a b", never, &freed, count)),
+        GIVES(INVALID, daytime_server_add_command(s, "", never, &freed, count)),
+        GIVES(INVALID, daytime_server_add_command(s, long_name, never, &freed, count)), GIVES(7, freed),
+        GIVES(STATE, daytime_server_drain(s, 0)), GIVES(STATE, daytime_server_wait(s, 0)), GIVES(0, daytime_server_port(s)),
+        GIVES(STATE, daytime_server_local_addr(s, buf, 9)), GIVES(STATE, daytime_server_address(s, 0, buf, 9)),
+        GIVES(STATE, daytime_server_warning(s, 0, buf, 9)), GIVES(STATE, daytime_server_stats(s, &stats, sizeof stats)),
+        GIVES(STATE, daytime_server_next_event(s, &event, sizeof event, 0)), GIVES(STATE, daytime_server_disconnect(s, 1)),
+        GIVES(STATE, daytime_server_clients(s, info, sizeof *info, 2, &n)),
+        GIVES(INVALID, daytime_client_connect("", 0, &c, &err)), GIVES(0, c != NULL),
+        GIVES(DAYTIME_ERR_IO, daytime_client_connect("127.0.0.1:1", 0, &c, &err)), GIVES(ECONNREFUSED, err.os_error),
+    };
+    VERIFY(refused);
+    close(no_socket), close(no_listener);
+    daytime_server_free(s);
+
+    s = new_server(); /* of the one before, a refusal might have gone unseen */
+    OK(daytime_server_add_command(s, "fine", nulls_inside, &freed, count));
+    CHECK(daytime_server_add_command(s, "FINE", never, &freed, count) == INVALID && freed == 8);
+    start(s);
+    c = connect_client(s);
+    CHECK(!strcmp(ask(c, "fine"), "fine"));
+    struct line started[] = {
+        GIVES(STATE, daytime_server_start(s, &err)), GIVES(STATE, daytime_server_listen(s, "localhost:0")),
+        GIVES(STATE, daytime_server_set_workers(s, 1)), GIVES(STATE, daytime_server_set_callers(s, 1)),
+        GIVES(STATE, daytime_server_set_backlog(s, 1)), GIVES(STATE, daytime_server_set_max_clients(s, 1)),
+        GIVES(STATE, daytime_server_set_max_clients_per_source(s, 1)), GIVES(STATE, daytime_server_set_idle_timeout(s, 1)),
+        GIVES(STATE, daytime_server_set_first_command_timeout(s, 1)), GIVES(STATE, daytime_server_set_write_timeout(s, 1)),
+        GIVES(STATE, daytime_server_set_greeting(s, "x")), GIVES(STATE, daytime_server_set_framing(s, 0)),
+        GIVES(STATE, daytime_server_set_day_format(s, "x")), GIVES(STATE, daytime_server_set_date_format(s, "x")),
+        GIVES(STATE, daytime_server_set_time_format(s, "x")), GIVES(STATE, daytime_server_set_timezone(s, "UTC")),
+        GIVES(STATE, daytime_server_enable_events(s, 1, 0)),
+        GIVES(STATE, daytime_server_add_command(s, "more", never, &freed, count)), GIVES(9, freed),
+        GIVES(STATE, daytime_server_next_event(s, &event, sizeof event, 0)),
+        GIVES(INVALID, daytime_server_address(s, 1, buf, sizeof buf)), GIVES(INVALID, daytime_server_warning(s, 9, buf, 9)),
+        GIVES(CLOSED, daytime_server_disconnect(s, 99)), GIVES(DAYTIME_OK, daytime_server_set_clock(s, 0)),
+        GIVES(INVALID, daytime_client_greeting(c, NULL, 9, NULL)), GIVES(INVALID, daytime_client_peer(c, NULL, 9, NULL)),
+        GIVES(INVALID, daytime_client_day(c, NULL, 9, NULL)), GIVES(INVALID, daytime_client_date(c, buf, 0, NULL)),
+        GIVES(INVALID, daytime_client_time(c, NULL, 9, NULL)), GIVES(INVALID, daytime_client_datetime(c, buf, 0, NULL)),
+        GIVES(INVALID, daytime_client_request(c, NULL, buf, 9, NULL)), GIVES(INVALID, daytime_client_request(c, "day", NULL, 9, &err)),
+        GIVES(INVALID, daytime_client_request(c, " ", buf, 9, &err)), GIVES(INVALID, daytime_client_request(c, "quit", buf, 9, &err)),
+        GIVES(INVALID, daytime_client_request(c, long_name, buf, 9, &err)), GIVES(DAYTIME_OK, daytime_client_quit(c, &err)),
+        GIVES(CLOSED, daytime_client_quit(c, &err)), GIVES(CLOSED, daytime_client_greeting(c, buf, 9, NULL)),
+        GIVES(CLOSED, daytime_client_peer(c, buf, 9, NULL)), GIVES(CLOSED, daytime_client_day(c, buf, 9, NULL)),
+        GIVES(CLOSED, daytime_client_date(c, buf, 9, NULL)), GIVES(CLOSED, daytime_client_time(c, buf, 9, NULL)),
+        GIVES(CLOSED, daytime_client_datetime(c, buf, 9, NULL)), GIVES(CLOSED, daytime_client_request(c, "day", buf, 9, NULL)),
+    };
+    VERIFY(started);
+    daytime_client_free(c);
+    daytime_server_free(s);
+    CHECK(freed == 10);
+    return 0;
+}

@@ -1,0 +1,69 @@
+/* A child of fork(): every handle is dead there, freeing one neither waits nor hurts the parent. */
+#include "check.h"
+
+static int freed;
+static void count(void *user_data) {
+    ++*(int *)user_data;
+}
+
+static int never(const daytime_request *request, daytime_reply *reply, void *user_data) {
+    (void)request, (void)reply, (void)user_data;
+    return 1;
+}
+
+static void child(daytime_server *server, daytime_client *client, daytime_server *fresh) {
+    char buf[DAYTIME_REPLY_MAX];
+    size_t n;
+    daytime_error err;
+    union { daytime_stats stats; daytime_event event; daytime_client_info info; } out;
+    alarm(20);
+    const int states[] = {
+        daytime_server_listen(fresh, "localhost"), daytime_server_set_workers(fresh, 1), daytime_server_start(fresh, &err),
+        daytime_server_add_command(fresh, "x", never, &freed, count), daytime_server_set_clock(fresh, 0),
+        daytime_server_start(server, &err), daytime_server_wait(server, -1), daytime_server_drain(server, 0),
+        daytime_server_local_addr(server, buf, sizeof buf), daytime_server_stats(server, &out.stats, sizeof out.stats),
+        daytime_server_next_event(server, &out.event, sizeof out.event, -1), daytime_server_disconnect(server, 1),
+        daytime_server_clients(server, &out.info, sizeof out.info, 1, &n), daytime_server_set_clock(server, 0),
+        daytime_client_day(client, buf, sizeof buf, &err), daytime_client_request(client, "day", buf, sizeof buf, &err),
+        daytime_client_quit(client, &err),
+    };
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++) CHECK(states[i] == DAYTIME_ERR_STATE);
+    CHECK(freed == 1); /* that of the registration that failed just now */
+    CHECK(daytime_server_port(server) == 0);
+    daytime_server_stop(server);
+    daytime_client_free(client);
+    daytime_server_free(server);
+    daytime_server_free(fresh);
+    CHECK(freed == 2);
+
+    server = new_server(); /* a server of the child's own is as good as any */
+    start(server);
+    client = connect_client(server);
+    CHECK(!strcmp(ask(client, "day"), "Sunday"));
+    daytime_client_free(client);
+    daytime_server_free(server);
+    _exit(0);
+}
+
+int main(void) {
+    daytime_server *server = new_server(), *fresh = new_server();
+    int status;
+    OK(daytime_server_add_command(server, "never", never, &freed, count));
+    OK(daytime_server_add_command(fresh, "never", never, &freed, count));
+    OK(daytime_server_enable_events(server, 10, 0));
+    start(server);
+    daytime_client *client = connect_client(server);
+    for (int i = 0; i < 5; i++) {
+        pid_t pid = fork();
+        if (pid == 0) child(server, client, fresh);
+        CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        CHECK(!strcmp(ask(client, "day"), "Sunday"));
+    }
+    daytime_client *second = connect_client(server); /* the listener lives */
+    daytime_client_free(second);
+    daytime_client_free(client);
+    daytime_server_free(server);
+    daytime_server_free(fresh);
+    CHECK(freed == 2);
+    return 0;
+}

@@ -1,0 +1,87 @@
+/* Events, numbers and the client list, in structs of an older and a newer header too. */
+#include "check.h"
+
+static daytime_event next(daytime_server *server, int kind) {
+    daytime_event event;
+    memset(&event, '#', sizeof event);
+    OK(daytime_server_next_event(server, &event, sizeof event, 10000));
+    CHECK(event.kind == kind && event.reserved == 0 && event.text[0]);
+    return event;
+}
+
+/* A struct as another version knows it: shorter, or with something after it that this one does not know. */
+static void sizes(daytime_server *server) {
+    union { daytime_stats known; unsigned char bytes[sizeof(daytime_stats) + 24]; } stats;
+    union { daytime_event known; unsigned char bytes[sizeof(daytime_event) + 24]; } event;
+    union { daytime_client_info known; unsigned char bytes[2 * (sizeof(daytime_client_info) + 24)]; } info;
+    size_t count, i, wide = sizeof(daytime_client_info) + 24;
+
+    memset(&stats, '#', sizeof stats);
+    OK(daytime_server_stats(server, &stats.known, 16));
+    CHECK(stats.known.clients == 2 && stats.known.accepted == 2 && stats.bytes[16] == '#');
+    OK(daytime_server_stats(server, &stats.known, sizeof stats.known + 16));
+    for (i = 0; i < 24; i++) CHECK(stats.bytes[sizeof stats.known + i] == (i < 16 ? 0 : '#'));
+
+    memset(&event, '#', sizeof event);
+    OK(daytime_server_next_event(server, &event.known, 8, 10000));
+    CHECK(event.known.kind == DAYTIME_EVENT_CONNECTED && event.known.reason == 0 && event.bytes[8] == '#');
+    OK(daytime_server_next_event(server, &event.known, sizeof event.known + 16, 10000));
+    CHECK(event.known.kind == DAYTIME_EVENT_CONNECTED && event.known.client == 2);
+    for (i = 0; i < 24; i++) CHECK(event.bytes[sizeof event.known + i] == (i < 16 ? 0 : '#'));
+
+    memset(&info, '#', sizeof info);
+    OK(daytime_server_clients(server, &info.known, 8, 1, &count));
+    CHECK(count == 2 && info.known.client == 1 && info.bytes[8] == '#');
+    OK(daytime_server_clients(server, &info.known, wide, 2, &count));
+    const daytime_client_info *second = (const void *)(info.bytes + wide);
+    CHECK(count == 2 && second->client == 2 && !strncmp(second->peer, "127.0.0.1:", 10));
+    CHECK(labs((long)second->connected_at - time(NULL)) < 60);
+    for (i = 0; i < 24; i++) CHECK(info.bytes[sizeof info.known + i] == 0 && info.bytes[wide + sizeof info.known + i] == 0);
+}
+
+int main(void) {
+    daytime_server *server = new_server();
+    daytime_event event;
+    daytime_stats stats;
+    OK(daytime_server_set_max_clients(server, 2));
+    OK(daytime_server_enable_events(server, 5, 0));
+    OK(daytime_server_enable_events(server, 6, 1)); /* the last call counts */
+    start(server);
+    CHECK(daytime_server_next_event(server, &event, sizeof event, 0) == DAYTIME_ERR_TIMEOUT);
+    CHECK(daytime_server_next_event(server, &event, sizeof event, 20) == DAYTIME_ERR_TIMEOUT);
+    daytime_client *first = connect_client(server), *second = connect_client(server), *third;
+    char address[DAYTIME_ADDR_MAX];
+    sizes(server);
+
+    OK(daytime_server_local_addr(server, address, sizeof address));
+    CHECK(daytime_client_connect(address, 0, &third, NULL) == DAYTIME_ERR_REFUSED);
+    event = next(server, DAYTIME_EVENT_REFUSED);
+    CHECK(event.reason == DAYTIME_REASON_FULL && event.client == 0 && event.peer[0]);
+
+    CHECK(!strcmp(ask(first, "day"), "Sunday"));
+    event = next(server, DAYTIME_EVENT_COMMAND);
+    CHECK(event.client == 1 && event.ok == 1 && !strcmp(event.command, "day"));
+    CHECK(!strcmp(ask(first, "Nonsense now"), "You entered an invalid command"));
+    event = next(server, DAYTIME_EVENT_COMMAND);
+    CHECK(event.client == 1 && event.ok == 0 && !strcmp(event.command, "nonsense"));
+
+    OK(daytime_server_disconnect(server, 2));
+    CHECK(daytime_server_disconnect(server, 2) == DAYTIME_ERR_CLOSED);
+    event = next(server, DAYTIME_EVENT_DISCONNECTED);
+    CHECK(event.client == 2 && event.reason == DAYTIME_REASON_KICKED && event.commands == 0);
+
+    for (int i = 0; i < 9; i++) CHECK(!strcmp(ask(first, "day"), "Sunday"));
+    OK(daytime_server_stats(server, &stats, sizeof stats));
+    CHECK(stats.clients == 1 && stats.accepted == 2 && stats.refused == 1 && stats.commands == 11 && stats.invalid == 1);
+    CHECK(stats.events_dropped == 3 && stats.bytes_in > 0 && stats.bytes_out > 0);
+
+    for (int i = 0; i < 6; i++) next(server, DAYTIME_EVENT_COMMAND);
+    daytime_server_stop(server);
+    event = next(server, DAYTIME_EVENT_DISCONNECTED);
+    CHECK(event.client == 1 && event.reason == DAYTIME_REASON_SHUTDOWN && event.commands == 11);
+    CHECK(daytime_server_next_event(server, &event, sizeof event, -1) == DAYTIME_ERR_CLOSED);
+    daytime_client_free(first);
+    daytime_client_free(second);
+    daytime_server_free(server);
+    return 0;
+}
