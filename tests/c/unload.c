@@ -1,4 +1,5 @@
 /* The library as a plug-in: twice in one process, closed while its server runs, and alive when the process ends. */
+#define CHECK_ALONE
 #include "check.h"
 
 #include <dlfcn.h>

@@ -1,0 +1,63 @@
+/* Own commands: with user data that the server frees, with an error, and one that ends the server. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "daytime.h"
+
+static int double_it(const daytime_request *request, daytime_reply *reply, void *user_data) {
+    char text[32], *end;
+    const char *argument = daytime_request_argument(request);
+    long number = strtol(argument, &end, 10);
+    (void)user_data;
+    if (end == argument || *end) {
+        daytime_reply_set(reply, "the argument is no number"); /* told to an event, not to the client */
+        return 1;
+    }
+    snprintf(text, sizeof text, "%ld", 2 * number);
+    return daytime_reply_set(reply, text);
+}
+
+static int greet(const daytime_request *request, daytime_reply *reply, void *user_data) {
+    char text[DAYTIME_REPLY_MAX];
+    snprintf(text, sizeof text, "%s, client %d", (const char *)user_data, (int)daytime_request_client(request));
+    return daytime_reply_set(reply, text);
+}
+
+static int shut_down(const daytime_request *request, daytime_reply *reply, void *user_data) {
+    (void)user_data;
+    daytime_request_drain(request, 5000); /* this reply is still sent */
+    return daytime_reply_set(reply, "until next time");
+}
+
+static void ask(daytime_client *client, const char *command) {
+    char reply[DAYTIME_REPLY_MAX];
+    daytime_error err;
+    daytime_status status = daytime_client_request(client, command, reply, sizeof reply, &err);
+    printf("%s: %s\n", command, status ? err.message : reply);
+}
+
+int main(void) {
+    char address[DAYTIME_ADDR_MAX], *words = malloc(16);
+    daytime_server *server = daytime_server_new();
+    daytime_client *client;
+    daytime_error err;
+
+    if (!words) return 1;
+    snprintf(words, 16, "Good day");
+    /* From here on the words are the server's: free() is called with them once, whatever happens. */
+    if (daytime_server_listen(server, "127.0.0.1:0") || daytime_server_add_command(server, "greet", greet, words, free)
+        || daytime_server_add_command(server, "double", double_it, NULL, NULL)
+        || daytime_server_add_command(server, "shutdown", shut_down, NULL, NULL) || daytime_server_start(server, &err)
+        || daytime_server_local_addr(server, address, sizeof address) || daytime_client_connect(address, 0, &client, &err)) {
+        daytime_server_free(server);
+        return 1;
+    }
+    ask(client, "greet");
+    ask(client, "double 21");
+    ask(client, "double it");
+    ask(client, "shutdown");
+    daytime_client_free(client);
+    daytime_server_wait(server, -1);
+    daytime_server_free(server);
+    return 0;
+}
