@@ -56,7 +56,7 @@ static void long_message(void) {
 static void *speak(void *fd) {
     int peer = accept(*(int *)fd, NULL, NULL);
     char said;
-    CHECK(write(peer, "\x15\x03\x01\n", 4) == 4);
+    CHECK(write(peer, "\xff\xfe\x01\n", 4) == 4);
     while (read(peer, &said, 1) > 0) {}
     close(peer);
     return NULL;
