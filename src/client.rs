@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{RecvTimeoutError, bounded};
+use crossbeam_channel::RecvTimeoutError;
 use nix::{
     errno::Errno,
     libc::{MSG_DONTWAIT, MSG_PEEK},
@@ -26,6 +26,7 @@ use crate::{
     Address, Date, DateTime, Error, Time, Weekday,
     protocol::{Dialogue, Fault, QUIET, errors},
     thread,
+    waiting::channel,
 };
 
 /// The longest that one call of the system may take while there is more patience than that.
@@ -562,12 +563,12 @@ fn resolve(address: Address, patience: &Patience<'_>) -> Result<Vec<SocketAddr>,
     if let Address::Tcp(address) = address {
         return Ok(vec![address]);
     }
-    let (sender, resolved) = bounded(1);
+    let (sender, resolved) = channel(1);
     let resolver = thread::spawn("daytime-resolve".into(), move || {
         let _ = sender.send(address.resolve());
     })?;
     loop {
-        match resolved.recv_timeout(patience.slice()?) {
+        match resolved.receive(Some(Instant::now() + patience.slice()?)) {
             Ok(resolved) => {
                 // That was its last act; nothing of it is left behind.
                 let _ = resolver.join();

@@ -40,6 +40,7 @@ mod clock;
 mod error;
 mod server;
 mod thread;
+mod waiting;
 
 pub use address::{Address, DEFAULT_PORT};
 pub use civil::{Date, DateTime, Time, Weekday};

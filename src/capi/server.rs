@@ -10,10 +10,10 @@ use std::{
         Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::RecvTimeoutError;
 use socket2::{Domain, SockRef, Type};
 
 use super::{
@@ -26,7 +26,7 @@ use super::{
 };
 use daytime_framing::*;
 
-use crate::{Address, Clock, Error, Event, Framing, Server, ServerBuilder};
+use crate::{Address, Clock, Error, Event, Framing, Server, ServerBuilder, waiting::Receiver};
 
 /// The most events that may be asked to be kept.
 const EVENTS_MAX: usize = 1 << 20;
@@ -459,11 +459,8 @@ pub unsafe extern "C" fn daytime_server_next_event(
     entry!(server, out = (out, size) => {
         let running = server.running_elsewhere()?;
         let events = running.events.as_ref().ok_or_else(|| Failure::state("events were not enabled before start"))?;
-        let event = match patience(timeout_ms) {
-            None => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(timeout) => events.recv_timeout(timeout),
-        };
-        out.write(&event.map_err(no_event)?.into());
+        let deadline = patience(timeout_ms).map(|timeout| Instant::now() + timeout);
+        out.write(&events.receive(deadline).map_err(no_event)?.into());
         Ok(())
     })
 }
@@ -536,7 +533,7 @@ impl daytime_server {
         let mut settings = self.settings();
         let Settings { builder, events } = settings.as_ref().ok_or_else(started)?;
         let bound = builder.clone().bind()?;
-        let events = events.map(|(capacity, commands)| bound.events_with(capacity, commands));
+        let events = events.map(|(capacity, commands)| bound.queue(capacity, commands));
         let server = bound.start()?;
         let running = self.running.get_or_init(|| Running { server, events });
         if self.stopped.load(SeqCst) {

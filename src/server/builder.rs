@@ -12,6 +12,8 @@ use super::{
     event::{Event, Events},
     listen,
 };
+#[cfg(feature = "capi")]
+use crate::waiting;
 use crate::{
     Address, Error,
     clock::{Clock, Zones},
@@ -364,6 +366,14 @@ impl Bound {
     /// A subscription that misses nothing, see [`Server::events_with`]: it is there before the first client.
     pub fn events_with(&self, capacity: usize, commands: bool) -> Receiver<Event> {
         self.events.subscribe(capacity, commands)
+    }
+
+    /// [`events_with`](Self::events_with) for a host that takes nothing of crossbeam.
+    #[cfg(feature = "capi")]
+    pub(crate) fn queue(&self, capacity: usize, commands: bool) -> waiting::Receiver<Event> {
+        let (sender, receiver) = waiting::channel(capacity);
+        self.events.add(Box::new(sender), commands);
+        receiver
     }
 
     /// Starts serving.

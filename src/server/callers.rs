@@ -13,8 +13,6 @@ use std::{
     time::Duration,
 };
 
-use crossbeam_channel::Sender;
-
 use super::{
     Control, Handle, Post, Setup,
     event::{ClientId, Event},
@@ -24,6 +22,7 @@ use crate::{
     Address,
     protocol::{Call, check_reply},
     thread,
+    waiting::Sender,
 };
 
 /// How long a caller waits for work before it ends.

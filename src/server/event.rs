@@ -10,7 +10,7 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
-use crate::Address;
+use crate::{Address, waiting};
 
 /// Numbers the clients of a server in the order of their acceptance, from 1. No number is used twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -172,8 +172,25 @@ pub(super) struct Events {
 
 #[derive(Debug)]
 struct Subscriber {
-    sender: Sender<Event>,
+    sink: Box<dyn Sink>,
     commands: bool,
+}
+
+/// The end of a subscription that events go into; it never waits.
+pub(crate) trait Sink: fmt::Debug + Send {
+    fn give(&self, event: Event) -> Result<(), TrySendError<Event>>;
+}
+
+impl Sink for Sender<Event> {
+    fn give(&self, event: Event) -> Result<(), TrySendError<Event>> {
+        self.try_send(event)
+    }
+}
+
+impl Sink for waiting::Sender<Event> {
+    fn give(&self, event: Event) -> Result<(), TrySendError<Event>> {
+        self.send(event)
+    }
 }
 
 impl Events {
@@ -188,11 +205,15 @@ impl Events {
 
     pub(super) fn subscribe(&self, capacity: usize, commands: bool) -> Receiver<Event> {
         let (sender, receiver) = bounded(capacity.max(1));
+        self.add(Box::new(sender), commands);
+        receiver
+    }
+
+    pub(super) fn add(&self, sink: Box<dyn Sink>, commands: bool) {
         if let Some(subscribers) = self.subscribers().as_mut() {
-            subscribers.push(Subscriber { sender, commands });
+            subscribers.push(Subscriber { sink, commands });
             self.note(subscribers);
         }
-        receiver
     }
 
     pub(super) fn tell(&self, event: impl FnOnce() -> Event) {
@@ -207,7 +228,7 @@ impl Events {
             if matches!(event, Event::Command { .. }) && !subscriber.commands {
                 return true;
             }
-            match subscriber.sender.try_send(event.clone()) {
+            match subscriber.sink.give(event.clone()) {
                 Ok(()) => true,
                 Err(TrySendError::Full(_)) => {
                     self.dropped.fetch_add(1, Relaxed);

@@ -29,7 +29,7 @@ mod worker;
 use std::{
     cell::Cell,
     convert::Infallible,
-    fmt,
+    fmt, iter,
     os::fd::{AsRawFd, RawFd},
     panic::{AssertUnwindSafe, catch_unwind},
     process,
@@ -44,7 +44,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use mio::{Interest, Poll, Token, Waker, net::TcpListener};
 
 pub use builder::{Bound, ServerBuilder};
@@ -57,6 +57,7 @@ use crate::{
     clock::{Clock, SettableClock, Zones},
     protocol::{Commands, Formats, Framing},
     thread,
+    waiting::{self, channel},
 };
 use acceptor::Acceptor;
 use admission::Admission;
@@ -74,7 +75,7 @@ pub struct Server {
     handle: Handle,
     addresses: Vec<Address>,
     warnings: Vec<String>,
-    done: Receiver<Infallible>,
+    done: waiting::Receiver<Infallible>,
     abandoned: AtomicBool,
 }
 
@@ -124,7 +125,7 @@ impl Server {
             listeners: listeners.iter().map(AsRawFd::as_raw_fd).collect(),
             listening: AtomicBool::new(true),
         });
-        let (alive, done) = bounded(0);
+        let (alive, done) = channel(0);
         let server = Server {
             handle: Handle { control: control.clone() },
             addresses,
@@ -200,10 +201,8 @@ impl Server {
         if self.is_own_thread() || control.is_inherited() {
             return false;
         }
-        let ended = match timeout.and_then(|timeout| Instant::now().checked_add(timeout)) {
-            None => self.done.recv().is_err(),
-            Some(deadline) => self.done.recv_deadline(deadline) == Err(RecvTimeoutError::Disconnected),
-        };
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let ended = self.done.receive(deadline) == Err(RecvTimeoutError::Disconnected);
         if ended {
             // Their last act was to say so; this takes no time.
             let threads = std::mem::take(&mut *control.threads());
@@ -304,13 +303,13 @@ impl Handle {
         if self.control.is_inherited() {
             return Vec::new();
         }
-        let (sender, parts) = unbounded();
+        let (sender, parts) = channel(self.control.doors.len());
         for door in &self.control.doors {
             door.post(Mail::Clients(sender.clone()));
         }
         // A worker that has ended drops its mail, and with it the sender.
         drop(sender);
-        let mut clients: Vec<ClientInfo> = parts.iter().flatten().collect();
+        let mut clients: Vec<ClientInfo> = iter::from_fn(|| parts.receive(None).ok()).flatten().collect();
         clients.sort_by_key(|client| client.id);
         clients
     }
@@ -321,9 +320,9 @@ impl Handle {
         if self.control.is_inherited() {
             return false;
         }
-        let (sender, kicked) = bounded(1);
+        let (sender, kicked) = channel(1);
         self.control.door_of(client).post(Mail::Kick(client, sender));
-        kicked.recv().unwrap_or(false)
+        kicked.receive(None).unwrap_or(false)
     }
 
     /// What the server has done so far.
@@ -509,11 +508,11 @@ impl Drop for Crew {
 /// A thread's place, left when it ends, however it ends.
 struct Post {
     control: Arc<Control>,
-    _alive: Sender<Infallible>,
+    _alive: waiting::Sender<Infallible>,
 }
 
 impl Post {
-    fn new(control: Arc<Control>, alive: Sender<Infallible>) -> Self {
+    fn new(control: Arc<Control>, alive: waiting::Sender<Infallible>) -> Self {
         control.running.fetch_add(1, AcqRel);
         Post { control, _alive: alive }
     }

@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Receiver;
 use mio::{Events, Interest, Poll, Token, net::TcpStream};
 use slab::Slab;
 
@@ -29,7 +29,7 @@ use super::{
     stats::{ClientInfo, add, sub},
     texts::Texts,
 };
-use crate::protocol::errors;
+use crate::{protocol::errors, waiting::Sender};
 
 /// The poller's name for the mailbox.
 pub(super) const MAIL: Token = Token(usize::MAX);
