@@ -98,7 +98,7 @@ pub unsafe extern "C" fn daytime_reply_set(reply: *mut daytime_reply, text: *con
     })
 }
 
-/// Closes the client's connection after this reply.
+/// Closes the client's connection after this reply; where no text was set, without one.
 /// Ownership: none. Lifetime: the handler's call. Threads: any. Errors: does nothing with NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_reply_close(reply: *mut daytime_reply) {
