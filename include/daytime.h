@@ -700,7 +700,7 @@ void daytime_request_drain(const daytime_request *request, uint32_t grace_ms);
 daytime_status daytime_reply_set(daytime_reply *reply, const char *text);
 
 /**
- * Closes the client's connection after this reply.
+ * Closes the client's connection after this reply; where no text was set, without one.
  * Ownership: none. Lifetime: the handler's call. Threads: any. Errors: does nothing with NULL.
  */
 void daytime_reply_close(daytime_reply *reply);
