@@ -6,15 +6,16 @@
 use std::{collections::BTreeMap, fs, iter, path::Path};
 
 /// The modules of the crate's root, and those of its others that each may use.
-const LAYERS: [(&str, &[&str]); 8] = [
+const LAYERS: [(&str, &[&str]); 9] = [
     ("protocol", &[]),
     ("error", &["protocol"]),
     ("address", &["error", "protocol"]),
     ("civil", &["error", "protocol"]),
     ("thread", &["error", "protocol"]),
+    ("waiting", &[]),
     ("clock", &["error", "protocol"]),
-    ("client", &["address", "civil", "error", "protocol", "thread"]),
-    ("server", &["address", "clock", "error", "protocol", "thread"]),
+    ("client", &["address", "civil", "error", "protocol", "thread", "waiting"]),
+    ("server", &["address", "clock", "error", "protocol", "thread", "waiting"]),
 ];
 
 /// What uses the crate from its inside as others do from their outside: what `lib.rs` exports, and nothing else.

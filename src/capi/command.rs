@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Failure, Handle, daytime_free_fn, daytime_status, entry};
-use crate::{Reply, Request, protocol::check_reply, server::HandlerResult};
+use crate::{HandlerResult, Reply, Request, protocol::check_reply};
 
 /// An own command as a client asked it: the library's, valid only inside its handler.
 pub struct daytime_request {

@@ -26,7 +26,7 @@ use super::{
 };
 use daytime_framing::*;
 
-use crate::{Address, Clock, Error, Event, Framing, Server, ServerBuilder, waiting::Receiver};
+use crate::{Address, Clock, Error, Event, Framing, Server, ServerBuilder};
 
 /// The most events that may be asked to be kept.
 const EVENTS_MAX: usize = 1 << 20;
@@ -49,9 +49,12 @@ struct Settings {
     events: Option<(usize, bool)>,
 }
 
+/// Gives the next event, once it has come, until a deadline.
+type Events = Box<dyn Fn(Option<Instant>) -> Result<Event, RecvTimeoutError> + Send + Sync>;
+
 struct Running {
     server: Server,
-    events: Option<Receiver<Event>>,
+    events: Option<Events>,
 }
 
 /// How ends of commands are found: daytime_server_set_framing().
@@ -460,7 +463,7 @@ pub unsafe extern "C" fn daytime_server_next_event(
         let running = server.running_elsewhere()?;
         let events = running.events.as_ref().ok_or_else(|| Failure::state("events were not enabled before start"))?;
         let deadline = patience(timeout_ms).map(|timeout| Instant::now() + timeout);
-        out.write(&events.receive(deadline).map_err(no_event)?.into());
+        out.write(&events(deadline).map_err(no_event)?.into());
         Ok(())
     })
 }
@@ -533,7 +536,7 @@ impl daytime_server {
         let mut settings = self.settings();
         let Settings { builder, events } = settings.as_ref().ok_or_else(started)?;
         let bound = builder.clone().bind()?;
-        let events = events.map(|(capacity, commands)| bound.queue(capacity, commands));
+        let events = events.map(|(capacity, commands)| -> Events { Box::new(bound.queue(capacity, commands)) });
         let server = bound.start()?;
         let running = self.running.get_or_init(|| Running { server, events });
         if self.stopped.load(SeqCst) {

@@ -12,13 +12,13 @@ use super::{
     event::{Event, Events},
     listen,
 };
-#[cfg(feature = "capi")]
-use crate::waiting;
 use crate::{
     Address, Error,
     clock::{Clock, Zones},
     protocol::{Commands, Formats, Framing, GREETING, check_reply},
 };
+#[cfg(feature = "capi")]
+use {crate::waiting, crossbeam_channel::RecvTimeoutError, std::time::Instant};
 
 /// The settings of a server that does not exist yet. All are checked by [`bind`](Self::bind), none before. Where one takes
 /// an `Option`, `None` is its default.
@@ -368,12 +368,17 @@ impl Bound {
         self.events.subscribe(capacity, commands)
     }
 
-    /// [`events_with`](Self::events_with) for a host that takes nothing of crossbeam.
+    /// [`events_with`](Self::events_with) for a host that takes nothing of crossbeam: gives the next event, once it has
+    /// come, until a deadline.
     #[cfg(feature = "capi")]
-    pub(crate) fn queue(&self, capacity: usize, commands: bool) -> waiting::Receiver<Event> {
+    pub(crate) fn queue(
+        &self,
+        capacity: usize,
+        commands: bool,
+    ) -> impl Fn(Option<Instant>) -> Result<Event, RecvTimeoutError> + Send + Sync + use<> {
         let (sender, receiver) = waiting::channel(capacity);
         self.events.add(Box::new(sender), commands);
-        receiver
+        move |deadline| receiver.receive(deadline)
     }
 
     /// Starts serving.
