@@ -137,6 +137,8 @@ impl Server {
         let callers = Arc::new(Callers::new(control.clone(), setup.clone(), callers, alive.clone()));
         // Each worker has a share of this; the last one to end lets the callers go.
         let crew = Arc::new(Crew(callers.clone()));
+        // Until all have begun, none can be the last to end.
+        let starting = Post::new(control.clone(), alive.clone());
         let mut acceptor = Some(Acceptor::new(listeners));
         let started = polls.into_iter().zip(mailboxes).enumerate().try_for_each(|(index, (poll, mailbox))| {
             let setup = setup.clone();
@@ -155,7 +157,7 @@ impl Server {
             control.keep(thread);
             Ok(())
         });
-        drop((alive, callers, crew));
+        drop((alive, callers, crew, starting));
         // Where a thread was refused, dropping the server stops and joins those before it.
         started.map(|()| server)
     }
