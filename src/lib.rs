@@ -26,7 +26,8 @@
 //! The README tells the protocol, and how it differs from the original program's.
 //!
 //! Feature `cli` (default) has the two programs and nothing of the library: set `default-features = false`. Feature
-//! `capi` adds the exported functions of `include/daytime.h` and nothing for Rust.
+//! `capi` adds the exported functions of `include/daytime.h` and nothing for Rust; `python` is the Python module, which
+//! `pip install .` builds.
 
 pub mod protocol;
 
@@ -38,6 +39,8 @@ mod civil;
 mod client;
 mod clock;
 mod error;
+#[cfg(feature = "python")]
+mod python;
 mod server;
 mod thread;
 mod waiting;

@@ -1,0 +1,338 @@
+//! The blocking client.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering::SeqCst},
+};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
+use pyo3::{
+    exceptions::{PyKeyboardInterrupt, PyResourceWarning},
+    prelude::*,
+    types::{PyList, PyString},
+};
+
+use super::{
+    convert::{self, Given, Port, Seconds, state_error},
+    host::{self, Home},
+};
+use crate::{Address, Error};
+
+/// Whoever has this may speak; None once the connection is closed.
+type Turn = Option<Box<crate::Client>>;
+
+/// What a signal handler has raised while the engine was at work.
+type Raised = Arc<Mutex<Option<PyErr>>>;
+
+/// One connection to a server: this package's, or the original's. It connects in the constructor, to the first of the
+/// host's addresses that answers; `timeout` is in seconds (default 5.0, None is for ever) and holds for connecting and
+/// for each call.
+///
+/// Calls of several threads take turns. Every call releases the GIL and honours Ctrl-C. One that fails with anything but
+/// CommandError and ValueError closes the connection: what came later might be the answer to an earlier question.
+///
+/// Raises OSError where no connection is made, RequestTimeout, ServerClosed with the server's words where it refuses,
+/// and ProtocolError where the peer is no such server.
+#[pyclass(frozen, weakref, module = "daytime")]
+pub(super) struct Client {
+    give: Sender<Turn>,
+    take: Receiver<Turn>,
+    closed: AtomicBool,
+    timeout: Seconds,
+    peer: Address,
+    greeting: String,
+    raised: Raised,
+    home: Home,
+}
+
+#[pymethods]
+impl Client {
+    #[new]
+    #[pyo3(
+        signature = (host="localhost", port=Port(crate::DEFAULT_PORT), *, timeout=Seconds(Some(std::time::Duration::from_secs(5)))),
+        text_signature = "(host='localhost', port=9990, *, timeout=5.0)"
+    )]
+    fn new(py: Python<'_>, host: &str, port: Port, timeout: Seconds) -> PyResult<Self> {
+        let timeout = timeout.patience()?;
+        let address = convert::address(host, port.0);
+        let raised = Raised::default();
+        let keeper = raised.clone();
+        let builder =
+            crate::Client::builder().timeout(timeout.or_for_ever()).interrupt(move || is_interrupted(&keeper));
+        let connected = host::detach(py, || {
+            let client = builder.connect(address)?;
+            let peer = client.peer()?;
+            Ok::<_, Error>((client, peer))
+        });
+        let (client, peer) = connected.map_err(|error| explain(py, error, timeout, &raised, None))?;
+        let greeting = client.greeting().to_owned();
+        let (give, take) = bounded(1);
+        let _ = give.send(Some(Box::new(client)));
+        Ok(Client { give, take, closed: false.into(), timeout, peer, greeting, raised, home: Home::here() })
+    }
+
+    /// The day of the week, in English: in the server's zone, or in `zone`, which is an IANA name, UTC, or an offset
+    /// such as +05:30.
+    ///
+    /// Raises CommandError where the server does not know the zone, and what query() raises.
+    #[pyo3(signature = (zone=None))]
+    fn day<'py>(&self, py: Python<'py>, zone: Option<&str>) -> PyResult<Bound<'py, PyString>> {
+        let day = self.ask(py, "day", zone, |client| match zone {
+            None => client.day(),
+            Some(zone) => client.day_in(zone),
+        })?;
+        Ok(PyString::new(py, day.name()))
+    }
+
+    /// The date, in the server's zone or in `zone`; see day().
+    #[pyo3(signature = (zone=None))]
+    fn date(&self, py: Python<'_>, zone: Option<&str>) -> PyResult<Py<PyAny>> {
+        let date = self.ask(py, "date", zone, |client| match zone {
+            None => client.date(),
+            Some(zone) => client.date_in(zone),
+        })?;
+        convert::date(py, date)
+    }
+
+    /// The time of day, in the server's zone or in `zone`, to the second; see day().
+    #[pyo3(signature = (zone=None))]
+    fn time(&self, py: Python<'_>, zone: Option<&str>) -> PyResult<Py<PyAny>> {
+        let time = self.ask(py, "time", zone, |client| match zone {
+            None => client.time(),
+            Some(zone) => client.time_in(zone),
+        })?;
+        convert::time(py, time)
+    }
+
+    /// The date and the time of one moment, in the server's zone or in `zone`; see day(). It is aware, but from an
+    /// original server, which does not tell its offset, naive.
+    #[pyo3(signature = (zone=None))]
+    fn now(&self, py: Python<'_>, zone: Option<&str>) -> PyResult<Py<PyAny>> {
+        let moment = self.ask(py, "datetime", zone, |client| match zone {
+            None => client.datetime(),
+            Some(zone) => client.datetime_in(zone),
+        })?;
+        convert::datetime(py, moment)
+    }
+
+    /// Sends a command and returns the reply's text. `timeout` is in seconds; left out, it is the client's own.
+    ///
+    /// Raises CommandError where the server answers with an error line, and ValueError where the command cannot be
+    /// sent: it is blank, over 1,024 bytes, has a control character, or is quit, which close() says. Raises
+    /// RequestTimeout, ServerClosed, ProtocolError or OSError where the connection is over, and StateError where it was
+    /// closed before.
+    #[pyo3(signature = (command, /, *, timeout=Given::No), text_signature = "($self, command, /, *, timeout=...)")]
+    fn query(&self, py: Python<'_>, command: &str, timeout: Given) -> PyResult<String> {
+        let timeout = timeout.or(self.timeout)?;
+        self.talk(py, timeout, |client| client.request(command))
+            .map_err(|error| explain(py, error, timeout, &self.raised, Some(command)))
+    }
+
+    /// Sends many commands without waiting for each reply, and returns for each, in order, the reply's text, or the
+    /// CommandError or ValueError that query() would raise. `timeout` is in seconds and for all of them together.
+    ///
+    /// Raises what ends the connection, see query().
+    #[pyo3(signature = (commands, /, *, timeout=Given::No), text_signature = "($self, commands, /, *, timeout=...)")]
+    fn pipeline<'py>(
+        &self,
+        py: Python<'py>,
+        commands: &Bound<'py, PyAny>,
+        timeout: Given,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let timeout = timeout.or(self.timeout)?;
+        let commands = commands.try_iter()?.map(|command| command?.extract()).collect::<PyResult<Vec<String>>>()?;
+        let replies = self
+            .talk(py, timeout, |client| client.pipeline(commands.iter().map(String::as_str)))
+            .map_err(|error| explain(py, error, timeout, &self.raised, None))?;
+        let list = PyList::empty(py);
+        for (reply, command) in replies.into_iter().zip(&commands) {
+            match reply {
+                Ok(text) => list.append(text)?,
+                Err(error) => {
+                    list.append(explain(py, Cut::Error(error), timeout, &self.raised, Some(command)).into_value(py))?;
+                }
+            }
+        }
+        Ok(list)
+    }
+
+    /// Says quit, waits until the server has closed, for `timeout` at most, and closes. Once is enough; more does nothing.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        if self.closed.load(SeqCst) || !self.home.is_here() {
+            self.closed.store(true, SeqCst);
+            return Ok(());
+        }
+        let client = self.turn(py)?;
+        self.closed.store(true, SeqCst);
+        let said = host::detach(py, || {
+            let said = client.map(|client| client.quit());
+            let _ = self.give.try_send(None);
+            said
+        });
+        match said {
+            // What a signal handler raised is its own; that the server was not polite is no matter any more.
+            Some(Err(Error::Interrupted)) => Err(interrupted(&self.raised)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the connection is closed, by close() or by an error.
+    #[getter]
+    fn closed(&self) -> bool {
+        self.closed.load(SeqCst)
+    }
+
+    /// The address of the server.
+    #[getter]
+    fn peer<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        convert::peer(py, &self.peer)
+    }
+
+    /// What the server said first.
+    #[getter]
+    fn greeting(&self) -> &str {
+        &self.greeting
+    }
+
+    fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
+        slf.get().check(slf.py())?;
+        Ok(slf)
+    }
+
+    #[pyo3(signature = (exc_type, exc, tb, /))]
+    #[allow(unused_variables)]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        exc_type: &Bound<'_, PyAny>,
+        exc: &Bound<'_, PyAny>,
+        tb: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self.close(py)
+    }
+
+    fn __repr__(&self) -> String {
+        let closed = if self.closed() { " closed" } else { "" };
+        format!("<daytime.Client {}{closed}>", self.peer)
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(convert::no_pickle("Client"))
+    }
+}
+
+impl Client {
+    fn check(&self, py: Python<'_>) -> PyResult<()> {
+        self.home.check(py, "client")?;
+        if self.closed() { Err(state_error(py, "the client is closed")) } else { Ok(()) }
+    }
+
+    /// Asks one of the built-in commands.
+    fn ask<T: Send>(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        zone: Option<&str>,
+        question: impl FnOnce(&mut crate::Client) -> Result<T, Error> + Send,
+    ) -> PyResult<T> {
+        self.talk(py, self.timeout, question).map_err(|error| {
+            let command = zone.map(|zone| format!("{name} {zone}"));
+            explain(py, error, self.timeout, &self.raised, Some(command.as_deref().unwrap_or(name)))
+        })
+    }
+
+    /// Takes a turn to speak. The connection goes with an error that breaks it.
+    fn talk<T: Send>(
+        &self,
+        py: Python<'_>,
+        timeout: Seconds,
+        speech: impl FnOnce(&mut crate::Client) -> Result<T, Error> + Send,
+    ) -> Result<T, Cut> {
+        self.check(py).map_err(Cut::Raised)?;
+        let mut client = match self.take.try_recv() {
+            Ok(turn) => turn,
+            Err(_) => self.turn(py).map_err(Cut::Raised)?,
+        };
+        let result = host::detach(py, || {
+            let result = client.as_mut().map(|client| {
+                client.set_timeout(timeout.or_for_ever());
+                speech(client)
+            });
+            if let Some(Err(error)) = &result
+                && !matches!(error, Error::Invalid(_) | Error::Refused(_))
+            {
+                client = None;
+                self.closed.store(true, SeqCst);
+            }
+            let _ = self.give.try_send(client);
+            result
+        });
+        match result {
+            Some(result) => result.map_err(Cut::Error),
+            None => Err(Cut::Raised(state_error(py, "the client is closed"))),
+        }
+    }
+
+    fn turn(&self, py: Python<'_>) -> PyResult<Turn> {
+        let turn = host::wait(py, None, |tick| match self.take.recv_timeout(tick) {
+            Ok(turn) => Some(turn),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(None),
+        })?;
+        Ok(turn.flatten())
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let open = !matches!(self.take.try_recv(), Ok(None) | Err(TryRecvError::Disconnected));
+        if open && !self.closed() && self.home.is_here() {
+            convert::warn_unclosed::<PyResourceWarning>(&self.__repr__());
+        }
+    }
+}
+
+/// Why a call was cut short.
+enum Cut {
+    /// By the engine.
+    Error(Error),
+    /// By Python.
+    Raised(PyErr),
+}
+
+impl From<Error> for Cut {
+    fn from(error: Error) -> Self {
+        Cut::Error(error)
+    }
+}
+
+/// The exception for whoever asked `command`, or was connecting where there is none.
+fn explain(py: Python<'_>, cut: impl Into<Cut>, timeout: Seconds, raised: &Raised, command: Option<&str>) -> PyErr {
+    match (cut.into(), command) {
+        (Cut::Raised(error), _) => error,
+        (Cut::Error(Error::Interrupted), _) => interrupted(raised),
+        (Cut::Error(Error::Timeout), _) => convert::request_timeout(py, timeout.0),
+        (Cut::Error(Error::Refused(reason)), Some(command)) => convert::command_error(py, command, &reason),
+        (Cut::Error(error), _) => convert::error(py, error),
+    }
+}
+
+/// Asked by the engine, detached, every 100 ms while it waits.
+fn is_interrupted(raised: &Raised) -> bool {
+    if host::is_ending() {
+        return true;
+    }
+    match host::attach(|py| py.check_signals()) {
+        Some(Ok(())) => false,
+        Some(Err(error)) => {
+            *raised.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            true
+        }
+        None => true,
+    }
+}
+
+fn interrupted(raised: &Raised) -> PyErr {
+    let error = raised.lock().unwrap_or_else(PoisonError::into_inner).take();
+    error.unwrap_or_else(|| PyKeyboardInterrupt::new_err(()))
+}

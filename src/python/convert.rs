@@ -1,0 +1,312 @@
+//! From Python's values to the engine's, and back.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    time::{Duration, SystemTime},
+};
+
+use pyo3::{
+    Borrowed,
+    call::PyCallArgs,
+    exceptions::{PyOSError, PyOverflowError, PyTypeError, PyValueError},
+    prelude::*,
+    sync::PyOnceLock,
+    types::{PyBytes, PyType},
+};
+
+use crate::{Address, Clock, Date, DateTime, Error, Event, Reason, Time, protocol::Fault};
+
+/// Something of a Python module.
+pub(super) fn named<'py>(py: Python<'py>, module: &str, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    py.import(module)?.getattr(name)
+}
+
+/// Something of our vocabulary.
+fn word<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    let module = MODULE.get_or_try_init(py, || py.import("daytime._vocabulary").map(Bound::unbind))?;
+    module.bind(py).getattr(name)
+}
+
+/// One of our exceptions.
+fn raise<'py, A: PyCallArgs<'py>>(py: Python<'py>, name: &str, arguments: A) -> PyErr {
+    match word(py, name).and_then(|class| class.call1(arguments)) {
+        Ok(exception) => PyErr::from_value(exception),
+        Err(error) => error,
+    }
+}
+
+pub(super) fn state_error(py: Python<'_>, why: &str) -> PyErr {
+    raise(py, "StateError", (why,))
+}
+
+pub(super) fn request_timeout(py: Python<'_>, timeout: Option<Duration>) -> PyErr {
+    raise(py, "RequestTimeout", (timeout.unwrap_or_default().as_secs_f64(),))
+}
+
+pub(super) fn command_error(py: Python<'_>, command: &str, reason: &str) -> PyErr {
+    raise(py, "CommandError", (command, reason))
+}
+
+pub(super) fn server_closed(py: Python<'_>, words: &str) -> PyErr {
+    raise(py, "ServerClosed", (words,))
+}
+
+pub(super) fn protocol_error(py: Python<'_>, line: &[u8]) -> PyErr {
+    raise(py, "ProtocolError", (PyBytes::new(py, line),))
+}
+
+/// Errors that need to know nothing of the call.
+pub(super) fn error(py: Python<'_>, error: Error) -> PyErr {
+    match error {
+        Error::Invalid(why) => PyValueError::new_err(why),
+        Error::Io(error, doing) => os_error(py, &error, &doing),
+        Error::Timeout => request_timeout(py, None),
+        Error::Closed => server_closed(py, "the server closed the connection"),
+        Error::Protocol(line) => protocol_error(py, &line),
+        Error::Refused(line) => server_closed(py, &line),
+        error => state_error(py, &error.to_string()),
+    }
+}
+
+pub(super) fn fault(py: Python<'_>, fault: Fault) -> PyErr {
+    error(py, fault.into())
+}
+
+/// With errno, so that CPython picks the subclass, and without what Rust adds to the system's words.
+fn os_error(py: Python<'_>, error: &io::Error, doing: &str) -> PyErr {
+    let text = error.to_string();
+    if let Some(errno) = error.raw_os_error() {
+        let words = text.split(" (os error").next().unwrap_or(&text);
+        return PyOSError::new_err((errno, format!("{words}: {doing}")));
+    }
+    if doing.starts_with("resolve") {
+        // The standard library keeps the resolver's words and drops its number.
+        let code = if text.contains("emporary") { "EAI_AGAIN" } else { "EAI_NONAME" };
+        let made = py
+            .import("socket")
+            .and_then(|socket| socket.getattr("gaierror")?.call1((socket.getattr(code)?, format!("{text}: {doing}"))));
+        return made.map_or_else(|error| error, PyErr::from_value);
+    }
+    PyOSError::new_err(format!("{text}: {doing}"))
+}
+
+/// A number of seconds, or None.
+#[derive(Clone, Copy)]
+pub(super) struct Seconds(pub(super) Option<Duration>);
+
+impl Seconds {
+    /// None is for ever.
+    pub(super) fn or_for_ever(self) -> Duration {
+        self.0.unwrap_or(Duration::MAX)
+    }
+
+    /// As a client's patience, which must be some.
+    pub(super) fn patience(self) -> PyResult<Self> {
+        if self.0 == Some(Duration::ZERO) {
+            return Err(PyValueError::new_err("a timeout of zero: nothing could be answered"));
+        }
+        Ok(self)
+    }
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Seconds {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        /// Longer than any process runs, and in the range of every clock.
+        const MOST: f64 = 9e9;
+        if value.is_none() {
+            return Ok(Seconds(None));
+        }
+        let seconds: f64 = value.extract()?;
+        if seconds.is_nan() || seconds < 0.0 {
+            return Err(PyValueError::new_err(format!("{seconds} is no number of seconds to wait")));
+        }
+        if seconds > MOST {
+            return Err(PyOverflowError::new_err(format!("{seconds} seconds are too many")));
+        }
+        let duration = Duration::try_from_secs_f64(seconds);
+        Ok(Seconds(Some(duration.map_err(|error| PyOverflowError::new_err(error.to_string()))?)))
+    }
+}
+
+/// A timeout that may be left out, which is not None.
+#[derive(Clone, Copy)]
+pub(super) enum Given {
+    No,
+    Yes(Seconds),
+}
+
+impl Given {
+    pub(super) fn or(self, default: Seconds) -> PyResult<Seconds> {
+        match self {
+            Given::No => Ok(default),
+            Given::Yes(timeout) => timeout.patience(),
+        }
+    }
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Given {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        if value.is(value.py().Ellipsis()) { Ok(Given::No) } else { value.extract().map(Given::Yes) }
+    }
+}
+
+/// A port, refused as Python's sockets refuse it.
+pub(super) struct Port(pub(super) u16);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Port {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        match value.extract::<u16>() {
+            Ok(port) => Ok(Port(port)),
+            Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => {
+                Err(PyOverflowError::new_err("port must be 0-65535"))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A host name or an IP address, and a port.
+pub(super) fn address(host: &str, port: u16) -> Address {
+    match host.parse::<IpAddr>() {
+        Ok(ip) => SocketAddr::from((ip, port)).into(),
+        Err(_) => Address::Name(format!("{host}:{port}")),
+    }
+}
+
+/// The `Address` of Python's side.
+pub(super) fn peer<'py>(py: Python<'py>, address: &Address) -> PyResult<Bound<'py, PyAny>> {
+    let class = word(py, "Address")?;
+    match address {
+        Address::Tcp(address) => class.call1((address.ip().to_string(), address.port())),
+        Address::Name(name) => class.call1((name, 0)),
+    }
+}
+
+/// A clock from None (the system's), a datetime (it stands still) or a timedelta (the system's, shifted). A datetime
+/// without a zone is what the server's own clock on the wall shows, in `timezone`.
+pub(super) fn clock(value: Option<&Bound<'_, PyAny>>, timezone: Option<&str>) -> PyResult<Clock> {
+    /// From the year 1 to the year 9999.
+    const MOST: i64 = 315_537_897_599;
+    let Some(value) = value else { return Ok(Clock::system()) };
+    let py = value.py();
+    if value.is_instance(class(py, &DATETIME, "datetime")?)? {
+        let seconds = named(py, "daytime._clock", "unix_seconds")?.call1((value, timezone))?;
+        return Ok(Clock::fixed_unix(seconds.extract()?));
+    }
+    if value.is_instance(class(py, &TIMEDELTA, "timedelta")?)? {
+        let seconds: i64 = named(py, "daytime._clock", "whole_seconds")?.call1((value,))?.extract()?;
+        if seconds.abs() > MOST {
+            return Err(PyOverflowError::new_err("a clock cannot be shifted by more than 9,998 years"));
+        }
+        return Ok(Clock::offset(seconds));
+    }
+    let why = format!("a clock is a datetime, a timedelta or None, not {}", value.get_type().name()?);
+    Err(PyTypeError::new_err(why))
+}
+
+static DATE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static TIME: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static DATETIME: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static TIMEDELTA: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static TIMEZONE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+
+fn class<'a, 'py>(py: Python<'py>, cache: &'a PyOnceLock<Py<PyType>>, name: &str) -> PyResult<&'a Bound<'py, PyType>> {
+    cache.import(py, "datetime", name)
+}
+
+pub(super) fn date(py: Python<'_>, date: Date) -> PyResult<Py<PyAny>> {
+    let made = class(py, &DATE, "date")?.call1((date.year, date.month, date.day));
+    // The engine reads the year 0, Python does not.
+    made.map(Bound::unbind).map_err(|_| protocol_error(py, date.to_string().as_bytes()))
+}
+
+pub(super) fn time(py: Python<'_>, time: Time) -> PyResult<Py<PyAny>> {
+    class(py, &TIME, "time")?.call1((time.hour, time.minute, time.second)).map(Bound::unbind)
+}
+
+pub(super) fn datetime(py: Python<'_>, moment: DateTime) -> PyResult<Py<PyAny>> {
+    let zone = match moment.offset {
+        None => None,
+        Some(0) => Some(class(py, &TIMEZONE, "timezone")?.getattr("utc")?),
+        Some(offset) => {
+            let offset = class(py, &TIMEDELTA, "timedelta")?.call1((0, offset))?;
+            Some(class(py, &TIMEZONE, "timezone")?.call1((offset,))?)
+        }
+    };
+    let DateTime { date, time, .. } = moment;
+    let arguments = (date.year, date.month, date.day, time.hour, time.minute, time.second, 0, zone);
+    let made = class(py, &DATETIME, "datetime")?.call1(arguments);
+    made.map(Bound::unbind).map_err(|_| protocol_error(py, moment.to_string().as_bytes()))
+}
+
+/// An aware datetime in UTC.
+pub(super) fn moment(py: Python<'_>, moment: SystemTime) -> PyResult<Bound<'_, PyAny>> {
+    let since = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let utc = class(py, &TIMEZONE, "timezone")?.getattr("utc")?;
+    class(py, &DATETIME, "datetime")?.call_method1("fromtimestamp", (since.as_secs_f64(), utc))
+}
+
+pub(super) fn duration(py: Python<'_>, duration: Duration) -> PyResult<Bound<'_, PyAny>> {
+    class(py, &TIMEDELTA, "timedelta")?.call1((0, duration.as_secs_f64()))
+}
+
+fn reason(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Quit => "quit",
+        Reason::EndOfFile => "eof",
+        Reason::Idle => "idle",
+        Reason::NoCommand => "no_command",
+        Reason::WriteTimeout => "write_timeout",
+        Reason::Error => "error",
+        Reason::Kicked => "kicked",
+        Reason::Full => "full",
+        Reason::PerSource => "per_source",
+        Reason::Shutdown => "shutdown",
+    }
+}
+
+/// The NamedTuple of an event.
+pub(super) fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyAny>> {
+    match event {
+        Event::Connected { client, peer: from } => word(py, "Connected")?.call1((u64::from(client), peer(py, &from)?)),
+        Event::Disconnected { client, peer: from, reason: why, commands } => {
+            word(py, "Disconnected")?.call1((u64::from(client), peer(py, &from)?, reason(why), commands))
+        }
+        Event::Command { client, command, ok } => word(py, "CommandServed")?.call1((u64::from(client), command, ok)),
+        Event::CommandFailed { client, command, why } => {
+            word(py, "CommandFailed")?.call1((u64::from(client), command, why))
+        }
+        Event::Refused { peer: from, reason: why } => word(py, "Refused")?.call1((peer(py, &from)?, reason(why))),
+        Event::AcceptPaused { why } => word(py, "AcceptPaused")?.call1((why.to_string(),)),
+    }
+}
+
+pub(super) fn no_pickle(name: &str) -> PyErr {
+    PyTypeError::new_err(format!("cannot pickle or copy a daytime.{name}: it is of this process"))
+}
+
+/// Says that something was left to the garbage collector. Called where objects are deallocated: whatever is raised at
+/// the moment is put back, and a warning that is an error goes to `sys.unraisablehook`.
+pub(super) fn warn_unclosed<W: pyo3::PyTypeInfo>(what: &str) {
+    if super::host::is_over() {
+        return;
+    }
+    let _ = super::host::attach(|py| {
+        let raised = PyErr::take(py);
+        let text = std::ffi::CString::new(format!("unclosed {what}")).unwrap_or_default();
+        if let Err(error) = PyErr::warn(py, &py.get_type::<W>(), &text, 1) {
+            error.write_unraisable(py, None);
+        }
+        if let Some(raised) = raised {
+            raised.restore(py);
+        }
+    });
+}

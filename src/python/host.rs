@@ -1,0 +1,160 @@
+//! The interpreter as a host: how to wait in it, and what to do when it forks or ends.
+//!
+//! When an interpreter ends, a thread that still wants to attach to it is killed in mid-flight, Rust frames or not.
+//! So one `atexit` function stops every server, forbids any attaching from then on, and waits, for a moment, until every
+//! thread that is between detaching and attaching has come back or lies down for good.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
+    },
+    thread::{self, ThreadId},
+    time::{Duration, Instant},
+};
+
+use pyo3::{prelude::*, types::PyDict};
+
+use super::{convert::state_error, server::Core};
+
+/// How long a thread waits before it looks for signals and for the end.
+pub(super) const TICK: Duration = Duration::from_millis(50);
+/// How long the end of the interpreter may be held up in all.
+const LAST_WAIT: Duration = Duration::from_millis(500);
+/// How much of that for a handler that runs on.
+const HANDLER_WAIT: Duration = Duration::from_millis(100);
+
+static ENDING: AtomicBool = AtomicBool::new(false);
+/// The thread that ends the interpreter, which goes on to run Python code.
+static LAST: OnceLock<ThreadId> = OnceLock::new();
+/// Threads that are detached, or about to attach.
+static OUTSIDE: AtomicUsize = AtomicUsize::new(0);
+static FORKS: AtomicU64 = AtomicU64::new(0);
+/// Locked only while attached.
+static SERVERS: Mutex<Vec<Weak<Core>>> = Mutex::new(Vec::new());
+
+/// Whether the interpreter ends, and with it this thread.
+pub(super) fn is_ending() -> bool {
+    ENDING.load(SeqCst) && LAST.get() != Some(&thread::current().id())
+}
+
+/// Whether the interpreter ends, seen from whatever thread.
+pub(super) fn is_over() -> bool {
+    ENDING.load(SeqCst)
+}
+
+/// Runs what may wait, detached from the interpreter. A thread whose interpreter has ended meanwhile never returns.
+pub(super) fn detach<T: Send>(py: Python<'_>, body: impl FnOnce() -> T + Send) -> T {
+    OUTSIDE.fetch_add(1, SeqCst);
+    let result = py.detach(|| {
+        let result = body();
+        if is_ending() {
+            OUTSIDE.fetch_sub(1, SeqCst);
+            loop {
+                thread::park();
+            }
+        }
+        result
+    });
+    OUTSIDE.fetch_sub(1, SeqCst);
+    result
+}
+
+/// Attaches a thread that is detached, for a moment; `None` where the interpreter ends.
+pub(super) fn attach<T>(body: impl FnOnce(Python<'_>) -> T) -> Option<T> {
+    OUTSIDE.fetch_add(1, SeqCst);
+    let result = if is_ending() { None } else { Python::try_attach(body) };
+    OUTSIDE.fetch_sub(1, SeqCst);
+    result
+}
+
+/// Calls `attempt` detached, with the time that it may take, until it gives something or `deadline` has passed; between
+/// calls it lets signal handlers run.
+///
+/// # Errors
+/// What a signal handler raises.
+pub(super) fn wait<T: Send>(
+    py: Python<'_>,
+    deadline: Option<Instant>,
+    mut attempt: impl FnMut(Duration) -> Option<T> + Send,
+) -> PyResult<Option<T>> {
+    loop {
+        let left = deadline.map_or(TICK, |deadline| deadline.saturating_duration_since(Instant::now()));
+        if let Some(result) = detach(py, || attempt(left.min(TICK))) {
+            return Ok(Some(result));
+        }
+        py.check_signals()?;
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Ok(None);
+        }
+    }
+}
+
+/// The process that an object belongs to: a fork has no threads, and shares connections with its parent.
+#[derive(Clone, Copy)]
+pub(super) struct Home(u64);
+
+impl Home {
+    pub(super) fn here() -> Self {
+        Home(FORKS.load(SeqCst))
+    }
+
+    pub(super) fn is_here(self) -> bool {
+        self.0 == FORKS.load(SeqCst)
+    }
+
+    pub(super) fn check(self, py: Python<'_>, what: &str) -> PyResult<()> {
+        if self.is_here() { Ok(()) } else { Err(state_error(py, &format!("this {what} was made before a fork"))) }
+    }
+}
+
+/// Remembers a server until it is gone.
+pub(super) fn remember(core: &Arc<Core>) {
+    let mut servers = servers();
+    servers.retain(|server| server.strong_count() > 0);
+    servers.push(Arc::downgrade(core));
+}
+
+fn servers() -> MutexGuard<'static, Vec<Weak<Core>>> {
+    SERVERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[pyfunction]
+fn at_exit(py: Python<'_>) {
+    // A second end, of another thread of the same interpreter, is none.
+    let _ = LAST.set(thread::current().id());
+    ENDING.store(true, SeqCst);
+    let servers: Vec<_> = servers().drain(..).filter_map(|server| server.upgrade()).collect();
+    py.detach(|| {
+        let began = Instant::now();
+        for server in &servers {
+            server.let_go();
+        }
+        for server in &servers {
+            server.ended(HANDLER_WAIT.saturating_sub(began.elapsed()));
+        }
+        while OUTSIDE.load(SeqCst) > 0 && began.elapsed() < LAST_WAIT {
+            thread::sleep(Duration::from_millis(1));
+        }
+    });
+}
+
+#[pyfunction]
+fn after_fork() {
+    FORKS.fetch_add(1, SeqCst);
+    OUTSIDE.store(0, SeqCst);
+    for server in std::mem::take(&mut *servers()) {
+        if let Some(server) = server.upgrade() {
+            server.let_go();
+        }
+    }
+}
+
+pub(super) fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    py.import("atexit")?.call_method1("register", (wrap_pyfunction!(at_exit, module)?,))?;
+    let hooks = PyDict::new(py);
+    hooks.set_item("after_in_child", wrap_pyfunction!(after_fork, module)?)?;
+    py.import("os")?.call_method("register_at_fork", (), Some(&hooks))?;
+    Ok(())
+}

@@ -1,0 +1,44 @@
+//! The Python module `daytime._daytime`, over the public API of this crate. What Python programmers see is put
+//! together in `python/daytime/__init__.py`.
+//!
+//! # What holds in every file here
+//!
+//! - Whatever may wait waits detached from the interpreter, in ticks, and looks for signals between them: a busy
+//!   interpreter never delays the server, and Ctrl-C ends every call. See [`host`].
+//! - A lock that is taken while attached is only ever held while attached and for a moment, so that nobody waits for it
+//!   with the interpreter in hand, and no fork finds it locked.
+//! - Rust threads never run Python code: handlers run on Python's own threads, see [`calls`].
+//! - Python objects are owned by Python objects, and shown to the garbage collector by them.
+
+mod calls;
+mod client;
+mod convert;
+mod dialogue;
+mod host;
+mod server;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _daytime {
+    use super::*;
+
+    #[pymodule_export]
+    use super::{
+        calls::{Call, Calls},
+        client::Client,
+        dialogue::{Dialogue, parse_date, parse_datetime, parse_day, parse_time},
+        server::{Events, Server},
+    };
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.add("DEFAULT_PORT", crate::DEFAULT_PORT)?;
+        module.add("GREETING", crate::protocol::GREETING)?;
+        module.add("HELLO", crate::protocol::Dialogue::HELLO)?;
+        module.add("QUIET", crate::protocol::QUIET.as_secs_f64())?;
+        module.add("ERRORS", crate::protocol::errors::ALL)?;
+        super::host::install(module)
+    }
+}

@@ -1,0 +1,630 @@
+//! The server, and the iterator over its events.
+
+use std::{
+    net::TcpListener,
+    os::fd::FromRawFd,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{
+            AtomicBool, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
+    },
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
+use pyo3::{
+    PyTraverseError, PyVisit,
+    exceptions::{PyResourceWarning, PyTypeError, PyValueError},
+    prelude::*,
+    types::{PyList, PyMapping, PyTuple},
+};
+
+use super::{
+    calls::{self, Desk, Handler},
+    convert::{self, Port, Seconds, named, state_error},
+    host::{self, Home},
+};
+use crate::{Address, Bound as BoundServer, ClientId, Error, Event, Framing};
+
+/// How long `serve_forever` waits for the server to end once it was interrupted.
+const LAST_WAIT: Duration = Duration::from_millis(100);
+/// The most events that a subscription may keep: their room is taken at once.
+const BUFFER_MAX: usize = 1 << 20;
+
+/// What a server is without Python's object of it: it stays reachable for the end of the interpreter and for forks.
+pub(super) struct Core {
+    number: usize,
+    home: Home,
+    /// Until the start. Held for a moment only.
+    ready: Mutex<Option<Ready>>,
+    server: OnceLock<crate::Server>,
+    stopping: AtomicBool,
+}
+
+struct Ready {
+    bound: BoundServer,
+    desk: Arc<Desk>,
+}
+
+impl Core {
+    fn ready(&self) -> MutexGuard<'_, Option<Ready>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stop(&self) {
+        self.stopping.store(true, SeqCst);
+        drop(self.ready().take());
+        if let Some(server) = self.server.get() {
+            server.stop();
+        }
+    }
+
+    /// Stops, and lets nobody wait for that any more. In a forked child: closes what was inherited.
+    pub(super) fn let_go(&self) {
+        self.stop();
+        if let Some(server) = self.server.get() {
+            server.abandon();
+        }
+    }
+
+    /// Waits, and tells whether every thread has ended.
+    pub(super) fn ended(&self, timeout: Duration) -> bool {
+        match self.server.get() {
+            Some(server) => server.wait(Some(timeout)),
+            None => self.stopping.load(SeqCst),
+        }
+    }
+}
+
+/// A server of the day, the date and the time, of which the constructor binds and listens, so that a taken port raises
+/// there and `port` is real at once, even where 0 was asked for. start(), or `with`, begins to serve, on threads that
+/// never wait for the GIL.
+///
+/// host, port: where to listen; a name stands for all of its addresses that this machine has. Port 0 is any free one.
+/// listen: addresses in place of host and port, each "HOST:PORT" or (host, port).
+/// sock: a bound TCP socket in place of host and port; it is closed here, and lives on in the server.
+/// backlog: connections that may wait to be accepted (4096).
+/// workers: threads that serve, 1 to 1024 (one a core).
+/// callers: handlers of own commands that may run at a time, 1 to 1024 (16).
+/// max_clients: more are told that the server is full (the limit of descriptors less 64).
+/// max_clients_per_source: the same for one IPv4 address, or one IPv6 network of 64 bits (no limit).
+/// idle_timeout: seconds after which a silent client is disconnected (never).
+/// first_command_timeout: seconds in which a client must say a whole command (no limit).
+/// write_timeout: seconds in which a client must take some of its replies (10.0; None: no limit).
+/// greeting: what a client reads first ("Welcome to the server").
+/// framing: "auto" serves clients of the original, too; "line" is for deployments without ("auto").
+/// day_format, date_format, time_format: strftime formats of the replies ("%A", "%y-%m-%d", "%H:%M:%S").
+/// timezone: an IANA name, "UTC", or an offset such as "+05:30" (the system's).
+/// clock: a datetime, at which it stands still, or a timedelta by which the system's is shifted (the system's). A naive
+///     datetime is what the server's clock shows in its own timezone.
+/// commands: own commands, see command().
+///
+/// Raises OSError where it cannot bind, and ValueError, OverflowError or TypeError where a setting is refused.
+#[pyclass(frozen, weakref, module = "daytime")]
+pub(super) struct Server {
+    core: Arc<Core>,
+    addresses: Vec<Address>,
+    timezone: Option<String>,
+    /// Held while attached only.
+    handlers: Mutex<Vec<Arc<Handler>>>,
+}
+
+#[pymethods]
+impl Server {
+    #[new]
+    #[pyo3(
+        signature = (
+            host="localhost", port=Port(crate::DEFAULT_PORT), *, listen=None, sock=None, backlog=4096, workers=None, callers=16,
+            max_clients=None, max_clients_per_source=None, idle_timeout=Seconds(None),
+            first_command_timeout=Seconds(None), write_timeout=Seconds(Some(Duration::from_secs(10))),
+            greeting=crate::protocol::GREETING, framing="auto", day_format="%A", date_format="%y-%m-%d",
+            time_format="%H:%M:%S", timezone=None, clock=None, commands=None
+        ),
+        text_signature = "(host='localhost', port=9990, *, listen=None, sock=None, backlog=4096, workers=None, \
+            callers=16, max_clients=None, max_clients_per_source=None, idle_timeout=None, \
+            first_command_timeout=None, write_timeout=10.0, greeting='Welcome to the server', framing='auto', \
+            day_format='%A', date_format='%y-%m-%d', time_format='%H:%M:%S', timezone=None, clock=None, commands=None)"
+    )]
+    #[allow(clippy::too_many_arguments)] // keywords
+    fn new(
+        py: Python<'_>,
+        host: &str,
+        port: Port,
+        listen: Option<&Bound<'_, PyAny>>,
+        sock: Option<&Bound<'_, PyAny>>,
+        backlog: u32,
+        workers: Option<usize>,
+        callers: usize,
+        max_clients: Option<usize>,
+        max_clients_per_source: Option<usize>,
+        idle_timeout: Seconds,
+        first_command_timeout: Seconds,
+        write_timeout: Seconds,
+        greeting: &str,
+        framing: &str,
+        day_format: &str,
+        date_format: &str,
+        time_format: &str,
+        timezone: Option<String>,
+        clock: Option<&Bound<'_, PyAny>>,
+        commands: Option<&Bound<'_, PyMapping>>,
+    ) -> PyResult<Self> {
+        let framing: Framing =
+            framing.parse().map_err(|_| PyValueError::new_err(format!("framing is auto or line, not {framing:?}")))?;
+        let mut builder = crate::Server::builder()
+            .backlog(backlog)
+            .workers(workers)
+            .callers(callers)
+            .max_clients(max_clients)
+            .max_clients_per_source(max_clients_per_source)
+            .idle_timeout(idle_timeout.0)
+            .first_command_timeout(first_command_timeout.0)
+            .write_timeout(write_timeout.or_for_ever())
+            .greeting(greeting)
+            .framing(framing)
+            .day_format(day_format)
+            .date_format(date_format)
+            .time_format(time_format)
+            .clock(convert::clock(clock, timezone.as_deref())?);
+        if let Some(timezone) = &timezone {
+            builder = builder.timezone(timezone);
+        }
+        match (listen, sock) {
+            (None, None) => builder = builder.listen(convert::address(host, port.0)),
+            (Some(several), _) => {
+                for address in several.try_iter()? {
+                    builder = builder.listen(listening(&address?)?);
+                }
+            }
+            _ => {}
+        }
+        builder.check().map_err(|error| convert::error(py, error))?;
+        if let Some(sock) = sock {
+            builder = builder.listener(adopt(sock, backlog)?);
+        }
+        let mut bound = host::detach(py, || builder.bind()).map_err(|error| convert::error(py, error))?;
+        static COUNT: AtomicUsize = AtomicUsize::new(1);
+        let number = COUNT.fetch_add(1, Relaxed);
+        let desk = Desk::new(number);
+        let mut handlers = Vec::new();
+        if let Some(commands) = commands {
+            for item in commands.items()? {
+                let (name, handler): (String, Bound<'_, PyAny>) = item.extract()?;
+                let handler = callable(&name, &handler)?;
+                add(&mut bound, &desk, &name, &handler).map_err(|error| convert::error(py, error))?;
+                handlers.push(handler);
+            }
+        }
+        if let Some(sock) = sock {
+            sock.call_method0("close")?;
+        }
+        let addresses = bound.addresses().to_vec();
+        let core = Arc::new(Core {
+            number,
+            home: Home::here(),
+            ready: Mutex::new(Some(Ready { bound, desk })),
+            server: OnceLock::new(),
+            stopping: AtomicBool::new(false),
+        });
+        host::remember(&core);
+        Ok(Server { core, addresses, timezone, handlers: Mutex::new(handlers) })
+    }
+
+    /// Begins to serve. Raises StateError where it was started or stopped before, OSError where the system gives no
+    /// threads.
+    fn start(&self, py: Python<'_>) -> PyResult<()> {
+        self.check(py)?;
+        let Some(Ready { bound, desk }) = self.core.ready().take() else {
+            let what = if self.core.server.get().is_some() { "started" } else { "stopped" };
+            return Err(state_error(py, &format!("the server was {what} before")));
+        };
+        let started = host::detach(py, || {
+            drop(desk);
+            bound.start()
+        });
+        match started {
+            Ok(server) => {
+                let _ = self.core.server.set(server);
+                if self.core.stopping.load(SeqCst) {
+                    self.core.stop();
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.core.stopping.store(true, SeqCst);
+                Err(convert::error(py, error))
+            }
+        }
+    }
+
+    /// Stops: every connection is closed at once. Then waits until the server's threads have ended, for `timeout`
+    /// seconds at most (5.0; None: for ever), unless `wait` is false or this is a handler of this server. `state` tells
+    /// whether they have. Once is enough; more does nothing.
+    #[pyo3(
+        signature = (*, timeout=Seconds(Some(Duration::from_secs(5))), wait=true),
+        text_signature = "($self, *, timeout=5.0, wait=True)"
+    )]
+    fn stop(&self, py: Python<'_>, timeout: Seconds, wait: bool) -> PyResult<()> {
+        self.check(py)?;
+        self.core.stop();
+        if wait {
+            self.wait_for_end(py, timeout)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the server has stopped, for `timeout` seconds at most (None: for ever); True if it has. In a handler
+    /// of this server it is False at once. Raises StateError where it was not started.
+    #[pyo3(signature = (timeout=Seconds(None)), text_signature = "($self, timeout=None)")]
+    fn wait(&self, py: Python<'_>, timeout: Seconds) -> PyResult<bool> {
+        self.check(py)?;
+        if self.core.server.get().is_none() && !self.core.stopping.load(SeqCst) {
+            return Err(state_error(py, "the server was not started"));
+        }
+        self.wait_for_end(py, timeout)
+    }
+
+    /// Starts, if that was not done, and waits until the server has stopped. Whatever a signal handler raises, such as
+    /// KeyboardInterrupt, stops the server and is raised here.
+    fn serve_forever(&self, py: Python<'_>) -> PyResult<()> {
+        self.check(py)?;
+        if self.core.server.get().is_none() {
+            self.start(py)?;
+        }
+        let ended = self.wait_for_end(py, Seconds(None));
+        if ended.is_err() {
+            self.core.stop();
+            host::detach(py, || self.core.ended(LAST_WAIT));
+        }
+        ended.map(drop)
+    }
+
+    /// Begins to close down, and returns at once: no new clients; idle ones are closed, the others are sent the replies
+    /// owed to them. The server stops when the last one is gone, or after `grace` seconds; wait() tells when.
+    #[pyo3(signature = (grace=Seconds(Some(Duration::from_secs(5)))), text_signature = "($self, grace=5.0)")]
+    fn drain(&self, py: Python<'_>, grace: Seconds) -> PyResult<()> {
+        self.check(py)?;
+        match self.core.server.get() {
+            Some(server) => {
+                self.core.stopping.store(true, SeqCst);
+                server.drain(grace.or_for_ever());
+            }
+            None => self.core.stop(),
+        }
+        Ok(())
+    }
+
+    fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
+        let server = slf.get();
+        server.check(slf.py())?;
+        if server.core.server.get().is_none() || server.core.stopping.load(SeqCst) {
+            server.start(slf.py())?;
+        }
+        Ok(slf)
+    }
+
+    #[pyo3(signature = (exc_type, exc, tb, /))]
+    #[allow(unused_variables)]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        exc_type: &Bound<'_, PyAny>,
+        exc: &Bound<'_, PyAny>,
+        tb: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        if !self.core.home.is_here() {
+            return Ok(());
+        }
+        self.stop(py, Seconds(Some(Duration::from_secs(5))), true)
+    }
+
+    /// The first address that it is bound to, and its real port.
+    #[getter]
+    fn address<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        convert::peer(py, &self.addresses[0])
+    }
+
+    /// All of them.
+    #[getter]
+    fn addresses<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let addresses =
+            self.addresses.iter().map(|address| convert::peer(py, address)).collect::<PyResult<Vec<_>>>()?;
+        PyTuple::new(py, addresses)
+    }
+
+    /// The host of `address`.
+    #[getter]
+    fn host(&self) -> String {
+        match &self.addresses[0] {
+            Address::Tcp(address) => address.ip().to_string(),
+            other => other.to_string(),
+        }
+    }
+
+    /// The port of `address`.
+    #[getter]
+    fn port(&self) -> u16 {
+        match &self.addresses[0] {
+            Address::Tcp(address) => address.port(),
+            Address::Name(_) => 0,
+        }
+    }
+
+    /// What the start had to put up with, such as a machine without time zones.
+    #[getter]
+    fn warnings(&self) -> Vec<String> {
+        self.core.server.get().map(|server| server.warnings().to_vec()).unwrap_or_default()
+    }
+
+    /// "ready", "running", "stopping" or "stopped".
+    #[getter]
+    fn state(&self, py: Python<'_>) -> PyResult<&'static str> {
+        self.check(py)?;
+        let ended = host::detach(py, || self.core.ended(Duration::ZERO));
+        Ok(match self.core.server.get() {
+            _ if ended => "stopped",
+            None => "ready",
+            Some(_) if self.core.stopping.load(SeqCst) => "stopping",
+            Some(_) => "running",
+        })
+    }
+
+    /// What the server has done so far; all zero before the start.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.check(py)?;
+        let stats = self.core.server.get().map(crate::Server::stats).unwrap_or_default();
+        let counts = (
+            stats.clients,
+            stats.accepted,
+            stats.refused,
+            stats.commands,
+            stats.invalid,
+            stats.bytes_in,
+            stats.bytes_out,
+            stats.events_dropped,
+            convert::duration(py, stats.uptime)?,
+        );
+        named(py, "daytime._vocabulary", "ServerStats")?.call1(counts)
+    }
+
+    /// Adds an own command: one word without blanks, no other command's name in any letter case. As a decorator with
+    /// the name alone.
+    ///
+    /// The handler is called with a Request, on a thread of its own while its client waits and nobody else, and returns
+    /// the reply, 1 to 1,023 bytes of UTF-8 without control characters, or None to close the connection. What it raises
+    /// goes to sys.unraisablehook; the client is told that the command failed.
+    ///
+    /// Raises ValueError where the name is refused, StateError once the server was started.
+    #[pyo3(signature = (name, handler=None, /))]
+    fn command<'py>(
+        slf: &Bound<'py, Self>,
+        name: &str,
+        handler: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let server = slf.get();
+        server.check(py)?;
+        let Some(handler) = handler else {
+            return named(py, "functools", "partial")?.call1((slf.getattr("command")?, name));
+        };
+        let own = callable(name, &handler)?;
+        // No exception is made with the lock in hand: that runs Python code.
+        let added = server.core.ready().as_mut().map(|ready| add(&mut ready.bound, &ready.desk, name, &own));
+        match added {
+            Some(added) => added.map_err(|error| convert::error(py, error))?,
+            None => return Err(state_error(py, "own commands are added before the server starts")),
+        }
+        server.handlers().push(own);
+        Ok(handler)
+    }
+
+    /// Answers from another clock from now on: see the constructor. No timeout depends on it.
+    #[pyo3(signature = (clock, /))]
+    fn set_clock(&self, py: Python<'_>, clock: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        self.check(py)?;
+        let clock = convert::clock(clock, self.timezone.as_deref())?;
+        if let Some(ready) = self.core.ready().as_mut() {
+            ready.bound.set_clock(clock);
+        }
+        if let Some(server) = self.core.server.get() {
+            server.set_clock(clock);
+        }
+        Ok(())
+    }
+
+    /// The clients that are connected, in the order of their numbers.
+    fn clients<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        self.check(py)?;
+        let clients = host::detach(py, || self.core.server.get().map(crate::Server::clients).unwrap_or_default());
+        let class = named(py, "daytime._vocabulary", "ClientInfo")?;
+        let list = PyList::empty(py);
+        for client in clients {
+            let at = convert::moment(py, client.connected_at)?;
+            let info = (u64::from(client.id), convert::peer(py, &client.peer)?, at, client.commands);
+            list.append(class.call1(info)?)?;
+        }
+        Ok(list)
+    }
+
+    /// Closes a client's connection at once; True if it was there.
+    #[pyo3(signature = (client_id, /))]
+    fn disconnect(&self, py: Python<'_>, client_id: u64) -> PyResult<bool> {
+        self.check(py)?;
+        let client = ClientId::from(client_id);
+        Ok(host::detach(py, || self.core.server.get().is_some_and(|server| server.disconnect(client))))
+    }
+
+    /// An iterator over what happens from this call on, which ends once the server has stopped, or when nothing has
+    /// happened for `timeout` seconds (None: it waits). `buffer` events may wait to be read, 1 to 1,048,576; more are
+    /// lost, and counted in stats().events_dropped. With `commands` each command that was answered is an event, too.
+    ///
+    /// Raises StateError before the start.
+    #[pyo3(
+        signature = (*, buffer=1024, commands=false, timeout=Seconds(None)),
+        text_signature = "($self, *, buffer=1024, commands=False, timeout=None)"
+    )]
+    fn events(slf: &Bound<'_, Self>, buffer: usize, commands: bool, timeout: Seconds) -> PyResult<Events> {
+        let (py, server) = (slf.py(), slf.get());
+        server.check(py)?;
+        if !(1..=BUFFER_MAX).contains(&buffer) {
+            return Err(PyValueError::new_err(format!("a buffer of {buffer} events: it can be 1 to {BUFFER_MAX}")));
+        }
+        let Some(engine) = server.core.server.get() else {
+            return Err(state_error(py, "the server was not started"));
+        };
+        let events = host::detach(py, || engine.events_with(buffer, commands));
+        Ok(Events { server: slf.clone().unbind(), events, timeout: timeout.0, over: AtomicBool::new(false) })
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        let state =
+            if self.core.home.is_here() { self.state(py).unwrap_or("stopped") } else { "of the parent process" };
+        let clients = match self.core.server.get() {
+            Some(server) if state == "running" => format!(" clients={}", server.stats().clients),
+            _ => String::new(),
+        };
+        format!("<daytime.Server {} {state}{clients}>", self.addresses[0])
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(convert::no_pickle("Server"))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // Both are free: they are only ever held while attached, and for no call into Python.
+        let Ok(handlers) = self.handlers.try_lock() else { return Ok(()) };
+        handlers.iter().try_for_each(|handler| match &*handler.lock() {
+            Some(callable) => visit.call(callable),
+            None => Ok(()),
+        })
+    }
+
+    fn __clear__(&self) {
+        self.release();
+    }
+}
+
+impl Server {
+    fn check(&self, py: Python<'_>) -> PyResult<()> {
+        self.core.home.check(py, "server")
+    }
+
+    fn wait_for_end(&self, py: Python<'_>, timeout: Seconds) -> PyResult<bool> {
+        if calls::is_serving(self.core.number) {
+            return Ok(false);
+        }
+        let deadline = timeout.0.and_then(|timeout| Instant::now().checked_add(timeout));
+        Ok(host::wait(py, deadline, |tick| self.core.ended(tick).then_some(()))?.is_some())
+    }
+
+    fn handlers(&self) -> MutexGuard<'_, Vec<Arc<Handler>>> {
+        self.handlers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets go of everything, without waiting and without a lock held while Python code may run.
+    fn release(&self) {
+        if self.core.home.is_here() {
+            self.core.let_go();
+        }
+        let handlers = std::mem::take(&mut *self.handlers());
+        let callables: Vec<_> = handlers.iter().map(|handler| handler.lock().take()).collect();
+        drop(callables);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let open = self.core.home.is_here() && !self.core.stopping.load(SeqCst);
+        if open {
+            convert::warn_unclosed::<PyResourceWarning>(&format!("<daytime.Server {}>", self.addresses[0]));
+        }
+        self.release();
+    }
+}
+
+fn callable(name: &str, handler: &Bound<'_, PyAny>) -> PyResult<Arc<Handler>> {
+    if handler.is_callable() {
+        return Ok(Handler::new(handler.clone().unbind()));
+    }
+    let wrong = handler.get_type().name()?;
+    Err(PyTypeError::new_err(format!("the handler of {name:?} must be callable, which {wrong} is not")))
+}
+
+/// Registers a handler. The engine's closure does not own it.
+fn add(bound: &mut BoundServer, desk: &Arc<Desk>, name: &str, handler: &Arc<Handler>) -> Result<(), Error> {
+    let (handler, desk) = (handler.clone(), desk.clone());
+    bound.command(name, move |request| desk.call(&handler, request))
+}
+
+/// An address to listen on: "HOST:PORT", or (host, port).
+fn listening(value: &Bound<'_, PyAny>) -> PyResult<Address> {
+    if let Ok(text) = value.extract::<&str>() {
+        return Ok(text.into());
+    }
+    let (host, port): (String, Port) = value.extract()?;
+    Ok(convert::address(&host, port.0))
+}
+
+/// A listener from a socket of Python's, on a descriptor of its own.
+#[allow(unsafe_code)]
+fn adopt(sock: &Bound<'_, PyAny>, backlog: u32) -> PyResult<TcpListener> {
+    let py = sock.py();
+    if !sock.is_instance(&named(py, "socket", "socket")?)? {
+        return Err(PyTypeError::new_err(format!("sock is a socket.socket, not {}", sock.get_type().name()?)));
+    }
+    let own = sock.call_method0("dup")?;
+    own.call_method1("listen", (backlog,)).inspect_err(|_| drop(own.call_method0("close")))?;
+    let descriptor: i32 = own.call_method0("detach")?.extract()?;
+    // SAFETY: `dup` made this descriptor a moment ago and `detach` gave it away: it is open, and nobody else owns it.
+    // That it is a listening TCP socket, and no other kind, is checked when it is bound.
+    Ok(unsafe { TcpListener::from_raw_fd(descriptor) })
+}
+
+/// What happens, see Server.events().
+#[pyclass(frozen, module = "daytime")]
+pub(super) struct Events {
+    server: Py<Server>,
+    events: Receiver<Event>,
+    timeout: Option<Duration>,
+    over: AtomicBool,
+}
+
+#[pymethods]
+impl Events {
+    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.server.get().check(py)?;
+        if self.over.load(SeqCst) {
+            return Ok(None);
+        }
+        let event = match self.events.try_recv() {
+            Ok(event) => Some(event),
+            Err(TryRecvError::Disconnected) => None,
+            Err(TryRecvError::Empty) => {
+                let deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+                host::wait(py, deadline, |tick| match self.events.recv_timeout(tick) {
+                    Ok(event) => Some(Some(event)),
+                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Disconnected) => Some(None),
+                })?
+                .flatten()
+            }
+        };
+        match event {
+            Some(event) => convert::event(py, event).map(Some),
+            None => {
+                self.over.store(true, SeqCst);
+                Ok(None)
+            }
+        }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.server)
+    }
+}
