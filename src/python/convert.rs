@@ -60,7 +60,8 @@ pub(super) fn protocol_error(py: Python<'_>, line: &[u8]) -> PyErr {
 /// Errors that need to know nothing of the call.
 pub(super) fn error(py: Python<'_>, error: Error) -> PyErr {
     match error {
-        Error::Invalid(why) => PyValueError::new_err(why),
+        // The engine names its own method.
+        Error::Invalid(why) => PyValueError::new_err(why.replace("Client::quit", "close()")),
         Error::Io(error, doing) => os_error(py, &error, &doing),
         Error::Timeout => request_timeout(py, None),
         Error::Closed => server_closed(py, "the server closed the connection"),

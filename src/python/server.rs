@@ -93,6 +93,7 @@ impl Core {
 /// idle_timeout: seconds after which a silent client is disconnected (never).
 /// first_command_timeout: seconds in which a client must say a whole command (no limit).
 /// write_timeout: seconds in which a client must take some of its replies (10.0; None: no limit).
+/// busy_poll: seconds for which each worker spins before it sleeps, for sooner replies (not at all).
 /// greeting: what a client reads first ("Welcome to the server").
 /// framing: "auto" serves clients of the original, too; "line" is for deployments without ("auto").
 /// day_format, date_format, time_format: strftime formats of the replies ("%A", "%y-%m-%d", "%H:%M:%S").
@@ -119,12 +120,13 @@ impl Server {
             host="localhost", port=Port(crate::DEFAULT_PORT), *, listen=None, sock=None, backlog=4096, workers=None, callers=16,
             max_clients=None, max_clients_per_source=None, idle_timeout=Seconds(None),
             first_command_timeout=Seconds(None), write_timeout=Seconds(Some(Duration::from_secs(10))),
-            greeting=crate::protocol::GREETING, framing="auto", day_format="%A", date_format="%y-%m-%d",
+            busy_poll=Seconds(None), greeting=crate::protocol::GREETING,
+            framing="auto", day_format="%A", date_format="%y-%m-%d",
             time_format="%H:%M:%S", timezone=None, clock=None, commands=None
         ),
         text_signature = "(host='localhost', port=9990, *, listen=None, sock=None, backlog=4096, workers=None, \
             callers=16, max_clients=None, max_clients_per_source=None, idle_timeout=None, \
-            first_command_timeout=None, write_timeout=10.0, greeting='Welcome to the server', framing='auto', \
+            first_command_timeout=None, write_timeout=10.0, busy_poll=None, greeting='Welcome to the server', framing='auto', \
             day_format='%A', date_format='%y-%m-%d', time_format='%H:%M:%S', timezone=None, clock=None, commands=None)"
     )]
     #[allow(clippy::too_many_arguments)] // keywords
@@ -142,6 +144,7 @@ impl Server {
         idle_timeout: Seconds,
         first_command_timeout: Seconds,
         write_timeout: Seconds,
+        busy_poll: Seconds,
         greeting: &str,
         framing: &str,
         day_format: &str,
@@ -162,6 +165,7 @@ impl Server {
             .idle_timeout(idle_timeout.0)
             .first_command_timeout(first_command_timeout.0)
             .write_timeout(write_timeout.or_for_ever())
+            .busy_poll(busy_poll.0)
             .greeting(greeting)
             .framing(framing)
             .day_format(day_format)

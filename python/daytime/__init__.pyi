@@ -1,0 +1,89 @@
+"""Ask, or serve, the day, the date and the time over TCP."""
+
+import socket
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal, TypeAlias
+
+from daytime._asyncio import AsyncClient as AsyncClient
+from daytime._daytime import Client as Client
+from daytime._daytime import Server as Server
+from daytime._types import Clock as Clock
+from daytime._types import Handler as Handler
+from daytime._vocabulary import AcceptPaused as AcceptPaused
+from daytime._vocabulary import Address as Address
+from daytime._vocabulary import ClientInfo as ClientInfo
+from daytime._vocabulary import CommandError as CommandError
+from daytime._vocabulary import CommandFailed as CommandFailed
+from daytime._vocabulary import CommandServed as CommandServed
+from daytime._vocabulary import Connected as Connected
+from daytime._vocabulary import DaytimeError as DaytimeError
+from daytime._vocabulary import Disconnected as Disconnected
+from daytime._vocabulary import ProtocolError as ProtocolError
+from daytime._vocabulary import Refused as Refused
+from daytime._vocabulary import Request as Request
+from daytime._vocabulary import RequestTimeout as RequestTimeout
+from daytime._vocabulary import ServerClosed as ServerClosed
+from daytime._vocabulary import ServerStats as ServerStats
+from daytime._vocabulary import StateError as StateError
+
+__all__ = [
+    "DEFAULT_PORT",
+    "AcceptPaused",
+    "Address",
+    "AsyncClient",
+    "Client",
+    "ClientInfo",
+    "Clock",
+    "CommandError",
+    "CommandFailed",
+    "CommandServed",
+    "Connected",
+    "DaytimeError",
+    "Disconnected",
+    "Event",
+    "Handler",
+    "ProtocolError",
+    "Refused",
+    "Request",
+    "RequestTimeout",
+    "Server",
+    "ServerClosed",
+    "ServerStats",
+    "StateError",
+    "__version__",
+    "connect",
+    "query",
+    "serve",
+]
+
+__version__: Final[str]
+DEFAULT_PORT: Final[int]
+
+Event: TypeAlias = Connected | Disconnected | CommandServed | CommandFailed | Refused | AcceptPaused
+
+def serve(
+    host: str = "localhost",
+    port: int = 9990,
+    *,
+    listen: Iterable[str | tuple[str, int]] | None = None,
+    sock: socket.socket | None = None,
+    backlog: int = 4096,
+    workers: int | None = None,
+    callers: int = 16,
+    max_clients: int | None = None,
+    max_clients_per_source: int | None = None,
+    idle_timeout: float | None = None,
+    first_command_timeout: float | None = None,
+    write_timeout: float | None = 10.0,
+    busy_poll: float | None = None,
+    greeting: str = "Welcome to the server",
+    framing: Literal["auto", "line"] = "auto",
+    day_format: str = "%A",
+    date_format: str = "%y-%m-%d",
+    time_format: str = "%H:%M:%S",
+    timezone: str | None = None,
+    clock: Clock | None = None,
+    commands: Mapping[str, Handler] | None = None,
+) -> Server: ...
+def connect(host: str = "localhost", port: int = 9990, *, timeout: float | None = 5.0) -> Client: ...
+def query(command: str, host: str = "localhost", port: int = 9990, *, timeout: float | None = 5.0) -> str: ...

@@ -1,0 +1,294 @@
+"""The client for asyncio: its streams around the engine's own client-side core, so that framing, the detection of
+the original server, and errors are the same as the blocking client's.
+
+What interrupts a question closes the connection, be it a cancellation, a timeout or an error: what came later might be
+the answer to an earlier question.
+"""
+
+import asyncio
+import datetime as dt
+from asyncio import StreamReader, StreamWriter
+from collections.abc import Callable
+from types import EllipsisType, TracebackType
+from typing import Self, TypeVar, final
+
+from daytime._daytime import (
+    DEFAULT_PORT,
+    ERRORS,
+    HELLO,
+    QUIET,
+    Dialogue,
+    parse_date,
+    parse_datetime,
+    parse_day,
+    parse_time,
+)
+from daytime._vocabulary import Address, CommandError, ProtocolError, RequestTimeout, ServerClosed, StateError
+
+__all__ = ["AsyncClient"]
+
+_T = TypeVar("_T")
+
+_INVALID = ERRORS[0]
+
+
+@final
+class AsyncClient:
+    """One connection to a server, for asyncio; `await AsyncClient.connect(host, port)` makes it, or `async with`
+    around a client of two streams that nothing was said on.
+
+    `timeout` is in seconds (5.0), for the greeting and for each question; None is for ever. Tasks take turns; the
+    turn that is waited for counts, too. Whatever ends a question between asking and the answer, a cancellation among
+    them, closes the connection.
+    """
+
+    def __init__(self, reader: StreamReader, writer: StreamWriter, *, timeout: float | None = 5.0) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._timeout = _checked(timeout)
+        self._dialogue = Dialogue()
+        self._turn = asyncio.Lock()
+        self._closed = False
+        self._lacks_datetime = False
+        name = writer.get_extra_info("peername")
+        self._peer = Address(str(name[0]), int(name[1])) if isinstance(name, tuple) else Address(str(name), 0)
+
+    @classmethod
+    async def connect(cls, host: str = "localhost", port: int = DEFAULT_PORT, *, timeout: float | None = 5.0) -> Self:
+        """Connects and reads the greeting, within `timeout` seconds.
+
+        Raises OSError where no connection is made, RequestTimeout, ServerClosed with the server's words where it
+        refuses, and ProtocolError where the peer is no such server.
+        """
+        _checked(timeout)
+        if not 0 <= port <= 65535:
+            raise OverflowError("port must be 0-65535")
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            async with asyncio.timeout(timeout):
+                reader, writer = await asyncio.open_connection(host, port)
+        except TimeoutError as error:
+            if error.errno is not None or timeout is None:
+                raise  # the system's own
+            raise RequestTimeout(timeout) from None
+        client = cls(reader, writer, timeout=timeout)
+        await client._greet(None if timeout is None else began + timeout)
+        return client
+
+    async def day(self, zone: str | None = None) -> str:
+        """The day of the week, in English: in the server's zone, or in `zone`.
+
+        Raises CommandError where the server does not know the zone, and what query() raises.
+        """
+        moment = await self._moment(zone)
+        return await self._typed("day", zone, parse_day) if moment is None else f"{moment:%A}"
+
+    async def date(self, zone: str | None = None) -> dt.date:
+        """The date, in the server's zone or in `zone`; see day()."""
+        moment = await self._moment(zone)
+        return await self._typed("date", zone, parse_date) if moment is None else moment.date()
+
+    async def time(self, zone: str | None = None) -> dt.time:
+        """The time of day, in the server's zone or in `zone`, to the second; see day()."""
+        moment = await self._moment(zone)
+        return await self._typed("time", zone, parse_time) if moment is None else moment.time()
+
+    async def now(self, zone: str | None = None) -> dt.datetime:
+        """The date and the time of one moment; see day(). Aware, but from an original server naive."""
+        moment = await self._moment(zone)
+        if moment is not None:
+            return moment
+        date = await self._typed("date", zone, parse_date)
+        while True:
+            time = await self._typed("time", zone, parse_time)
+            after = await self._typed("date", zone, parse_date)
+            if after == date:
+                return dt.datetime.combine(date, time)
+            date = after  # midnight was between
+
+    async def query(self, command: str, /, *, timeout: float | None | EllipsisType = ...) -> str:
+        """Sends a command and returns the reply's text. `timeout` is in seconds; left out, it is the client's own.
+
+        Raises CommandError where the server answers with an error line, and ValueError where the command cannot be
+        sent: it is blank, over 1,024 bytes, has a control character, or is quit, which aclose() says. Raises
+        RequestTimeout, ServerClosed, ProtocolError or OSError where the connection is over, and StateError where it
+        was closed before.
+        """
+        patience = self._timeout if isinstance(timeout, EllipsisType) else _checked(timeout)
+        if command.strip(" \t").lower() in ("quit", "exit"):
+            raise ValueError(f"the command {command!r} has no reply: aclose() says it")
+        if self._closed:
+            raise StateError("the client is closed")
+        try:
+            async with asyncio.timeout(patience) as limit, self._turn:
+                reply = await self._ask(command)
+        except TimeoutError:
+            if patience is None or not limit.expired():
+                raise
+            raise RequestTimeout(patience) from None
+        if reply in ERRORS:
+            raise CommandError(command, reply)
+        return reply
+
+    async def aclose(self) -> None:
+        """Says quit, waits until the server has closed, for `timeout` at most, and closes. More than once does nothing."""
+        if self._closed:
+            return
+        try:
+            async with asyncio.timeout(self._timeout), self._turn:
+                if self._dialogue.greeting is not None and not self._closed:
+                    self._writer.write(self._dialogue.ask("quit"))
+                    while await self._reader.read(4096):
+                        pass
+        except (OSError, ValueError):
+            pass  # that it was not polite is no matter any more
+        finally:
+            self._close()
+        try:
+            await self._writer.wait_closed()
+        except OSError:
+            pass
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is closed, by aclose() or by an error."""
+        return self._closed
+
+    @property
+    def peer(self) -> Address:
+        """The address of the server."""
+        return self._peer
+
+    @property
+    def greeting(self) -> str:
+        """What the server said first; "" before that."""
+        return self._dialogue.greeting or ""
+
+    async def __aenter__(self) -> Self:
+        if self._closed:
+            raise StateError("the client is closed")
+        if self._dialogue.greeting is None:
+            timeout = self._timeout
+            await self._greet(None if timeout is None else asyncio.get_running_loop().time() + timeout)
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<daytime.AsyncClient {self._peer.host}:{self._peer.port}{' closed' if self._closed else ''}>"
+
+    async def _greet(self, deadline: float | None) -> None:
+        """Says hello and reads the greeting, until `deadline` on the loop's clock."""
+        try:
+            async with asyncio.timeout_at(deadline) as limit:
+                self._writer.write(HELLO)
+                while self._dialogue.greeting is None:
+                    await self._hear()
+        except TimeoutError:
+            self._close()
+            if not limit.expired():
+                raise
+            self._dialogue.late()
+            raise RequestTimeout(self._timeout or 0.0) from None
+        except BaseException:
+            self._close()
+            raise
+
+    async def _hear(self) -> None:
+        """Takes what comes next, or, where that tells something, that nothing comes."""
+        if not self._dialogue.awaits_quiet:
+            data = await self._read()
+        else:
+            try:
+                async with asyncio.timeout(QUIET) as limit:
+                    data = await self._read()
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                self._dialogue.quiet()
+                return
+        if not data:
+            self._dialogue.end()
+        self._dialogue.receive(data)
+
+    async def _read(self) -> bytes:
+        try:
+            return await self._reader.read(65536)
+        except (ConnectionResetError, BrokenPipeError, ConnectionAbortedError):
+            raise ServerClosed("the server closed the connection") from None
+
+    async def _ask(self, command: str) -> str:
+        """One question and its answer, in one's turn."""
+        if self._closed:
+            raise StateError("the client is closed")
+        if self._dialogue.greeting is None:
+            raise StateError("nothing was said on these streams: enter the client with `async with`")
+        # Two turns of the loop, in which it takes in what has come until now.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        self._check_silence()
+        try:
+            question = self._dialogue.ask(command)
+        except ValueError as error:
+            if isinstance(error, ProtocolError):
+                self._close()
+            raise
+        try:
+            self._writer.write(question)
+            while (reply := self._dialogue.reply()) is None:
+                await self._hear()
+        except BaseException:
+            self._close()
+            raise
+        return reply
+
+    def _check_silence(self) -> None:
+        """What came unasked is no answer: the core refuses the next question when it has seen it."""
+        reading = self._reader.read(65536)
+        try:
+            reading.send(None)  # runs until it would wait
+        except StopIteration as read:
+            if not read.value:
+                self._close()
+                raise ServerClosed("the server closed the connection") from None
+            self._dialogue.receive(read.value)
+        except OSError:
+            self._close()
+            raise ServerClosed("the server closed the connection") from None
+        finally:
+            reading.close()
+
+    def _close(self) -> None:
+        self._closed = True
+        self._writer.close()
+
+    async def _moment(self, zone: str | None) -> dt.datetime | None:
+        """The reply to datetime, whose format no setting changes; None where the server does not know it."""
+        if self._lacks_datetime or not self._dialogue.frames_lines:
+            return None
+        try:
+            return await self._typed("datetime", zone, parse_datetime)
+        except CommandError as error:
+            if error.reason != _INVALID:
+                raise
+            self._lacks_datetime = True
+            return None
+
+    async def _typed(self, command: str, zone: str | None, parse: Callable[[str], _T]) -> _T:
+        return parse(await self.query(command if zone is None else f"{command} {zone}"))
+
+
+def _checked(timeout: float | None) -> float | None:
+    """Refuses what is no time to wait, as the blocking client does."""
+    if timeout is None:
+        return None
+    seconds = float(timeout)
+    if not seconds > 0:
+        raise ValueError(f"{timeout} is no number of seconds to wait")
+    if seconds > 9e9:
+        raise OverflowError(f"{timeout} seconds are too many")
+    return seconds

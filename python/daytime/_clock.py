@@ -1,0 +1,30 @@
+"""Moments and spans of time as whole seconds, rounded towards the past as a clock shows them."""
+
+import datetime as dt
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
+_SECOND = dt.timedelta(seconds=1)
+
+
+def whole_seconds(span: dt.timedelta) -> int:
+    """The seconds of a timedelta."""
+    return span // _SECOND
+
+
+def unix_seconds(moment: dt.datetime, timezone: str | None) -> int:
+    """The seconds since the epoch of a datetime; of a naive one, in the time zone that a server was given."""
+    if moment.utcoffset() is None:
+        moment = moment.replace(tzinfo=None)
+        moment = moment.astimezone() if timezone is None else moment.replace(tzinfo=_zone(timezone))
+    return (moment - _EPOCH) // _SECOND
+
+
+def _zone(name: str) -> dt.tzinfo | None:
+    if name.upper() in ("UTC", "Z"):
+        return dt.timezone.utc
+    if name[0] in "+-":
+        # With the offset that the server accepted, in whichever of the ways of writing it.
+        return dt.datetime.strptime(name, "%z").tzinfo
+    import zoneinfo
+
+    return zoneinfo.ZoneInfo(name)

@@ -1,0 +1,95 @@
+import datetime as dt
+from typing import Literal, NamedTuple, TypeAlias
+
+__all__ = [
+    "AcceptPaused",
+    "Address",
+    "ClientInfo",
+    "CommandError",
+    "CommandFailed",
+    "CommandServed",
+    "Connected",
+    "DaytimeError",
+    "Disconnected",
+    "ProtocolError",
+    "Refused",
+    "Request",
+    "RequestTimeout",
+    "ServerClosed",
+    "ServerStats",
+    "StateError",
+]
+
+class Address(NamedTuple):
+    host: str
+    port: int
+
+class Request(NamedTuple):
+    command: str
+    argument: str
+    peer: Address
+    client: int
+
+class ClientInfo(NamedTuple):
+    client_id: int
+    peer: Address
+    connected_at: dt.datetime
+    commands: int
+
+_Reason: TypeAlias = Literal["quit", "eof", "idle", "no_command", "write_timeout", "error", "kicked", "shutdown"]
+
+class Connected(NamedTuple):
+    client: int
+    peer: Address
+
+class Disconnected(NamedTuple):
+    client: int
+    peer: Address
+    reason: _Reason
+    commands: int
+
+class CommandServed(NamedTuple):
+    client: int
+    command: str
+    ok: bool
+
+class CommandFailed(NamedTuple):
+    client: int
+    command: str
+    why: str
+
+class Refused(NamedTuple):
+    peer: Address
+    reason: Literal["full", "per_source"]
+
+class AcceptPaused(NamedTuple):
+    why: str
+
+class ServerStats(NamedTuple):
+    clients: int
+    accepted: int
+    refused: int
+    commands: int
+    invalid: int
+    bytes_in: int
+    bytes_out: int
+    events_dropped: int
+    uptime: dt.timedelta
+
+class DaytimeError(Exception): ...
+
+class ProtocolError(DaytimeError, ValueError):
+    line: bytes
+    def __init__(self, line: bytes, /) -> None: ...
+
+class CommandError(DaytimeError, LookupError):
+    command: str
+    reason: str
+    def __init__(self, command: str, reason: str, /) -> None: ...
+
+class RequestTimeout(DaytimeError, TimeoutError):
+    timeout: float
+    def __init__(self, timeout: float, /) -> None: ...
+
+class ServerClosed(DaytimeError, ConnectionError): ...
+class StateError(DaytimeError, RuntimeError): ...
