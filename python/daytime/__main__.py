@@ -27,7 +27,7 @@ def _seconds(text: str) -> float:
 
 def _address(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
-    if not colon or text.count(":") > 1 and not text.startswith("["):
+    if not colon or (text.count(":") > 1 and not text.startswith("[")):
         host, port = text, str(daytime.DEFAULT_PORT)  # an IPv6 address, or a name alone
     elif text.endswith("]"):
         host, port = text, str(daytime.DEFAULT_PORT)
@@ -103,10 +103,11 @@ def _serve(args: argparse.Namespace) -> int:
     with _bind(args) as server:
         for warning in server.warnings:
             _complain(warning)
-        signals = iter([lambda: server.drain(args.drain), lambda: os._exit(1)])
 
         def stop(number: int, frame: FrameType | None) -> None:
-            next(signals)()
+            if server.state != "running":
+                os._exit(1)
+            server.drain(args.drain)
 
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)

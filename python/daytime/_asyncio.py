@@ -107,7 +107,7 @@ class AsyncClient:
                 return dt.datetime.combine(date, time)
             date = after  # midnight was between
 
-    async def query(self, command: str, /, *, timeout: float | None | EllipsisType = ...) -> str:
+    async def query(self, command: str, /, *, timeout: float | EllipsisType | None = ...) -> str:
         """Sends a command and returns the reply's text. `timeout` is in seconds; left out, it is the client's own.
 
         Raises CommandError where the server answers with an error line, and ValueError where the command cannot be
@@ -132,7 +132,7 @@ class AsyncClient:
         return reply
 
     async def aclose(self) -> None:
-        """Says quit, waits until the server has closed, for `timeout` at most, and closes. More than once does nothing."""
+        """Says quit, waits until the server has closed, for `timeout` at most, and closes. Once is enough."""
         if self._closed:
             return
         try:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _SECOND = dt.timedelta(seconds=1)
 
 
@@ -21,7 +21,7 @@ def unix_seconds(moment: dt.datetime, timezone: str | None) -> int:
 
 def _zone(name: str) -> dt.tzinfo | None:
     if name.upper() in ("UTC", "Z"):
-        return dt.timezone.utc
+        return dt.UTC
     if name[0] in "+-":
         # With the offset that the server accepted, in whichever of the ways of writing it.
         return dt.datetime.strptime(name, "%z").tzinfo

@@ -71,8 +71,8 @@ ServerStats = _tuple(
     "ServerStats",
     "clients accepted refused commands invalid bytes_in bytes_out events_dropped uptime",
     "What a server has done: connections open now; clients accepted and turned away; commands executed, and of them\n"
-    "those answered by an error line; bytes received and sent; events that a full subscription lost; a timedelta since\n"
-    "the start.",
+    "those answered by an error line; bytes received and sent; events that a full subscription lost; a timedelta\n"
+    "since the start.",
 )
 
 

@@ -1,0 +1,77 @@
+"""What several test files need."""
+
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import daytime
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(code: str, *arguments: str, python: str = sys.executable, timeout: float = 30) -> str:
+    """Runs code in an interpreter of its own, which must end well and say nothing on standard error."""
+    done = subprocess.run(
+        [python, "-W", "error", "-c", code, *arguments], capture_output=True, text=True, timeout=timeout, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done
+    return done.stdout
+
+
+def eventually(true: Callable[[], bool], timeout: float = 5.0) -> None:
+    """Waits until something is true that no event tells of."""
+    deadline = time.monotonic() + timeout
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def bare(address: daytime.Address, *commands: str) -> list[str]:
+    """Speaks as the original's client does: no line ends, a reply is what one recv gives."""
+    with socket.create_connection(address, timeout=5) as sock:
+        replies = [sock.recv(1024).decode()]
+        for command in commands:
+            sock.sendall(command.encode())
+            replies.append(sock.recv(1024).decode())
+    return replies
+
+
+class Original:
+    """A server that does what the original's does: bare commands, bare replies."""
+
+    def __init__(self) -> None:
+        import threading
+
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = self.listener.getsockname()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        replies = {"day": "Sunday", "date": "26-11-22", "time": "15:44:57"}
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            with sock:
+                sock.sendall(b"Welcome to the server")
+                while command := sock.recv(1024).decode().lower():
+                    if command in ("quit", "exit"):
+                        break
+                    sock.sendall(replies.get(command, "You entered an invalid command").encode())
+
+    def __enter__(self) -> "Original":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+def long_options(text: str) -> set[str]:
+    """The long options that a help text tells of."""
+    return set(re.findall(r"(?:^|[\s,])(--[a-z][a-z-]+)", text, re.MULTILINE))

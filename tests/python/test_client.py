@@ -1,0 +1,106 @@
+"""The blocking client."""
+
+import datetime as dt
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from support import Original
+
+import daytime
+
+
+def test_typed_answers(daytime_client: daytime.Client) -> None:
+    now = daytime_client.now("UTC")
+    assert abs(now - dt.datetime.now(dt.timezone.utc)) < dt.timedelta(seconds=5)
+    assert daytime_client.day("UTC") in (f"{now:%A}", f"{now + dt.timedelta(minutes=1):%A}")
+    assert isinstance(daytime_client.time(), dt.time)
+    assert repr(daytime_client) == f"<daytime.Client 127.0.0.1:{daytime_client.peer.port}>"
+    with pytest.raises(daytime.CommandError) as caught:
+        daytime_client.time("Mars/Olympus")
+    assert caught.value.command in ("datetime Mars/Olympus", "time Mars/Olympus")
+    assert caught.value.reason == "You entered an unknown time zone"
+    assert not daytime_client.closed
+
+
+def test_refused_questions(daytime_client: daytime.Client) -> None:
+    for question in ("", " ", "a\nb", "x" * 1025, "quit", "EXIT "):
+        with pytest.raises(ValueError, match="the command"):
+            daytime_client.query(question)
+    with pytest.raises(UnicodeEncodeError):
+        daytime_client.query("\ud800")
+    with pytest.raises(daytime.CommandError, match="nonsense: You entered an invalid command"):
+        daytime_client.query("nonsense")
+    replies = daytime_client.pipeline(["day UTC", "nonsense", "", "timestamp"])
+    assert [type(reply) for reply in replies] == [str, daytime.CommandError, ValueError, str]
+
+
+def test_an_original_server() -> None:
+    with Original() as original, daytime.connect(*original.address) as client:
+        assert client.greeting == "Welcome to the server"
+        assert client.now() == dt.datetime(2026, 11, 22, 15, 44, 57)  # noqa: DTZ001
+        assert client.now().tzinfo is None
+        assert client.day() == "Sunday"
+
+
+def test_close_twice_and_use_after(daytime_server: daytime.Server) -> None:
+    client = daytime.connect(*daytime_server.address)
+    client.close()
+    client.close()
+    assert client.closed
+    assert "closed" in repr(client)
+    for use in (client.day, client.__enter__):
+        with pytest.raises(daytime.StateError, match="closed"):
+            use()
+
+
+def test_errors_of_connecting() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        with pytest.raises(ConnectionRefusedError) as caught:
+            daytime.connect(*free.getsockname())
+        assert caught.value.errno
+    with pytest.raises(socket.gaierror):
+        daytime.connect("no-such-host.invalid")
+
+
+def test_a_silent_peer_a_foreign_one_and_one_that_leaves() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+        with pytest.raises(daytime.RequestTimeout) as late:
+            daytime.connect(*address, timeout=0.2)
+        assert late.value.timeout == 0.2
+        assert isinstance(late.value, TimeoutError)
+
+    def answer(words: bytes) -> None:
+        sock, _ = listener.accept()
+        sock.sendall(words)
+        sock.recv(100)
+        sock.close()
+
+    for words, error in [(b"SSH-\xff\n", daytime.ProtocolError), (b"", daytime.ServerClosed)]:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            thread = threading.Thread(target=answer, args=(words,))
+            thread.start()
+            with pytest.raises(error):
+                daytime.connect(*listener.getsockname())
+            thread.join()
+
+
+def test_a_late_reply_is_nobodys(make_daytime_server: "type[daytime.Server]") -> None:
+    server = make_daytime_server(commands={"slow": lambda request: time.sleep(0.4) or "slow"})
+    client = daytime.connect(*server.address)
+    with pytest.raises(daytime.RequestTimeout):
+        client.query("slow", timeout=0.1)
+    assert client.closed
+    with pytest.raises(daytime.StateError):
+        client.query("day")
+
+
+def test_fifty_threads_on_one_client(make_daytime_server: "type[daytime.Server]") -> None:
+    server = make_daytime_server(commands={"echo": lambda request: request.argument})
+    with daytime.connect(*server.address) as client, ThreadPoolExecutor(50) as pool:
+        answers = pool.map(lambda n: client.query(f"echo {n}"), range(500))
+        assert list(answers) == [str(n) for n in range(500)]

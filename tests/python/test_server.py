@@ -1,0 +1,323 @@
+"""The server as a Python programmer meets it."""
+
+import copy
+import datetime as dt
+import errno
+import gc
+import pickle
+import socket
+import threading
+import time
+import weakref
+from collections.abc import Callable
+
+import pytest
+from support import bare, eventually
+
+import daytime
+
+MOMENT = dt.datetime(2026, 11, 22, 15, 44, 57, tzinfo=dt.timezone.utc)
+Make = Callable[..., daytime.Server]
+
+
+def test_serves_and_asks() -> None:
+    with daytime.serve(port=0) as s, daytime.connect(*s.address) as c:
+        assert isinstance(c.date(), dt.date)
+    assert s.state == "stopped"
+    assert c.closed
+
+
+def test_answers_the_original_client(make_daytime_server: Make) -> None:
+    server = make_daytime_server(clock=MOMENT, timezone="UTC")
+    replies = bare(server.address, "day", "DATE", "time", "nonsense")
+    assert replies == [
+        "Welcome to the server",
+        "Sunday",
+        "26-11-22",
+        "15:44:57",
+        "You entered an invalid command",
+    ]
+
+
+def test_a_taken_port_raises_in_the_constructor_with_errno(make_daytime_server: Make) -> None:
+    server = make_daytime_server()
+    with pytest.raises(OSError, match="Address already in use: bind") as caught:
+        daytime.Server("127.0.0.1", server.port)
+    assert caught.value.errno == errno.EADDRINUSE
+
+
+def test_states_and_repr() -> None:
+    server = daytime.Server("127.0.0.1", 0)
+    assert server.port > 0
+    assert server.state == "ready"
+    assert repr(server) == f"<daytime.Server 127.0.0.1:{server.port} ready>"
+    with pytest.raises(daytime.StateError):
+        server.wait()
+    with pytest.raises(daytime.StateError):
+        server.events()
+    assert server.clients() == []
+    assert server.stats().accepted == 0
+    server.start()
+    assert server.state == "running"
+    assert repr(server).endswith("running clients=0>")
+    with pytest.raises(daytime.StateError):
+        server.start()
+    with pytest.raises(daytime.StateError):
+        server.command("late", lambda request: "no")
+    assert not server.wait(0)
+    server.stop(wait=False)
+    assert server.wait(5)
+    server.stop()
+    server.stop()
+    assert server.state == "stopped"
+    assert list(server.events()) == []
+    with pytest.raises(daytime.StateError), server:
+        pass
+
+
+def test_stopped_before_it_was_started() -> None:
+    server = daytime.Server(port=0)
+    server.stop()
+    assert server.state == "stopped"
+    assert server.wait()
+    with pytest.raises(daytime.StateError):
+        server.start()
+
+
+def test_clocks_and_zones(make_daytime_server: Make) -> None:
+    server = make_daytime_server(clock=MOMENT, timezone="Asia/Tokyo")
+    with daytime.connect(*server.address) as client:
+        assert client.now() == MOMENT
+        assert client.now().utcoffset() == dt.timedelta(hours=9)
+        assert client.time("UTC") == dt.time(15, 44, 57)
+        assert client.day("-03:30") == "Sunday"
+        server.set_clock(dt.datetime(2024, 2, 29, 1, 2, 3))  # noqa: DTZ001  # naive: what the server's clock shows
+        assert client.date() == dt.date(2024, 2, 29)
+        assert client.time() == dt.time(1, 2, 3)
+        server.set_clock(dt.timedelta(days=-1))
+        now = dt.datetime.now(dt.timezone.utc)
+        assert abs(client.now() - (now - dt.timedelta(days=1))) < dt.timedelta(seconds=5)
+        server.set_clock(None)
+        assert abs(client.now() - now) < dt.timedelta(seconds=5)
+    with pytest.raises(TypeError, match="a clock is a datetime"):
+        server.set_clock(12)  # type: ignore[arg-type]
+    ready = daytime.Server(port=0, timezone="+05:30")
+    ready.set_clock(dt.datetime(2024, 2, 29, 1, 2, 3))  # noqa: DTZ001
+    with ready, daytime.connect(*ready.address) as client:
+        assert client.time() == dt.time(1, 2, 3)
+
+
+def test_settings(make_daytime_server: Make) -> None:
+    server = make_daytime_server(
+        clock=MOMENT,
+        timezone="UTC",
+        workers=1,
+        greeting="Ahoy",
+        framing="line",
+        day_format="%a",
+        date_format="%F",
+        time_format="%R",
+        max_clients=1,
+        write_timeout=None,
+        idle_timeout=60,
+        backlog=8,
+    )
+    with daytime.connect(*server.address) as client:
+        assert client.greeting == "Ahoy"
+        assert [client.query(c) for c in ("day", "date", "time")] == ["Sun", "2026-11-22", "15:44"]
+        assert client.day() == "Sunday"
+        with pytest.raises(daytime.ServerClosed, match="The server is full"):
+            daytime.connect(*server.address)
+        assert server.stats().refused == 1
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"workers": 0},
+        {"callers": 1025},
+        {"backlog": 0},
+        {"max_clients": 0},
+        {"idle_timeout": 0},
+        {"framing": "lines"},
+        {"timezone": "Mars/Olympus"},
+        {"day_format": "%Q"},
+        {"greeting": "a\nb"},
+        {"host": "no such host"},
+        {"commands": {"day": lambda request: "no"}},
+    ],
+)
+def test_refused_settings(settings: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        daytime.Server(**({"port": 0} | settings))  # type: ignore[arg-type]
+
+
+def test_several_addresses() -> None:
+    with daytime.serve(listen=["127.0.0.1:0", ("127.0.0.2", 0)]) as server:
+        assert [host for host, _ in server.addresses] == ["127.0.0.1", "127.0.0.2"]
+        for address in server.addresses:
+            assert daytime.query("help", *address).startswith("day")
+
+
+def test_a_socket_is_taken_over() -> None:
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    port = sock.getsockname()[1]
+    with daytime.serve(sock=sock) as server:
+        assert sock.fileno() == -1
+        assert server.address == ("127.0.0.1", port)
+        assert daytime.query("day", *server.address)
+    with socket.socket(type=socket.SOCK_DGRAM) as wrong, pytest.raises(OSError, match="not supported"):
+        daytime.Server(sock=wrong)
+    with pytest.raises(TypeError, match=r"socket\.socket"):
+        daytime.Server(sock=3)  # type: ignore[arg-type]
+
+
+def test_events_match(make_daytime_server: Make, unraisable: list[BaseException]) -> None:
+    def fail(request: daytime.Request) -> str:
+        return "two\nlines"
+
+    server = make_daytime_server(commands={"fail": fail})
+    events = server.events(commands=True)
+    with daytime.connect(*server.address) as client:
+        client.query("timestamp")
+        with pytest.raises(daytime.CommandError):
+            client.query("fail")
+    told = []
+    for event in events:
+        match event:
+            case daytime.Connected(client=number, peer=(host, _)):
+                told.append(f"connected {number} {host}")
+            case daytime.CommandServed(_, command, ok):
+                told.append(f"{command} {ok}")
+            case daytime.CommandFailed(command=command, why=why):
+                told.append(f"{command} failed: {why[:10]}")
+            case daytime.Disconnected(reason=reason, commands=commands):
+                told.append(f"{reason} {commands}")
+                server.stop()
+    assert told == [
+        "connected 1 127.0.0.1",
+        "timestamp True",
+        "fail failed: ValueError",
+        "fail False",
+        "quit True",
+        "quit 3",
+    ]
+
+
+def test_events_end_by_timeout_and_count_what_they_lose(daytime_server: daytime.Server) -> None:
+    began = time.monotonic()
+    assert list(daytime_server.events(timeout=0.1)) == []
+    assert 0.09 < time.monotonic() - began < 2
+    few = daytime_server.events(buffer=1, timeout=0.1)
+    for _ in range(3):
+        daytime.query("day", *daytime_server.address)
+    eventually(lambda: daytime_server.stats().events_dropped == 5)
+    assert len(list(few)) == 1
+    for buffer in (0, 1 << 40):
+        with pytest.raises(ValueError, match="a buffer of"):
+            daytime_server.events(buffer=buffer)
+
+
+def test_clients_and_disconnect(daytime_server: daytime.Server, daytime_client: daytime.Client) -> None:
+    assert daytime_client.day()
+    (info,) = daytime_server.clients()
+    assert info.peer.host == "127.0.0.1"
+    assert info.commands == 1
+    assert abs(dt.datetime.now(dt.timezone.utc) - info.connected_at) < dt.timedelta(seconds=5)
+    assert not daytime_server.disconnect(info.client_id + 1)
+    assert daytime_server.disconnect(info.client_id)
+    with pytest.raises(daytime.ServerClosed):
+        daytime_client.day()
+    assert daytime_client.closed
+    with pytest.raises(daytime.StateError):
+        daytime_client.day()
+
+
+def test_stats(daytime_server: daytime.Server, daytime_client: daytime.Client) -> None:
+    daytime_client.pipeline(["day", "nonsense"])
+    stats = daytime_server.stats()
+    assert (stats.clients, stats.accepted, stats.commands, stats.invalid) == (1, 1, 2, 1)
+    assert stats.uptime > dt.timedelta(0)
+
+
+def test_drain(daytime_server: daytime.Server, daytime_client: daytime.Client) -> None:
+    daytime_server.drain()
+    assert daytime_server.wait(5)
+    assert daytime_server.state == "stopped"
+    with pytest.raises(daytime.ServerClosed):
+        daytime_client.day()
+
+
+def test_serve_forever_ends_with_stop_from_elsewhere() -> None:
+    server = daytime.Server(port=0)
+    threading.Timer(0.1, server.stop).start()
+    server.serve_forever()
+    assert server.state == "stopped"
+
+
+def test_no_pickle_no_copy_no_subclass(daytime_server: daytime.Server, daytime_client: daytime.Client) -> None:
+    for thing in (daytime_server, daytime_client):
+        for duplicate in (pickle.dumps, copy.copy, copy.deepcopy):
+            with pytest.raises(TypeError, match="cannot pickle"):
+                duplicate(thing)
+        with pytest.raises(TypeError, match="not an acceptable base type"):
+            type("Sub", (type(thing),), {})
+    assert pickle.loads(pickle.dumps(daytime_server.address)) == daytime_server.address
+    error = pickle.loads(pickle.dumps(daytime.CommandError("day", "why")))
+    assert (error.command, error.reason) == ("day", "why")
+
+
+def test_one_that_nobody_stopped_warns_and_stops() -> None:
+    server = daytime.serve(port=0)
+    address = server.address
+    with pytest.warns(ResourceWarning, match=r"unclosed <daytime\.Server"):
+        del server
+    with pytest.raises(OSError, match=r"refused"):
+        eventually(lambda: daytime.query("day", *address) == "never")
+    with daytime.serve(port=0) as server:
+        client = daytime.connect(*server.address)
+        with pytest.warns(ResourceWarning, match=r"unclosed <daytime\.Client"):
+            del client
+
+
+def test_a_cycle_through_a_handler_is_collected() -> None:
+    class Owner:
+        def __init__(self) -> None:
+            self.server = daytime.Server("127.0.0.1", 0)
+            self.server.command("me", self.answer)
+
+        def answer(self, request: daytime.Request) -> str:
+            return "me"
+
+    owner = Owner()
+    owner.server.start()
+    assert daytime.query("me", *owner.server.address) == "me"
+    gone = weakref.ref(owner)
+    server_gone = weakref.ref(owner.server)
+    with pytest.warns(ResourceWarning, match="unclosed"):
+        del owner
+
+        def collected() -> bool:
+            gc.collect()
+            return gone() is None
+
+        eventually(collected)
+    assert server_gone() is None
+
+
+def test_an_exception_in_the_with_block_stops_and_goes_on() -> None:
+    with pytest.raises(ZeroDivisionError), daytime.serve(port=0) as server, daytime.connect(*server.address) as client:
+        1 / 0  # noqa: B018
+    assert server.state == "stopped"
+    assert client.closed
+
+
+def test_start_and_stop_are_fast() -> None:
+    took = []
+    for _ in range(50):
+        began = time.perf_counter()
+        server = daytime.serve("127.0.0.1", 0)
+        server.stop()
+        took.append(time.perf_counter() - began)
+    assert sorted(took)[25] < 0.005, took
