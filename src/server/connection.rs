@@ -291,6 +291,12 @@ impl Connection {
         }
     }
 
+    /// Ends the connection for a peer that was told of no end: a process that was forked off meanwhile has the
+    /// descriptor, too, so that closing it here would end nothing.
+    pub(super) fn hang_up(&self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
     /// Whether it is a client, and not somebody who is turned away.
     pub(super) fn is_client(&self) -> bool {
         self.id != ClientId::default()

@@ -352,6 +352,9 @@ impl Worker {
             return;
         }
         let (id, peer, commands) = (connection.id, connection.peer.address(), connection.commands);
+        if matches!(reason, Reason::Shutdown | Reason::Kicked) {
+            connection.hang_up();
+        }
         drop(connection);
         self.control.admission.leave(peer);
         sub(&self.control.counters[self.index].clients, 1);

@@ -1,0 +1,13 @@
+"""The original client in a few lines: `python client.py [PORT]`."""
+
+import sys
+
+import daytime
+
+with daytime.connect(port=int(sys.argv[1]) if len(sys.argv) > 1 else daytime.DEFAULT_PORT) as client:
+    print(client.greeting)
+    while (command := input("Enter the command for Day -> day |Date -> date |Time -> time: ")) not in ("quit", "exit"):
+        try:
+            print(client.query(command))
+        except daytime.CommandError as error:
+            print(error.reason)

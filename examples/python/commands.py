@@ -1,0 +1,36 @@
+"""Own commands: `python commands.py [PORT]`, then `python -m daytime ask 'double 21'`."""
+
+import itertools
+import sys
+
+import daytime
+
+server = daytime.Server(port=int(sys.argv[1]) if len(sys.argv) > 1 else daytime.DEFAULT_PORT)
+numbers = itertools.count(1)
+
+
+@server.command("echo")
+def echo(request: daytime.Request) -> str:
+    return request.argument
+
+
+@server.command("double")
+def double(request: daytime.Request) -> str:
+    return str(2 * int(request.argument))  # what it raises is told to us, not to the peer
+
+
+@server.command("count")
+def count(request: daytime.Request) -> str:
+    return str(next(numbers))
+
+
+@server.command("leave")
+def leave(request: daytime.Request) -> None:
+    """Closes the connection without a reply."""
+
+
+print(f"Listening on port {server.port}")
+try:
+    server.serve_forever()
+except KeyboardInterrupt:
+    pass

@@ -1,0 +1,77 @@
+"""`python -m daytime`, and the script."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import ROOT, Original, long_options
+
+import daytime
+from daytime.__main__ import main
+
+PYTHON = [sys.executable, "-m", "daytime"]
+
+
+def test_ask(daytime_server: daytime.Server, capsys: pytest.CaptureFixture[str]) -> None:
+    address = "{}:{}".format(*daytime_server.address)
+    assert main(["ask", "--connect", address, "day UTC", "nonsense", "quit", "never"]) == 1
+    out, err = capsys.readouterr()
+    assert out.rstrip().endswith("day")
+    assert err == "daytime: You entered an invalid command\n"
+    assert main(["ask", "--connect", address, "--timeout", "2", "timestamp"]) == 0
+    assert main(["ask", "--connect", "127.0.0.1:1", "day"]) == 1
+
+
+def test_conversation() -> None:
+    with Original() as original:
+        done = subprocess.run(
+            [*PYTHON, "ask", "--connect", f"127.0.0.1:{original.address[1]}"],
+            input="day\n\nnonsense\nTIME\nquit\nday\n",
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        )
+    expected = ["Welcome to the server", "Sunday", "You entered an invalid command", "15:44:57"]
+    assert done.stdout.splitlines() == expected
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("program", [PYTHON, [str(Path(sys.executable).with_name("daytime"))]], ids=["module", "script"])
+def test_serve(program: list[str], number: signal.Signals) -> None:
+    if not os.path.exists(program[0]):
+        pytest.skip("the script is not installed here")
+    child = subprocess.Popen(
+        [*program, "serve", "--listen", "127.0.0.1:0", "--greeting", "Ahoy"], stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout
+    first = child.stdout.readline()
+    assert first.startswith("Server is listening on IP: 127.0.0.1 and Port: ")
+    with daytime.connect("127.0.0.1", int(first.split()[-1])) as client:
+        assert client.greeting == "Ahoy"
+        assert "Connection has been established with client IP 127.0.0.1 and port is" in child.stdout.readline()
+    child.send_signal(number)
+    assert child.wait(5) == 0
+    child.stdout.close()
+
+
+def test_a_taken_port_and_bad_settings(daytime_server: daytime.Server, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--listen", f"127.0.0.1:{daytime_server.port}", "--bind-timeout", "0"]) == 1
+    assert "Address already in use" in capsys.readouterr().err
+    assert main(["serve", "--listen", "127.0.0.1:0", "--workers", "0"]) == 2
+    with pytest.raises(SystemExit):
+        main(["serve", "--listen", "a:b"])
+
+
+@pytest.mark.parametrize(("command", "binary"), [("serve", "daytime-server"), ("ask", "daytime-client")])
+def test_the_options_are_those_of_the_binaries(command: str, binary: str) -> None:
+    built = [ROOT / "target" / profile / binary for profile in ("debug", "release")]
+    path = next((path for path in built if path.exists()), None)
+    if path is None:
+        pytest.skip(f"{binary} was not built")
+    theirs = subprocess.run([path, "--help"], capture_output=True, text=True, check=True).stdout
+    ours = subprocess.run([*PYTHON, command, "--help"], capture_output=True, text=True, check=True).stdout
+    assert long_options(ours) == long_options(theirs)
