@@ -3,11 +3,10 @@
 import datetime as dt
 from collections.abc import Callable
 
+import daytime
 import pytest
 
-import daytime
-
-LAST_SECOND = dt.datetime(2026, 12, 31, 23, 59, 59, tzinfo=dt.timezone.utc)
+LAST_SECOND = dt.datetime(2026, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
 
 
 def year_of(address: daytime.Address) -> int:

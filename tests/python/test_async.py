@@ -6,17 +6,16 @@ import socket
 import time
 from collections.abc import Callable
 
-import pytest
-from support import Original
-
 import daytime
+import pytest
 from daytime import AsyncClient
+from support import Original
 
 Make = Callable[..., daytime.Server]
 
 
 def test_asks(make_daytime_server: Make) -> None:
-    moment = dt.datetime(2026, 11, 22, 15, 44, 57, tzinfo=dt.timezone.utc)
+    moment = dt.datetime(2026, 11, 22, 15, 44, 57, tzinfo=dt.UTC)
     server = make_daytime_server(clock=moment, timezone="UTC", date_format="%F")
 
     async def main() -> None:
@@ -57,7 +56,7 @@ def test_streams_of_ones_own(daytime_server: daytime.Server) -> None:
 def test_an_original_server() -> None:
     async def main(address: tuple[str, int]) -> None:
         async with await AsyncClient.connect(*address) as client:
-            assert await client.now() == dt.datetime(2026, 11, 22, 15, 44, 57)  # noqa: DTZ001
+            assert await client.now() == dt.datetime(2026, 11, 22, 15, 44, 57)
             assert await client.day() == "Sunday"
 
     with Original() as original:

@@ -6,11 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-from support import ROOT, Original, long_options
-
 import daytime
+import pytest
 from daytime.__main__ import main
+from support import ROOT, Original, long_options
 
 PYTHON = [sys.executable, "-m", "daytime"]
 
@@ -40,7 +39,9 @@ def test_conversation() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("program", [PYTHON, [str(Path(sys.executable).with_name("daytime"))]], ids=["module", "script"])
+@pytest.mark.parametrize(
+    "program", [PYTHON, [str(Path(sys.executable).with_name("daytime"))]], ids=["module", "script"]
+)
 def test_serve(program: list[str], number: signal.Signals) -> None:
     if not os.path.exists(program[0]):
         pytest.skip("the script is not installed here")

@@ -6,15 +6,14 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import daytime
 import pytest
 from support import Original
-
-import daytime
 
 
 def test_typed_answers(daytime_client: daytime.Client) -> None:
     now = daytime_client.now("UTC")
-    assert abs(now - dt.datetime.now(dt.timezone.utc)) < dt.timedelta(seconds=5)
+    assert abs(now - dt.datetime.now(dt.UTC)) < dt.timedelta(seconds=5)
     assert daytime_client.day("UTC") in (f"{now:%A}", f"{now + dt.timedelta(minutes=1):%A}")
     assert isinstance(daytime_client.time(), dt.time)
     assert repr(daytime_client) == f"<daytime.Client 127.0.0.1:{daytime_client.peer.port}>"
@@ -40,7 +39,7 @@ def test_refused_questions(daytime_client: daytime.Client) -> None:
 def test_an_original_server() -> None:
     with Original() as original, daytime.connect(*original.address) as client:
         assert client.greeting == "Welcome to the server"
-        assert client.now() == dt.datetime(2026, 11, 22, 15, 44, 57)  # noqa: DTZ001
+        assert client.now() == dt.datetime(2026, 11, 22, 15, 44, 57)
         assert client.now().tzinfo is None
         assert client.day() == "Sunday"
 

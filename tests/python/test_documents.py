@@ -8,10 +8,9 @@ import socket
 import subprocess
 import sys
 
+import daytime
 import pytest
 from support import ROOT, bare
-
-import daytime
 
 EXAMPLES = ROOT / "examples" / "python"
 

@@ -5,9 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 import daytime
+import pytest
 
 Make = Callable[..., daytime.Server]
 
@@ -36,7 +35,8 @@ def test_decorated_and_called_with_a_request() -> None:
 
 
 @pytest.mark.parametrize(
-    ("returned", "error"), [(b"bytes", TypeError), (5, TypeError), ("", ValueError), ("x" * 1024, ValueError), ("\ud800", UnicodeEncodeError)]
+    ("returned", "error"),
+    [(b"bytes", TypeError), (5, TypeError), ("", ValueError), ("x" * 1024, ValueError), ("\ud800", UnicodeEncodeError)],
 )
 def test_wrong_returns(make_daytime_server: Make, unraisable: list[BaseException], returned: Any, error: type) -> None:
     server = make_daytime_server(commands={"wrong": lambda request: returned})

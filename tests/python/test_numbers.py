@@ -4,11 +4,10 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
+import daytime
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-import daytime
 
 NUMBERS = st.one_of(
     st.floats(),

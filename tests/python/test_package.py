@@ -7,10 +7,9 @@ import sys
 import zipfile
 from pathlib import Path
 
+import daytime
 import pytest
 from support import ROOT, run
-
-import daytime
 
 
 def test_which_daytime_this_is() -> None:

@@ -10,10 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+import daytime
 import pytest
 from support import run
-
-import daytime
 
 
 def interpreters() -> dict[str, str | None]:

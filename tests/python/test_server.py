@@ -11,12 +11,11 @@ import time
 import weakref
 from collections.abc import Callable
 
+import daytime
 import pytest
 from support import bare, eventually
 
-import daytime
-
-MOMENT = dt.datetime(2026, 11, 22, 15, 44, 57, tzinfo=dt.timezone.utc)
+MOMENT = dt.datetime(2026, 11, 22, 15, 44, 57, tzinfo=dt.UTC)
 Make = Callable[..., daytime.Server]
 
 
@@ -91,18 +90,18 @@ def test_clocks_and_zones(make_daytime_server: Make) -> None:
         assert client.now().utcoffset() == dt.timedelta(hours=9)
         assert client.time("UTC") == dt.time(15, 44, 57)
         assert client.day("-03:30") == "Sunday"
-        server.set_clock(dt.datetime(2024, 2, 29, 1, 2, 3))  # noqa: DTZ001  # naive: what the server's clock shows
+        server.set_clock(dt.datetime(2024, 2, 29, 1, 2, 3))  # naive: what the server's clock shows
         assert client.date() == dt.date(2024, 2, 29)
         assert client.time() == dt.time(1, 2, 3)
         server.set_clock(dt.timedelta(days=-1))
-        now = dt.datetime.now(dt.timezone.utc)
+        now = dt.datetime.now(dt.UTC)
         assert abs(client.now() - (now - dt.timedelta(days=1))) < dt.timedelta(seconds=5)
         server.set_clock(None)
         assert abs(client.now() - now) < dt.timedelta(seconds=5)
     with pytest.raises(TypeError, match="a clock is a datetime"):
         server.set_clock(12)  # type: ignore[arg-type]
     ready = daytime.Server(port=0, timezone="+05:30")
-    ready.set_clock(dt.datetime(2024, 2, 29, 1, 2, 3))  # noqa: DTZ001
+    ready.set_clock(dt.datetime(2024, 2, 29, 1, 2, 3))
     with ready, daytime.connect(*ready.address) as client:
         assert client.time() == dt.time(1, 2, 3)
 
@@ -224,7 +223,7 @@ def test_clients_and_disconnect(daytime_server: daytime.Server, daytime_client: 
     (info,) = daytime_server.clients()
     assert info.peer.host == "127.0.0.1"
     assert info.commands == 1
-    assert abs(dt.datetime.now(dt.timezone.utc) - info.connected_at) < dt.timedelta(seconds=5)
+    assert abs(dt.datetime.now(dt.UTC) - info.connected_at) < dt.timedelta(seconds=5)
     assert not daytime_server.disconnect(info.client_id + 1)
     assert daytime_server.disconnect(info.client_id)
     with pytest.raises(daytime.ServerClosed):
