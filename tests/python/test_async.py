@@ -3,7 +3,7 @@
 import asyncio
 import datetime as dt
 import socket
-import time
+import threading
 from collections.abc import Callable
 
 import daytime
@@ -64,7 +64,7 @@ def test_an_original_server() -> None:
 
 
 def test_errors(make_daytime_server: Make) -> None:
-    server = make_daytime_server(max_clients=1, commands={"slow": lambda request: time.sleep(0.3) or "slow"})
+    server = make_daytime_server(max_clients=1, commands={"slow": lambda request: str(threading.Event().wait(0.3))})
 
     async def main() -> None:
         async with await AsyncClient.connect(*server.address) as client:

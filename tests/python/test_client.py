@@ -3,7 +3,7 @@
 import datetime as dt
 import socket
 import threading
-import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import daytime
@@ -88,8 +88,8 @@ def test_a_silent_peer_a_foreign_one_and_one_that_leaves() -> None:
             thread.join()
 
 
-def test_a_late_reply_is_nobodys(make_daytime_server: "type[daytime.Server]") -> None:
-    server = make_daytime_server(commands={"slow": lambda request: time.sleep(0.4) or "slow"})
+def test_a_late_reply_is_nobodys(make_daytime_server: Callable[..., daytime.Server]) -> None:
+    server = make_daytime_server(commands={"slow": lambda request: str(threading.Event().wait(0.4))})
     client = daytime.connect(*server.address)
     with pytest.raises(daytime.RequestTimeout):
         client.query("slow", timeout=0.1)
@@ -98,7 +98,7 @@ def test_a_late_reply_is_nobodys(make_daytime_server: "type[daytime.Server]") ->
         client.query("day")
 
 
-def test_fifty_threads_on_one_client(make_daytime_server: "type[daytime.Server]") -> None:
+def test_fifty_threads_on_one_client(make_daytime_server: Callable[..., daytime.Server]) -> None:
     server = make_daytime_server(commands={"echo": lambda request: request.argument})
     with daytime.connect(*server.address) as client, ThreadPoolExecutor(50) as pool:
         answers = pool.map(lambda n: client.query(f"echo {n}"), range(500))

@@ -15,7 +15,7 @@ from support import ROOT, run
 def test_which_daytime_this_is() -> None:
     """Another project's distribution named `daytime` has a module of that name: the README tells."""
     print(daytime.__file__)
-    assert Path(daytime._daytime.__file__ or "").parent == Path(daytime.__file__).parent  # type: ignore[attr-defined]
+    assert Path(daytime._daytime.__file__ or "").parent == Path(daytime.__file__).parent
     assert daytime.__version__ == re.search(r'^version = "(.+)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]  # type: ignore[index]
 
 

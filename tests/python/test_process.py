@@ -194,7 +194,7 @@ def _ask(address: tuple[str, int]) -> str:
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_multiprocessing(method: str, daytime_server: daytime.Server) -> None:
     with multiprocessing.get_context(method).Pool(2) as pool:
-        for answer in pool.map(_ask, [tuple(daytime_server.address)] * 4):
+        for answer in pool.map(_ask, [daytime_server.address] * 4):
             assert answer
         pool.close()
         pool.join()

@@ -48,7 +48,7 @@ def test_a_taken_port_raises_in_the_constructor_with_errno(make_daytime_server: 
 def test_states_and_repr() -> None:
     server = daytime.Server("127.0.0.1", 0)
     assert server.port > 0
-    assert server.state == "ready"
+    assert repr(server).endswith("ready>")
     assert repr(server) == f"<daytime.Server 127.0.0.1:{server.port} ready>"
     with pytest.raises(daytime.StateError):
         server.wait()
@@ -57,7 +57,6 @@ def test_states_and_repr() -> None:
     assert server.clients() == []
     assert server.stats().accepted == 0
     server.start()
-    assert server.state == "running"
     assert repr(server).endswith("running clients=0>")
     with pytest.raises(daytime.StateError):
         server.start()
@@ -272,7 +271,7 @@ def test_one_that_nobody_stopped_warns_and_stops() -> None:
     address = server.address
     with pytest.warns(ResourceWarning, match=r"unclosed <daytime\.Server"):
         del server
-    with pytest.raises(OSError, match="refused|closed"):
+    with pytest.raises(OSError, match=r"refused|closed"):
         eventually(lambda: daytime.query("day", *address) == "never")
     with daytime.serve(port=0) as server:
         client = daytime.connect(*server.address)
@@ -294,7 +293,7 @@ def test_a_cycle_through_a_handler_is_collected() -> None:
     assert daytime.query("me", *owner.server.address) == "me"
     gone = weakref.ref(owner)
     server_gone = weakref.ref(owner.server)
-    with pytest.warns(ResourceWarning, match="unclosed"):
+    with pytest.warns(ResourceWarning, match="unclosed"):  # noqa: PT031
         del owner
 
         def collected() -> bool:

@@ -1,0 +1,118 @@
+"""What the Python face costs, measured: `python tests/bench/python.py` where the package is installed.
+
+Ratios are of rounds that take turns, so that whatever else the machine does meets both sides alike.
+"""
+
+import contextlib
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import daytime
+
+BUSY = "while True: pass"
+LOAD = """
+import socket, sys, time
+sock = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+sock.sendall(b"\\n"); sock.recv(100)
+for line in sys.stdin:
+    end, n = time.perf_counter() + float(line), 0
+    while time.perf_counter() < end:
+        sock.sendall(b"time\\n"); sock.recv(100); n += 1
+    print(n, flush=True)
+"""
+
+
+def start_and_stop(rounds: int = 300) -> float:
+    """The median of start plus stop, in seconds."""
+    took = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        daytime.serve("127.0.0.1", 0).stop()
+        took.append(time.perf_counter() - began)
+    return statistics.median(took)
+
+
+def timed(call: Callable[[], object], times: int) -> float:
+    began = time.perf_counter()
+    for _ in range(times):
+        call()
+    return time.perf_counter() - began
+
+
+def client_against_socket(rounds: int = 200, times: int = 100) -> tuple[float, float]:
+    """The median ratio of Client.time() to send and recv of a bare socket, for the same command; and the latter's
+    time in seconds.
+    """
+    with daytime.serve("127.0.0.1", 0) as server, daytime.connect(*server.address) as client:
+        with socket.create_connection(server.address) as sock:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.sendall(b"\n")
+            sock.recv(1024)
+
+            def bare() -> None:
+                sock.send(b"datetime\n")
+                sock.recv(1024)
+
+            ratios, bares = [], []
+            for number in range(rounds):
+                if number % 2:
+                    ours, theirs = timed(client.time, times), timed(bare, times)
+                else:
+                    theirs, ours = timed(bare, times), timed(client.time, times)
+                ratios.append(ours / theirs)
+                bares.append(theirs / times)
+    return statistics.median(ratios), statistics.median(bares)
+
+
+def beside_a_busy_interpreter(rounds: int = 12, seconds: float = 1.0) -> tuple[float, float]:
+    """The rate of a server whose own interpreter is busy, against the rate of the same server beside a busy process:
+    the median ratio, and the latter's rate in requests a second.
+    """
+    ratios, rates = [], []
+    with daytime.serve("127.0.0.1", 0) as server:
+        load = subprocess.Popen(
+            [sys.executable, "-c", LOAD, str(server.port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert load.stdin
+        assert load.stdout
+        for number in range(rounds):
+            rate = {}
+            for inside in (True, False) if number % 2 else (False, True):
+                busy = contextlib.nullcontext() if inside else subprocess.Popen([sys.executable, "-c", BUSY])
+                time.sleep(0.1)
+                load.stdin.write(f"{seconds}\n")
+                load.stdin.flush()
+                if inside:
+                    end = time.perf_counter() + seconds
+                    while time.perf_counter() < end:
+                        pass
+                rate[inside] = int(load.stdout.readline()) / seconds
+                if isinstance(busy, subprocess.Popen):
+                    busy.kill()
+                    busy.wait()
+            ratios.append(rate[True] / rate[False])
+            rates.append(rate[False])
+        load.stdin.close()
+        load.wait()
+        load.stdout.close()
+    return statistics.median(ratios), statistics.median(rates)
+
+
+def importing(rounds: int = 15) -> float:
+    """The median time of `import daytime` in a fresh interpreter, in seconds."""
+    code = "import time; t = time.perf_counter(); import daytime; print(time.perf_counter() - t)"
+    took = [float(subprocess.check_output([sys.executable, "-c", code])) for _ in range(rounds)]
+    return statistics.median(took)
+
+
+if __name__ == "__main__":
+    print(f"import daytime: {importing() * 1e3:.2f} ms")
+    print(f"start plus stop: {start_and_stop() * 1e3:.3f} ms (median)")
+    ratio, bare_time = client_against_socket()
+    print(f"Client.time() / bare send and recv: {ratio:.3f} (median; the latter {bare_time * 1e6:.1f} µs)")
+    ratio, rate = beside_a_busy_interpreter()
+    print(f"beside a busy main thread / beside a busy process: {ratio:.3f} (median; the latter {rate:.0f} /s)")
