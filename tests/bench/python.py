@@ -47,24 +47,27 @@ def client_against_socket(rounds: int = 200, times: int = 100) -> tuple[float, f
     """The median ratio of Client.time() to send and recv of a bare socket, for the same command; and the latter's
     time in seconds.
     """
-    with daytime.serve("127.0.0.1", 0) as server, daytime.connect(*server.address) as client:
-        with socket.create_connection(server.address) as sock:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.sendall(b"\n")
+    with (
+        daytime.serve("127.0.0.1", 0) as server,
+        daytime.connect(*server.address) as client,
+        socket.create_connection(server.address) as sock,
+    ):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.sendall(b"\n")
+        sock.recv(1024)
+
+        def bare() -> None:
+            sock.send(b"datetime\n")
             sock.recv(1024)
 
-            def bare() -> None:
-                sock.send(b"datetime\n")
-                sock.recv(1024)
-
-            ratios, bares = [], []
-            for number in range(rounds):
-                if number % 2:
-                    ours, theirs = timed(client.time, times), timed(bare, times)
-                else:
-                    theirs, ours = timed(bare, times), timed(client.time, times)
-                ratios.append(ours / theirs)
-                bares.append(theirs / times)
+        ratios, bares = [], []
+        for number in range(rounds):
+            if number % 2:
+                ours, theirs = timed(client.time, times), timed(bare, times)
+            else:
+                theirs, ours = timed(bare, times), timed(client.time, times)
+            ratios.append(ours / theirs)
+            bares.append(theirs / times)
     return statistics.median(ratios), statistics.median(bares)
 
 

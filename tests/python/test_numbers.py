@@ -45,7 +45,8 @@ def test_durations(name: str, number: Any) -> None:
 @quick
 @given(number=NUMBERS.filter(lambda number: not 0 < number < 2048))
 def test_counts(name: str, number: Any) -> None:
-    attempt(lambda: daytime.Server(**({"host": "127.0.0.1", "port": 0} | {name: number}))  # type: ignore[arg-type], number)
+    keywords: dict[str, Any] = {"host": "127.0.0.1", "port": 0} | {name: number}
+    attempt(lambda: daytime.Server(**keywords), number)
 
 
 @pytest.mark.parametrize("name", ["workers", "callers"])
