@@ -110,6 +110,8 @@ def test_a_handler_may_use_its_server(make_daytime_server: Make) -> None:
 
 
 def test_one_that_disconnects_its_client(make_daytime_server: Make) -> None:
-    server: daytime.Server = make_daytime_server(commands={"kick": lambda request: str(server.disconnect(request.client))})
+    server: daytime.Server = make_daytime_server(
+        commands={"kick": lambda request: str(server.disconnect(request.client))}
+    )
     with daytime.connect(*server.address) as client, pytest.raises(daytime.ServerClosed):
         client.query("kick")
