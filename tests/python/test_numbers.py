@@ -76,7 +76,8 @@ def test_clocks(clock: Any, daytime_server: daytime.Server, daytime_client: dayt
         return
     assert daytime_client.now("UTC").tzinfo is not None
     if isinstance(clock, dt.datetime) and clock.tzinfo is not None and 2 < clock.year < 9998:
-        assert daytime_client.now("UTC") == clock.replace(microsecond=0)
+        # Datetimes of different zones are never equal where one of them is in a fold.
+        assert daytime_client.now("UTC").timestamp() == clock.replace(microsecond=0).timestamp()
 
 
 @pytest.mark.parametrize("clock", [dt.timedelta.max, dt.timedelta.min])
