@@ -100,6 +100,9 @@ impl Time {
 impl DateTime {
     /// A reply to `datetime`: RFC 3339.
     pub(crate) fn parse(text: &str) -> Option<Self> {
+        if let Some(moment) = Self::parse_usual(text.as_bytes()) {
+            return Some(moment);
+        }
         let moment = shaped("####-##-##T##:##:##±##:##", text)?;
         let moment = BrokenDownTime::parse("%Y-%m-%dT%H:%M:%S%:z", moment).ok()?;
         let offset = moment.offset()?.seconds();
@@ -110,6 +113,55 @@ impl DateTime {
             offset: (offset.unsigned_abs() < 24 * 3600).then_some(offset),
         })
         .filter(|moment| moment.offset.is_some())
+    }
+
+    /// The short way for what every server of this kind replies; whatever is odd about it is left to the long one.
+    fn parse_usual(text: &[u8]) -> Option<Self> {
+        let [
+            y1,
+            y2,
+            y3,
+            y4,
+            b'-',
+            m1,
+            m2,
+            b'-',
+            d1,
+            d2,
+            b'T',
+            h1,
+            h2,
+            b':',
+            n1,
+            n2,
+            b':',
+            s1,
+            s2,
+            sign,
+            z1,
+            z2,
+            b':',
+            o1,
+            o2,
+        ] = *text
+        else {
+            return None;
+        };
+        let two = |tens: u8, ones: u8| {
+            (tens.is_ascii_digit() && ones.is_ascii_digit()).then(|| (tens - b'0') * 10 + (ones - b'0'))
+        };
+        let year = i16::from(two(y1, y2)?) * 100 + i16::from(two(y3, y4)?);
+        let date = Date { year, month: two(m1, m2)?, day: two(d1, d2)? };
+        let time = Time { hour: two(h1, h2)?, minute: two(n1, n2)?, second: two(s1, s2)? };
+        let (hours, minutes) = (two(z1, z2)?, two(o1, o2)?);
+        let there_is = date.weekday().is_some() && time.hour < 24 && time.minute < 60 && time.second < 60;
+        let offset = (i32::from(hours) * 60 + i32::from(minutes)) * 60;
+        let offset = match sign {
+            b'+' => offset,
+            b'-' => -offset,
+            _ => return None,
+        };
+        (there_is && hours < 24 && minutes < 60).then_some(DateTime { date, time, offset: Some(offset) })
     }
 }
 
