@@ -342,13 +342,15 @@ fn a_dead_address_before_a_live_one_of_a_name() {
 fn terminal(term: &str, address: &str) -> Option<Program> {
     let mut command = Command::new("env");
     command.args(["--default-signal=INT", "script"]).env("TERM", term).env("SHELL", "/bin/sh");
-    let line = format!("echo pid=$$.; exec '{CLIENT}' --connect {address}");
+    // A shell between them: script(1) stops itself when its own child is stopped.
+    command.env("CLIENT", CLIENT).env("ADDRESS", address);
+    let line = r#"sh -c 'echo pid=$$.; exec "$CLIENT" --connect "$ADDRESS"'; exit $?"#;
     let version = Command::new("env").args(["--default-signal=INT", "script", "--version"]).output();
     if !version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("util-linux")) {
         skip("no script(1) of util-linux, or no env(1) that resets signals");
         return None;
     }
-    Some(Program::start(command.args(["-qec", &line, "/dev/null"])))
+    Some(Program::start(command.args(["-qec", line, "/dev/null"])))
 }
 
 #[test]

@@ -1,41 +1,28 @@
 //! A blocking client, every call of which ends by its deadline.
 //!
-//! What is said is the [`Dialogue`]'s business; here are the socket, the clock and the patience. A socket call waits
-//! 100 ms at most before the deadline and the interrupt function are looked at again.
+//! What is said is the [`Dialogue`]'s business; here is who asks and when a client is broken. `wire.rs` has the socket and
+//! the patience, `connect.rs` the way from a name to a socket. A socket call waits 100 ms at most before the deadline and
+//! the interrupt function are looked at again.
+
+mod connect;
+mod wire;
 
 use std::{
-    cell::Cell,
     collections::VecDeque,
     fmt,
-    io::{self, ErrorKind, Read, Write},
-    mem::MaybeUninit,
-    net::{SocketAddr, TcpStream},
-    os::fd::AsFd,
     time::{Duration, Instant},
 };
-
-use crossbeam_channel::RecvTimeoutError;
-use nix::{
-    errno::Errno,
-    libc::{MSG_DONTWAIT, MSG_PEEK},
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::{
     Address, Date, DateTime, Error, Time, Weekday,
     protocol::{Dialogue, Fault, QUIET, errors},
-    thread,
-    waiting::channel,
 };
+use connect::{connect_any, resolve};
+use wire::{Interrupt, Patience, Wire};
 
-/// The longest that one call of the system may take while there is more patience than that.
-const SLICE: Duration = Duration::from_millis(100);
 /// The bytes of questions that a pipeline keeps in flight. The server reads nothing while replies are owed, so that a
 /// client that only wrote would wait for ever; this much fits into any socket's buffers.
 const IN_FLIGHT: usize = 4096;
-
-type Interrupt = Box<dyn Fn() -> bool + Send + Sync>;
 
 /// How to connect: how long to be patient, and when to give up earlier.
 #[must_use = "nothing is connected before `connect`"]
@@ -66,7 +53,7 @@ impl ClientBuilder {
         let patience = Patience::new(self.timeout, self.interrupt.as_ref());
         let stream = connect_any(&resolve(address.into(), &patience)?, &patience)?;
         let mut client = Client {
-            wire: Wire { stream, input: vec![0; 16 * 1024].into(), read_timeout: None, write_timeout: None },
+            wire: Wire::new(stream),
             dialogue: Dialogue::new(),
             out: Vec::new(),
             timeout: self.timeout,
@@ -442,178 +429,4 @@ impl From<Fault> for Error {
 
 fn accept(reply: String) -> Result<String, Error> {
     if errors::ALL.contains(&reply.as_str()) { Err(Error::Refused(reply)) } else { Ok(reply) }
-}
-
-/// When to give up.
-struct Patience<'a> {
-    /// `None` is never.
-    deadline: Option<Instant>,
-    interrupt: Option<&'a Interrupt>,
-    /// When the interrupt function is to be asked.
-    ask: Cell<Instant>,
-}
-
-impl<'a> Patience<'a> {
-    fn new(timeout: Duration, interrupt: Option<&'a Interrupt>) -> Self {
-        let now = Instant::now();
-        Patience { deadline: now.checked_add(timeout), interrupt, ask: Cell::new(now + SLICE) }
-    }
-
-    /// How long the next call of the system may take. Asks the interrupt function when it is time to.
-    fn slice(&self) -> Result<Duration, Error> {
-        let now = Instant::now();
-        if now >= self.ask.get()
-            && let Some(interrupt) = self.interrupt
-        {
-            self.ask.set(now + SLICE);
-            if interrupt() {
-                return Err(Error::Interrupted);
-            }
-        }
-        match self.deadline.map(|deadline| deadline.saturating_duration_since(now)) {
-            Some(Duration::ZERO) => Err(Error::Timeout),
-            Some(left) => Ok(left.min(SLICE)),
-            None => Ok(SLICE),
-        }
-    }
-
-    /// The same with only a part of the time that is left.
-    fn share(&self, among: usize) -> Self {
-        let share = self.deadline.map(|deadline| {
-            let now = Instant::now();
-            now + deadline.saturating_duration_since(now) / u32::try_from(among).unwrap_or(u32::MAX).max(1)
-        });
-        Patience { deadline: share, interrupt: self.interrupt, ask: self.ask.clone() }
-    }
-}
-
-/// The socket, with time-outs that are set only when they change: that is a system call each.
-struct Wire {
-    stream: TcpStream,
-    input: Box<[u8]>,
-    read_timeout: Option<Duration>,
-    write_timeout: Option<Duration>,
-}
-
-impl Wire {
-    /// Reads once into `input`. 0 means that nothing came until `quiet`.
-    fn read(&mut self, patience: &Patience<'_>, quiet: Option<Instant>) -> Result<usize, Error> {
-        loop {
-            let mut slice = patience.slice()?;
-            if let Some(quiet) = quiet {
-                match quiet.saturating_duration_since(Instant::now()) {
-                    Duration::ZERO => return Ok(0),
-                    left => slice = slice.min(left),
-                }
-            }
-            if self.read_timeout != Some(slice) {
-                self.stream.set_read_timeout(Some(slice)).map_err(Error::io("set a time-out"))?;
-                self.read_timeout = Some(slice);
-            }
-            match self.stream.read(&mut self.input) {
-                Ok(0) => return Err(Error::Closed),
-                Ok(n) => return Ok(n),
-                Err(error) => failed(error, "receive")?,
-            }
-        }
-    }
-
-    fn write(&mut self, mut bytes: &[u8], patience: &Patience<'_>) -> Result<(), Error> {
-        while !bytes.is_empty() {
-            let slice = patience.slice()?;
-            if self.write_timeout != Some(slice) {
-                self.stream.set_write_timeout(Some(slice)).map_err(Error::io("set a time-out"))?;
-                self.write_timeout = Some(slice);
-            }
-            match self.stream.write(bytes) {
-                Ok(n) => bytes = &bytes[n..],
-                Err(error) => failed(error, "send")?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Nothing may have come since the last reply: it would be taken for the next one.
-    fn check_silence(&mut self, dialogue: &mut Dialogue) -> Result<(), Error> {
-        let mut byte = [MaybeUninit::uninit()];
-        match SockRef::from(&self.stream).recv_with_flags(&mut byte, MSG_PEEK | MSG_DONTWAIT) {
-            Ok(0) => Err(Error::Closed),
-            Ok(_) => {
-                let n = self.stream.read(&mut self.input).map_err(Error::io("receive"))?;
-                dialogue.receive(&self.input[..n])?;
-                Err(dialogue.foreign().into())
-            }
-            Err(error) => failed(error, "receive"),
-        }
-    }
-}
-
-/// What a failed call of the socket means; `Ok` where it should be made again.
-fn failed(error: io::Error, doing: &str) -> Result<(), Error> {
-    match error.kind() {
-        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => Ok(()),
-        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => Err(Error::Closed),
-        _ => Err(Error::Io(error, doing.into())),
-    }
-}
-
-/// The IP addresses of an address, resolved on a thread of its own where that may take long; one that outlasts the
-/// patience ends by itself.
-fn resolve(address: Address, patience: &Patience<'_>) -> Result<Vec<SocketAddr>, Error> {
-    if let Address::Tcp(address) = address {
-        return Ok(vec![address]);
-    }
-    let (sender, resolved) = channel(1);
-    let resolver = thread::spawn("daytime-resolve".into(), move || {
-        let _ = sender.send(address.resolve());
-    })?;
-    loop {
-        match resolved.receive(Some(Instant::now() + patience.slice()?)) {
-            Ok(resolved) => {
-                // That was its last act; nothing of it is left behind.
-                let _ = resolver.join();
-                return resolved;
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return Err(Error::State("the resolver's thread has died".into())),
-        }
-    }
-}
-
-/// Connects to the first address that answers. Each has an equal share of the time that is left, so that a dead one
-/// before a live one does not use it up. The first error is given where none answers.
-fn connect_any(addresses: &[SocketAddr], patience: &Patience<'_>) -> Result<TcpStream, Error> {
-    let mut first = None;
-    for (i, address) in addresses.iter().enumerate() {
-        match connect(*address, &patience.share(addresses.len() - i)) {
-            Ok(stream) => return Ok(stream),
-            Err(Error::Interrupted) => return Err(Error::Interrupted),
-            Err(error) => first = first.or(Some(error)),
-        }
-    }
-    Err(first.unwrap_or(Error::Timeout))
-}
-
-fn connect(address: SocketAddr, patience: &Patience<'_>) -> Result<TcpStream, Error> {
-    let doing = || Error::io(format!("connect {address}"));
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)).map_err(doing())?;
-    socket.set_nonblocking(true).map_err(doing())?;
-    match socket.connect(&address.into()) {
-        Ok(()) => {}
-        Err(error) if error.raw_os_error() == Some(Errno::EINPROGRESS as i32) => loop {
-            let slice = PollTimeout::try_from(patience.slice()?).unwrap_or(PollTimeout::MAX);
-            match poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)], slice) {
-                Ok(0) | Err(Errno::EINTR) => {}
-                Ok(_) => match socket.take_error().map_err(doing())? {
-                    Some(error) => return Err(doing()(error)),
-                    None => break,
-                },
-                Err(error) => return Err(doing()(error.into())),
-            }
-        },
-        Err(error) => return Err(doing()(error)),
-    }
-    let ready = socket.set_nonblocking(false).and_then(|()| socket.set_tcp_nodelay(true));
-    ready.map_err(doing())?;
-    Ok(socket.into())
 }
