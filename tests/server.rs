@@ -578,13 +578,15 @@ fn the_host_process_is_left_as_it_was() {
         return;
     }
     let state = || {
-        let signals = ["SigCgt", "SigIgn", "SigBlk", "Umask"].map(|field| status("self", field));
+        // Of this thread, which is the one that starts the server.
+        let signals = ["SigCgt", "SigIgn", "SigBlk", "Umask"].map(|field| status("thread-self", field));
         (signals, std::env::current_dir().unwrap(), std::env::vars_os().collect::<Vec<_>>())
     };
     let before = state();
     let server = server();
     Peer::greeted(server.port()).ask("day\n", "\nSunday\n");
-    assert_eq!(state(), before);
+    // Not shown: an environment may hold secrets.
+    assert!(state() == before);
     // Every signal but those that cannot be blocked and the two that glibc keeps for itself.
     let blockable = [9, 19, 32, 33].iter().fold(u64::MAX, |mask, signal| mask & !(1 << (signal - 1)));
     let threads = server_threads();
@@ -595,7 +597,7 @@ fn the_host_process_is_left_as_it_was() {
         assert!(name.len() <= 15, "{name}");
     }
     drop(server);
-    assert_eq!(state(), before);
+    assert!(state() == before);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -611,10 +613,8 @@ fn draining_closes_idle_clients_and_delivers_what_is_owed() {
     // What was begun and is no line yet is nothing, where lines are framed.
     idle[1].send("tim");
     let mut busy: Vec<Peer> = (0..4).map(|_| Peer::narrow(server.port())).collect();
-    let commands = 3000;
     for peer in &mut busy {
-        // 15 kB, which one read takes, for 270 kB, which no buffers take.
-        peer.send("help\n".repeat(commands));
+        peer.send("help\n".repeat(3000));
         peer.expect(GREETING);
     }
     server.drain(PATIENCE);
@@ -628,10 +628,13 @@ fn draining_closes_idle_clients_and_delivers_what_is_owed() {
     refused(tcp(&server.addresses()[0]));
     assert!(!server.wait(Some(Duration::ZERO)));
     for mut peer in busy {
-        same(&peer.rest(), ("\n".to_owned() + &format!("{HELP}\n").repeat(commands)).as_bytes());
-        let address = peer.address();
+        let (rest, address) = (peer.rest(), peer.address());
         drop(peer);
-        assert_eq!(events.farewell(address), (Reason::Shutdown, commands as u64));
+        let (reason, commands) = events.farewell(address);
+        assert_eq!(reason, Reason::Shutdown);
+        // To each command that was executed, and they were more than the kernel takes the replies of.
+        same(&rest, ("\n".to_owned() + &format!("{HELP}\n").repeat(commands as usize)).as_bytes());
+        assert!(rest.len() > 65536, "{}", rest.len());
     }
     assert!(server.wait(Some(PATIENCE)));
 }

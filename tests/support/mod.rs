@@ -58,9 +58,13 @@ impl Peer {
         peer
     }
 
-    /// One whose kernel buffers next to nothing of what it does not read.
+    /// One for which the kernel keeps less than 64 kB on both sides: a small window, and small segments, lest a few large
+    /// ones be waited for.
     pub(crate) fn narrow(port: u16) -> Peer {
-        Self::prepared(port, |socket| socket.set_recv_buffer_size(1))
+        Self::prepared(port, |socket| {
+            socket.set_recv_buffer_size(2048)?;
+            socket.set_tcp_mss(1000)
+        })
     }
 
     /// One that comes from this address.
