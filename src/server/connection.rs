@@ -302,6 +302,14 @@ impl Connection {
         self.id != ClientId::default()
     }
 
+    /// Why it is being closed, if it is.
+    pub(super) fn closing(&self) -> Option<Reason> {
+        match self.phase {
+            Phase::Open => None,
+            Phase::Closing(reason) | Phase::Lingering(reason) => Some(reason),
+        }
+    }
+
     /// Whether it is a client that may still ask.
     pub(super) fn is_open(&self) -> bool {
         self.phase == Phase::Open

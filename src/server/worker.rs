@@ -157,7 +157,11 @@ impl Worker {
         }
         self.stop_listening();
         for slot in self.slots() {
-            self.remove(slot, Reason::Shutdown);
+            // Who is on the way out goes for a reason of his own.
+            let connection = &self.clients[slot];
+            connection.hang_up();
+            let reason = connection.closing().unwrap_or(Reason::Shutdown);
+            self.remove(slot, reason);
         }
     }
 
@@ -352,7 +356,7 @@ impl Worker {
             return;
         }
         let (id, peer, commands) = (connection.id, connection.peer.address(), connection.commands);
-        if matches!(reason, Reason::Shutdown | Reason::Kicked) {
+        if reason == Reason::Kicked {
             connection.hang_up();
         }
         drop(connection);
