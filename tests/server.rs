@@ -5,14 +5,16 @@ mod support;
 use std::{
     cell::RefCell,
     collections::{HashMap, HashSet},
+    fs,
     io::{ErrorKind, Write},
+    iter,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs},
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
     time::{Duration, Instant, SystemTime},
 };
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use daytime::{
     Address, Clock, Error, Event, Framing, Reason, Server, Stats,
     protocol::{
@@ -22,8 +24,8 @@ use daytime::{
 };
 use proptest::prelude::*;
 use support::{
-    HELP, MOMENT, PATIENCE, PAUSE, Peer, alone, builder, converse, descriptors, model, same, server, server_threads,
-    skip, status, swiftly,
+    HELP, MOMENT, PATIENCE, PAUSE, Peer, alone, builder, converse, descriptors, eventually, model, same, server,
+    server_threads, skip, status, swiftly,
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -380,11 +382,7 @@ proptest! {
         let server = builder().framing(framing).workers(1).start().unwrap();
         let mut peer = swiftly(|| {
             let mut peer = Peer::connect(server.port());
-            let mut at = 0;
-            for &cut in cuts.iter().chain([&input.len()]) {
-                peer.send(&input[at..cut]);
-                at = cut;
-            }
+            peer.send_cut(&input, &cuts, Duration::ZERO);
             peer.finish();
             peer
         });
@@ -513,10 +511,10 @@ fn restarts_at_once() {
     peer.expect(format!("{GREETING}\n"));
     peer.expect_eof();
     drop((peer, first));
-    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    // Without that this would prove nothing.
     let (local, time_wait) = (format!(" {:08X}:{:04X} ", 0x1b00_007f_u32, address.port()), " 06 ");
     let waits = |line: &str| line.contains(&local) && line.contains(time_wait);
-    assert!(table.lines().any(waits), "nothing is in TIME_WAIT, so that this proves nothing:\n{table}");
+    eventually("a connection is in TIME_WAIT", || fs::read_to_string("/proc/net/tcp").unwrap().lines().any(waits));
     let again = Server::builder().listen(address).start().unwrap();
     Peer::connect_to(address).expect(GREETING);
     assert_eq!(tcp(&again.addresses()[0]), address);
@@ -693,11 +691,21 @@ impl Watch {
     fn farewell(&self, who: SocketAddr) -> (Reason, u64) {
         let mut gone = self.gone.borrow_mut();
         while !gone.contains_key(&who) {
-            if let Event::Disconnected { peer, reason, commands, .. } = self.events.recv_timeout(PATIENCE).unwrap() {
+            if let Event::Disconnected { peer, reason, commands, .. } = next(&self.events).unwrap() {
                 gone.insert(tcp(&peer), (reason, commands));
             }
         }
         gone[&who]
+    }
+}
+
+/// The next event; `None` once there is no more to come.
+#[track_caller]
+fn next(events: &Receiver<Event>) -> Option<Event> {
+    match events.recv_timeout(PATIENCE) {
+        Ok(event) => Some(event),
+        Err(RecvTimeoutError::Disconnected) => None,
+        Err(RecvTimeoutError::Timeout) => panic!("nothing happens, and it does not end"),
     }
 }
 
@@ -728,7 +736,7 @@ fn events_tell_of_every_client_in_order() {
     server.stop();
     assert!(server.wait(Some(PATIENCE)));
     // The receiver ends with the server.
-    let told: Vec<Event> = events.iter().collect();
+    let told: Vec<Event> = iter::from_fn(|| next(&events)).collect();
     let wanted: Vec<Event> = (1..)
         .zip(addresses)
         .flat_map(|(client, peer)| {
@@ -739,7 +747,7 @@ fn events_tell_of_every_client_in_order() {
         .collect();
     assert_eq!(told, wanted);
     // A subscription that comes too late ends at once.
-    assert_eq!(server.events().recv(), Err(crossbeam_channel::RecvError));
+    assert_eq!(next(&server.events()), None);
 }
 
 #[test]
@@ -793,14 +801,14 @@ fn a_deaf_subscriber_loses_events() {
         events.farewell(*address);
     }
     assert_eq!(server.stats().events_dropped, 9);
-    assert!(matches!(deaf.recv(), Ok(Event::Connected { peer, .. }) if addresses.contains(&tcp(&peer))));
+    assert!(matches!(next(&deaf), Some(Event::Connected { peer, .. }) if addresses.contains(&tcp(&peer))));
     // It has room again.
     let address = Peer::greeted(server.port()).address();
     events.farewell(address);
-    assert!(matches!(deaf.recv(), Ok(Event::Connected { peer, .. }) if tcp(&peer) == address));
+    assert!(matches!(next(&deaf), Some(Event::Connected { peer, .. }) if tcp(&peer) == address));
     assert_eq!(server.stats().events_dropped, 10);
     drop(server);
-    assert!(deaf.recv().is_err());
+    assert_eq!(next(&deaf), None);
 }
 
 #[test]
@@ -895,7 +903,8 @@ fn the_clock_is_read_anew_for_a_last_command() {
     let server = builder().workers(1).start().unwrap();
     let mut waiting = Peer::greeted(server.port());
     waiting.ask("\ntime", "\n");
-    Peer::greeted(server.port()).ask("time\n", "\n15:44:57\n");
+    let mut other = Peer::greeted(server.port());
+    other.ask("time\n", "\n15:44:57\n");
     server.set_clock(Clock::fixed_unix(MOMENT + 3600));
     waiting.finish();
     waiting.expect("16:44:57");

@@ -99,13 +99,23 @@ impl Peer {
         self.0.write_all(bytes.as_ref()).unwrap();
     }
 
-    /// Sends each byte by itself, a pause after each.
+    /// Sends the pieces that these cuts make, a pause before each.
+    #[track_caller]
+    pub(crate) fn send_cut(&mut self, bytes: impl AsRef<[u8]>, cuts: &[usize], pause: Duration) {
+        let bytes = bytes.as_ref();
+        let mut at = 0;
+        for &cut in cuts.iter().chain([&bytes.len()]) {
+            thread::sleep(pause);
+            self.send(&bytes[at..cut]);
+            at = cut;
+        }
+    }
+
+    /// Sends each byte by itself, a pause before each.
     #[track_caller]
     pub(crate) fn trickle(&mut self, bytes: impl AsRef<[u8]>, pause: Duration) {
-        for byte in bytes.as_ref().chunks(1) {
-            self.send(byte);
-            thread::sleep(pause);
-        }
+        let cuts: Vec<usize> = (1..bytes.as_ref().len()).collect();
+        self.send_cut(bytes, &cuts, pause);
     }
 
     /// Reads exactly these bytes.
