@@ -278,8 +278,8 @@ impl Connection {
         }
     }
 
-    /// Closes once the commands that were received already are answered: those of one more read, and one that only
-    /// waits for the quiet time.
+    /// Closes once the commands that were read already are answered: where no reply is owed, those of one more read
+    /// too, and one that only waits for the quiet time.
     pub(super) fn leave(&mut self, desk: &mut Desk) -> Turn {
         self.readable = true;
         match self.turn(desk) {

@@ -138,7 +138,9 @@ impl fmt::Display for Event {
                 write!(f, "Command {command} of client {client} failed: {why}")
             }
             Event::Refused { peer, reason } => write!(f, "Connection from {peer} has been refused: {reason}"),
-            Event::AcceptPaused { why } => write!(f, "No client can be accepted for now: {why}"),
+            Event::AcceptPaused { why } => {
+                write!(f, "No client can be accepted for now, for want of descriptors or memory: {why}")
+            }
         }
     }
 }
