@@ -241,9 +241,8 @@ impl Worker {
         add(&counters.accepted, 1);
         add(&counters.clients, 1);
         self.control.events.tell(|| Event::Connected { client: id, peer: peer.into() });
-        let greeting = self.setup.clone();
         let draining = self.draining;
-        self.begin(stream, peer, id, |connection, desk| match connection.greet(&greeting.greeting, desk) {
+        self.begin(stream, peer, id, |connection, setup, desk| match connection.greet(&setup.greeting, desk) {
             // It was accepted before the others were told to leave.
             Turn::Wait if draining => connection.leave(desk),
             turn => turn,
@@ -256,7 +255,7 @@ impl Worker {
         if self.refused < REFUSED_MAX {
             self.refused += 1;
             let line = if reason == Reason::Full { errors::FULL } else { errors::PER_SOURCE };
-            self.begin(stream, peer, ClientId::default(), |connection, desk| connection.refuse(line, reason, desk));
+            self.begin(stream, peer, ClientId::default(), |connection, _, desk| connection.refuse(line, reason, desk));
         }
     }
 
@@ -266,12 +265,12 @@ impl Worker {
         stream: TcpStream,
         peer: SocketAddr,
         id: ClientId,
-        speak: impl FnOnce(&mut Connection, &mut Desk) -> Turn,
+        speak: impl FnOnce(&mut Connection, &Setup, &mut Desk) -> Turn,
     ) {
         let entry = self.clients.vacant_entry();
         let slot = entry.key();
         let connection = entry.insert(Connection::new(stream, slot, id, peer, self.setup.framing, self.desk.now));
-        let turn = speak(connection, &mut self.desk);
+        let turn = speak(connection, &self.setup, &mut self.desk);
         let watched = self.poll.registry().register(&mut connection.stream, Token(slot), Interest::READABLE);
         self.settle(slot, if watched.is_ok() { turn } else { Turn::Gone(Reason::Error) });
     }
