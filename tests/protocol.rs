@@ -787,6 +787,22 @@ fn replies_of_every_length_are_whole_in_a_pipelined_stream() {
         talk.read(b"\nday\nday\ndate\nDate\ntime\ntime\nday\ndate\ntime\n");
         let texts = [day, day, date, date, time, time, day, date, time].map(|text| format!("{text}\n"));
         assert_eq!(talk.text(), format!("Hi\n{}", texts.concat()), "{len} bytes");
+        // Each of them was told once, by the name that it came with.
+        let told: Vec<_> = talk.desk.log.iter().map(|(name, ok)| (name.as_str(), *ok)).collect();
+        let names = ["day", "day", "date", "Date", "time", "time", "day", "date", "time"];
+        assert_eq!(told, names.map(|name| (name, true)), "{len} bytes");
+    }
+}
+
+#[test]
+fn pipelined_streams_of_every_length_are_answered_whole() {
+    for lines in 0..200 {
+        let mut talk = Talk::new(Line, "Hi");
+        let stream = (0..lines).map(|i| ["day\n", "date\n", "time\n"][i % 3]).collect::<String>();
+        let replies = (0..lines).map(|i| ["Sunday\n", "26-11-22\n", "15:44:57\n"][i % 3]).collect::<String>();
+        talk.read(format!("\n{stream}da").as_bytes());
+        assert_eq!(talk.text(), format!("Hi\n{replies}"));
+        assert_eq!(talk.desk.log.len(), lines);
     }
 }
 

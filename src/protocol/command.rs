@@ -45,15 +45,18 @@ impl Command {
         Self::BUILT_IN.iter().map(|(name, _)| *name)
     }
 
-    /// The command whose name, and then an LF, these bytes begin with, and the length of both; only for names of three
-    /// and four letters that tell the time.
-    pub(super) fn short_line(window: &[u8; 8]) -> Option<(Command, usize)> {
+    /// The command whose name, and then an LF, `input` begins with, and the length of both; only for names of three and
+    /// four letters that tell the time.
+    pub(super) fn short_line(input: &[u8]) -> Option<(Command, usize)> {
         /// Clears the bit that tells lower case from upper: no two other bytes become alike that are letters then.
         const FOLD: u64 = 0xDF_DF_DF_DF;
         const fn line(name: &[u8; 4]) -> u64 {
             u32::from_le_bytes(*name) as u64 | (b'\n' as u64) << 32
         }
-        let word = u64::from_le_bytes(*window);
+        let word = match input.first_chunk() {
+            Some(window) => u64::from_le_bytes(*window),
+            None => input.iter().rfold(0, |word, &byte| word << 8 | u64::from(byte)),
+        };
         let five = word & (0xFF << 32 | FOLD);
         if five == const { line(b"TIME") } {
             Some((Command::Time, 5))

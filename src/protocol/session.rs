@@ -74,6 +74,12 @@ pub trait Host {
     fn executed(&mut self, name: &[u8], ok: bool) {
         let _ = (name, ok);
     }
+
+    /// Called instead for `count` commands at once, none of them invalid, each of them a line that is a name and an LF.
+    fn executed_lines(&mut self, lines: &[u8], count: u64) {
+        let _ = count;
+        lines.trim_ascii_end().split(|&byte| byte == b'\n').for_each(|name| self.executed(name, true));
+    }
 }
 
 /// What the session wants next.
@@ -178,9 +184,13 @@ impl Session {
         }
         let mut at = 0;
         while at < input.len() {
-            at += self.bulk(&input[at..], host, out);
+            let bulk = self.bulk(&input[at..], host, out);
+            at += bulk;
             if out.len() >= OWED_MAX {
                 return (at, Next::Send);
+            }
+            if bulk > 0 {
+                continue;
             }
             let rest = &input[at..];
             let Some(end) = memchr(b'\n', rest) else {
@@ -251,24 +261,19 @@ impl Session {
         if self.closed { Next::Close } else { Next::Read }
     }
 
-    /// The short way for the bulk of a pipelined stream: lines that are exactly `day`, `date` or `time` and an LF, as
-    /// many as there are, while nothing is held and no line is open. Does what [`line`](Self::line) does with them, at a
-    /// quarter of the cost; gives the number of bytes taken.
+    /// The short way for the bulk of a pipelined stream: a run of lines that are exactly `day`, `date` or `time` and an
+    /// LF, while nothing is held and no line is open. Does what [`line`](Self::line) does with them, at a tenth of the
+    /// cost; gives the number of bytes taken.
     fn bulk(&self, input: &[u8], host: &mut impl Host, out: &mut Vec<u8>) -> usize {
-        if self.open != Open::No || self.holds() {
+        if self.open != Open::No || self.holds() || Command::short_line(input).is_none() {
             return 0;
         }
-        let mut at = 0;
-        while let Some(window) = input[at..].first_chunk::<8>()
-            && out.len() < OWED_MAX
-            && let Some((command, length)) = Command::short_line(window)
-            && let Some(stamp) = host.stamp(None)
-            && stamp.push_line(command, out)
-        {
-            host.executed(&window[..length - 1], true);
-            at += length;
+        let Some(stamp) = host.stamp(None) else { return 0 };
+        let (taken, count) = stamp.answer_lines(input, out);
+        if count > 0 {
+            host.executed_lines(&input[..taken], count);
         }
-        at
+        taken
     }
 
     fn holds(&self) -> bool {

@@ -6,7 +6,7 @@ use jiff::{
     tz::{Offset, TimeZone},
 };
 
-use super::{Command, REPLY_MAX, check_reply};
+use super::{Command, OWED_MAX, REPLY_MAX, check_reply};
 
 /// A time zone: the system's, one of the zone database, or a fixed offset.
 #[derive(Clone, Debug)]
@@ -83,6 +83,9 @@ pub struct Stamp {
 
 /// A block for the texts that most servers have.
 const LINE: usize = 16;
+/// Short lines answered in one go: enough that what they have in common costs nothing, few enough that making room for
+/// them costs nothing where only one comes.
+const RUN: usize = 32;
 
 impl Stamp {
     /// The first and last second that have texts: what RFC 3339 can write, in every zone.
@@ -121,22 +124,36 @@ impl Stamp {
         }
     }
 
-    /// Appends the reply to `day`, `date` or `time` and an LF, if it is short; false if it is not.
-    pub(super) fn push_line(&self, command: Command, out: &mut Vec<u8>) -> bool {
-        let (block, length) = match command {
+    /// Answers the lines that `input` begins with and that are exactly `day`, `date` or `time` and an LF, at most
+    /// [`RUN`], and no more once [`OWED_MAX`] bytes are owed. Gives the bytes and the lines taken.
+    pub(super) fn answer_lines(&self, input: &[u8], out: &mut Vec<u8>) -> (usize, u64) {
+        let (mut at, mut count, mut end) = (0, 0, out.len());
+        // One check and growth for the whole run. A reply is a copy of fixed size, two instructions; what is too much
+        // of it is overwritten by the next.
+        out.resize(end + RUN * LINE, 0);
+        while end < OWED_MAX
+            && let Some((command, length)) = Command::short_line(&input[at..])
+            && let Some((block, reply)) = self.line(command)
+            && let Some(room) = out.get_mut(end..end + LINE)
+        {
+            room.copy_from_slice(block);
+            end += reply;
+            at += length;
+            count += 1;
+        }
+        out.truncate(end);
+        (at, count)
+    }
+
+    /// The reply to `day`, `date` or `time` and an LF, if it is short.
+    fn line(&self, command: Command) -> Option<&([u8; LINE], usize)> {
+        let line = match command {
             Command::Day => &self.lines[0],
             Command::Date => &self.lines[1],
             Command::Time => &self.lines[2],
-            _ => return false,
+            _ => return None,
         };
-        if *length == 0 {
-            return false;
-        }
-        // A copy of fixed size is two instructions; what is too much of it goes at once.
-        let end = out.len() + length;
-        out.extend_from_slice(block);
-        out.truncate(end);
-        true
+        (line.1 > 0).then_some(line)
     }
 
     /// The reply to one of the five commands that tell the time; empty for any other.

@@ -135,6 +135,14 @@ impl Host for Texts {
             self.control.events.tell(|| Event::Command { client, command, ok });
         }
     }
+
+    fn executed_lines(&mut self, lines: &[u8], count: u64) {
+        if self.telling {
+            lines.trim_ascii_end().split(|&byte| byte == b'\n').for_each(|name| self.executed(name, true));
+        } else {
+            self.executed += count;
+        }
+    }
 }
 
 /// The first word of what a client sent, fit for a log.
