@@ -179,6 +179,14 @@ typedef enum {
      * The server stops.
      */
     DAYTIME_REASON_SHUTDOWN = 10,
+    /**
+     * The client's network is not let in.
+     */
+    DAYTIME_REASON_DENIED = 11,
+    /**
+     * It has the answer of a protocol that has no questions: RFC 867 or RFC 868.
+     */
+    DAYTIME_REASON_ANSWERED = 12,
 } daytime_reason;
 
 /**

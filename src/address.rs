@@ -1,10 +1,20 @@
 //! Where a server listens and a client connects.
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::os::linux::net::SocketAddrExt;
 use std::{
-    fmt,
+    ffi::OsString,
+    fmt::{self, Write},
     net::{IpAddr, SocketAddr, ToSocketAddrs},
+    os::unix::{
+        ffi::{OsStrExt, OsStringExt},
+        net,
+    },
+    path::{Path, PathBuf},
     str::FromStr,
 };
+
+use socket2::SockAddr;
 
 use crate::Error;
 
@@ -14,16 +24,25 @@ pub const DEFAULT_PORT: u16 = 9990;
 /// An address to listen on or to connect to, or a peer's.
 ///
 /// Text becomes one by `From` where it is checked later, by the call that uses it, or by `parse`, which checks it at
-/// once. It is `HOST:PORT` or `HOST`, the port being [`DEFAULT_PORT`] then; an IPv6 address with a port stands in
-/// brackets: `localhost:0`, `192.0.2.1`, `[::1]:9990`.
+/// once. It is one of
+///
+/// - `HOST:PORT` or `HOST`, whose port is [`DEFAULT_PORT`] then, or that of the protocol that is spoken there; an IPv6
+///   address with a port stands in brackets: `localhost:0`, `192.0.2.1`, `[::1]:9990`;
+/// - `unix:PATH`, a Unix socket, or `unix:@NAME`, one in Linux's abstract namespace (unix(7)), with at most 107 bytes
+///   of path, or of `@` and name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Address {
     /// An IP address and a port. Bound addresses and those of TCP peers are always of this kind.
     Tcp(SocketAddr),
-    /// A host name, perhaps with a port: all the addresses that it resolves to.
+    /// A host name, or an IP address without a port: all the addresses that it resolves to.
     Name(String),
+    /// A Unix socket's path, or `@` and its abstract name. A peer's is empty: clients bind none.
+    Unix(PathBuf),
 }
+
+/// The bytes of a Unix socket's path that the system takes, less a final NUL (unix(7)).
+const UNIX_MAX: usize = 107;
 
 impl Address {
     /// Says what is wrong with it, as far as that can be said without resolving it.
@@ -31,16 +50,23 @@ impl Address {
         match self {
             Address::Tcp(_) => Ok(()),
             Address::Name(name) => split(name).map(drop),
+            Address::Unix(path) => unix(path).map(drop),
         }
     }
 
-    /// Every IP address that this stands for, each once, in the resolver's order. Blocks while a name is resolved.
-    pub(crate) fn resolve(&self) -> Result<Vec<SocketAddr>, Error> {
+    /// Every IP address that this stands for, each once, in the resolver's order; a Unix socket has none. `port` is for
+    /// text that has none. Blocks while a name is resolved.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] says what is wrong with the text, [`Error::Io`] why a name could not be resolved.
+    pub fn resolve(&self, port: u16) -> Result<Vec<SocketAddr>, Error> {
         let name = match self {
             Address::Tcp(address) => return Ok(vec![*address]),
             Address::Name(name) => name,
+            Address::Unix(_) => return Ok(Vec::new()),
         };
-        let (host, port) = split(name)?;
+        let (host, given) = split(name)?;
+        let port = given.unwrap_or(port);
         let mut addresses = Vec::new();
         for address in (host, port).to_socket_addrs().map_err(Error::io(format!("resolve {name}")))? {
             if !addresses.contains(&address) {
@@ -52,17 +78,21 @@ impl Address {
 }
 
 /// A name's host and port.
-fn split(name: &str) -> Result<(&str, u16), Error> {
+fn split(name: &str) -> Result<(&str, Option<u16>), Error> {
     let refuse = |why: &str| Err(Error::Invalid(format!("the address {name:?} {why}")));
+    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    if bare.parse::<IpAddr>().is_ok() {
+        return Ok((bare, None));
+    }
     let (host, port) = match name.rsplit_once(':') {
         Some((host, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => {
             match port.parse() {
-                Ok(port) => (host, port),
+                Ok(port) => (host, Some(port)),
                 Err(_) => return refuse("has a port above 65535"),
             }
         }
         Some(_) => return refuse("has no port number after its colon"),
-        None => (name, DEFAULT_PORT),
+        None => (name, None),
     };
     if host.is_empty() || host.len() > 253 {
         return refuse("has no host name");
@@ -73,16 +103,46 @@ fn split(name: &str) -> Result<(&str, u16), Error> {
     Ok((host, port))
 }
 
+/// A Unix socket's address as the system has it: an abstract name begins with a NUL there.
+pub(crate) fn unix(path: &Path) -> Result<SockAddr, Error> {
+    let refuse = |why: &str| Err(Error::Invalid(format!("the address \"{}\" {why}", Address::Unix(path.to_owned()))));
+    let mut bytes = path.as_os_str().as_bytes().to_vec();
+    if matches!(&bytes[..], b"" | b"@") {
+        return refuse("has no path");
+    }
+    if bytes.len() > UNIX_MAX {
+        return refuse("is too long: a Unix socket's path has at most 107 bytes");
+    }
+    if bytes.contains(&0) {
+        return refuse("has a NUL");
+    }
+    if bytes[0] == b'@' {
+        if cfg!(not(any(target_os = "linux", target_os = "android"))) {
+            return refuse("is abstract, which this system does not have");
+        }
+        bytes[0] = 0;
+    }
+    SockAddr::unix(OsString::from_vec(bytes)).map_err(Error::io(format!("use {}", Address::Unix(path.to_owned()))))
+}
+
 impl From<&str> for Address {
     fn from(text: &str) -> Self {
-        let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-        if let Ok(address) = text.parse() {
-            Address::Tcp(address)
-        } else if let Ok(ip) = bare.parse::<IpAddr>() {
-            Address::Tcp((ip, DEFAULT_PORT).into())
-        } else {
-            Address::Name(text.to_owned())
+        match (text.strip_prefix("unix:"), text.parse()) {
+            (Some(path), _) => Address::Unix(path.into()),
+            (None, Ok(address)) => Address::Tcp(address),
+            (None, Err(_)) => Address::Name(text.to_owned()),
         }
+    }
+}
+
+impl From<net::SocketAddr> for Address {
+    /// Of a socket that is bound, or an empty path.
+    fn from(address: net::SocketAddr) -> Self {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Some(name) = address.as_abstract_name() {
+            return Address::Unix(OsString::from_vec([b"@", name].concat()).into());
+        }
+        Address::Unix(address.as_pathname().unwrap_or(Path::new("")).to_owned())
     }
 }
 
@@ -121,6 +181,14 @@ impl fmt::Display for Address {
         match self {
             Address::Tcp(address) => address.fmt(f),
             Address::Name(name) => f.write_str(name),
+            // Any byte but NUL may stand in a path; in a log each address is part of one line.
+            Address::Unix(path) => {
+                f.write_str("unix:")?;
+                path.to_string_lossy().chars().try_for_each(|c| match c.is_control() {
+                    true => write!(f, "{}", c.escape_default()),
+                    false => f.write_char(c),
+                })
+            }
         }
     }
 }

@@ -39,6 +39,7 @@ mod civil;
 mod client;
 mod clock;
 mod error;
+mod networks;
 #[cfg(feature = "python")]
 mod python;
 mod server;
@@ -47,9 +48,10 @@ mod waiting;
 
 pub use address::{Address, DEFAULT_PORT};
 pub use civil::{Date, DateTime, Time, Weekday};
-pub use client::{Client, ClientBuilder};
+pub use client::{Client, ClientBuilder, rfc867, rfc868};
 pub use clock::Clock;
 pub use error::Error;
+pub use networks::Networks;
 pub use protocol::Framing;
 pub use server::{
     Bound, ClientId, ClientInfo, Event, Handle, HandlerResult, Reason, Reply, Request, Server, ServerBuilder, Stats,

@@ -6,16 +6,17 @@
 use std::{collections::BTreeMap, fs, iter, path::Path};
 
 /// The modules of the crate's root, and those of its others that each may use.
-const LAYERS: [(&str, &[&str]); 9] = [
+const LAYERS: [(&str, &[&str]); 10] = [
     ("protocol", &[]),
     ("error", &["protocol"]),
     ("address", &["error", "protocol"]),
     ("civil", &["error", "protocol"]),
+    ("networks", &["error", "protocol"]),
     ("thread", &["error", "protocol"]),
     ("waiting", &[]),
     ("clock", &["error", "protocol"]),
     ("client", &["address", "civil", "error", "protocol", "thread", "waiting"]),
-    ("server", &["address", "clock", "error", "protocol", "thread", "waiting"]),
+    ("server", &["address", "clock", "error", "networks", "protocol", "thread", "waiting"]),
 ];
 
 /// What uses the crate from its inside as others do from their outside: what `lib.rs` exports, and nothing else.

@@ -84,6 +84,10 @@ pub enum daytime_reason {
     DAYTIME_REASON_PER_SOURCE = 9,
     /// The server stops.
     DAYTIME_REASON_SHUTDOWN = 10,
+    /// The client's network is not let in.
+    DAYTIME_REASON_DENIED = 11,
+    /// It has the answer of a protocol that has no questions: RFC 867 or RFC 868.
+    DAYTIME_REASON_ANSWERED = 12,
 }
 
 /// Something that happened. What its kind does not name is 0 or "". Texts are NUL-terminated UTF-8 and cut where they do
@@ -211,6 +215,8 @@ fn number(reason: Reason) -> c_int {
         Reason::Full => DAYTIME_REASON_FULL,
         Reason::PerSource => DAYTIME_REASON_PER_SOURCE,
         Reason::Shutdown => DAYTIME_REASON_SHUTDOWN,
+        Reason::Denied => DAYTIME_REASON_DENIED,
+        Reason::Answered => DAYTIME_REASON_ANSWERED,
     };
     reason as c_int
 }

@@ -1,9 +1,11 @@
 //! Connecting, from a name to a socket, within the patience that there is for all of it.
 
 use std::{
-    net::{SocketAddr, TcpStream},
-    os::fd::AsFd,
-    time::Instant,
+    io,
+    net::TcpStream,
+    os::fd::{AsFd, OwnedFd},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use crossbeam_channel::RecvTimeoutError;
@@ -11,27 +13,35 @@ use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{SockAddr, Socket, Type};
 
 use super::wire::Patience;
-use crate::{Address, Error, thread, waiting::channel};
+use crate::{Address, Error, address, thread, waiting::channel};
 
-/// The IP addresses of an address, resolved on a thread of its own where that may take long; one that outlasts the
-/// patience ends by itself.
-pub(super) fn resolve(address: Address, patience: &Patience<'_>) -> Result<Vec<SocketAddr>, Error> {
-    if let Address::Tcp(address) = address {
-        return Ok(vec![address]);
-    }
+/// How long to wait where a Unix socket's queue is full: nothing tells when it is not.
+const QUEUE: Duration = Duration::from_millis(10);
+
+/// One socket's address, and how it is written.
+pub(super) struct Target(SockAddr, Address);
+
+/// What an address stands for, `port` where it names none. A name is resolved on a thread of its own, as that may take
+/// long; one that outlasts the patience ends by itself.
+pub(super) fn resolve(address: Address, port: u16, patience: &Patience<'_>) -> Result<Vec<Target>, Error> {
+    let name = match &address {
+        Address::Tcp(tcp) => return Ok(vec![Target((*tcp).into(), address)]),
+        Address::Unix(path) => return Ok(vec![Target(address::unix(path)?, address)]),
+        Address::Name(_) => address,
+    };
     let (sender, resolved) = channel(1);
     let resolver = thread::spawn("daytime-resolve".into(), move || {
-        let _ = sender.send(address.resolve());
+        let _ = sender.send(name.resolve(port));
     })?;
     loop {
         match resolved.receive(Some(Instant::now() + patience.slice()?)) {
             Ok(resolved) => {
                 // That was its last act; nothing of it is left behind.
                 let _ = resolver.join();
-                return resolved;
+                return Ok(resolved?.into_iter().map(|address| Target(address.into(), address.into())).collect());
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Err(Error::State("the resolver's thread has died".into())),
@@ -41,10 +51,10 @@ pub(super) fn resolve(address: Address, patience: &Patience<'_>) -> Result<Vec<S
 
 /// Connects to the first address that answers. Each has an equal share of the time that is left, so that a dead one
 /// before a live one does not use it up. The first error is given where none answers.
-pub(super) fn connect_any(addresses: &[SocketAddr], patience: &Patience<'_>) -> Result<TcpStream, Error> {
+pub(super) fn connect_any(targets: &[Target], patience: &Patience<'_>) -> Result<TcpStream, Error> {
     let mut first = None;
-    for (i, address) in addresses.iter().enumerate() {
-        match connect(*address, &patience.share(addresses.len() - i)) {
+    for (i, target) in targets.iter().enumerate() {
+        match connect(target, &patience.share(targets.len() - i)) {
             Ok(stream) => return Ok(stream),
             Err(Error::Interrupted) => return Err(Error::Interrupted),
             Err(error) => first = first.or(Some(error)),
@@ -53,26 +63,40 @@ pub(super) fn connect_any(addresses: &[SocketAddr], patience: &Patience<'_>) -> 
     Err(first.unwrap_or(Error::Timeout))
 }
 
-fn connect(address: SocketAddr, patience: &Patience<'_>) -> Result<TcpStream, Error> {
-    let doing = || Error::io(format!("connect {address}"));
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)).map_err(doing())?;
+/// The type for TCP carries the connection of a Unix socket, too: what it does, read and write with a time-out, is the
+/// same for both, and it writes with MSG_NOSIGNAL.
+fn connect(Target(address, shown): &Target, patience: &Patience<'_>) -> Result<TcpStream, Error> {
+    let doing = || Error::io(format!("connect {shown}"));
+    let socket = Socket::new(address.domain(), Type::STREAM, None).map_err(doing())?;
     socket.set_nonblocking(true).map_err(doing())?;
-    match socket.connect(&address.into()) {
-        Ok(()) => {}
-        Err(error) if error.raw_os_error() == Some(Errno::EINPROGRESS as i32) => loop {
-            let slice = PollTimeout::try_from(patience.slice()?).unwrap_or(PollTimeout::MAX);
-            match poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)], slice) {
-                Ok(0) | Err(Errno::EINTR) => {}
-                Ok(_) => match socket.take_error().map_err(doing())? {
-                    Some(error) => return Err(doing()(error)),
-                    None => break,
-                },
-                Err(error) => return Err(doing()(error.into())),
+    while let Err(error) = socket.connect(address) {
+        match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::EINPROGRESS) => {
+                finish(&socket, doing, patience)?;
+                break;
             }
-        },
-        Err(error) => return Err(doing()(error)),
+            Some(Errno::EAGAIN) if address.is_unix() => sleep(patience.slice()?.min(QUEUE)),
+            _ => return Err(doing()(error)),
+        }
     }
-    let ready = socket.set_nonblocking(false).and_then(|()| socket.set_tcp_nodelay(true));
-    ready.map_err(doing())?;
-    Ok(socket.into())
+    socket.set_nonblocking(false).map_err(doing())?;
+    if !address.is_unix() {
+        socket.set_tcp_nodelay(true).map_err(doing())?;
+    }
+    Ok(OwnedFd::from(socket).into())
+}
+
+/// Waits until a connection is made, or refused.
+fn finish<F>(socket: &Socket, doing: impl Fn() -> F, patience: &Patience<'_>) -> Result<(), Error>
+where
+    F: FnOnce(io::Error) -> Error,
+{
+    loop {
+        let slice = PollTimeout::try_from(patience.slice()?).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)], slice) {
+            Ok(0) | Err(Errno::EINTR) => {}
+            Ok(_) => return socket.take_error().map_err(doing())?.map_or(Ok(()), |error| Err(doing()(error))),
+            Err(error) => return Err(doing()(error.into())),
+        }
+    }
 }

@@ -5,19 +5,24 @@
 //! the interrupt function are looked at again.
 
 mod connect;
+mod rfc;
 mod wire;
 
 use std::{
     collections::VecDeque,
     fmt,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
+use socket2::SockRef;
+
 use crate::{
-    Address, Date, DateTime, Error, Time, Weekday,
+    Address, DEFAULT_PORT, Date, DateTime, Error, Time, Weekday,
     protocol::{Dialogue, Fault, QUIET, errors},
 };
 use connect::{connect_any, resolve};
+pub use rfc::{rfc867, rfc868};
 use wire::{Interrupt, Patience, Wire};
 
 /// The bytes of questions that a pipeline keeps in flight. The server reads nothing while replies are owed, so that a
@@ -51,7 +56,7 @@ impl ClientBuilder {
     /// [`Error::Refused`] with the server's words; [`Error::Protocol`] with what was sent where that is no greeting.
     pub fn connect(self, address: impl Into<Address>) -> Result<Client, Error> {
         let patience = Patience::new(self.timeout, self.interrupt.as_ref());
-        let stream = connect_any(&resolve(address.into(), &patience)?, &patience)?;
+        let stream = connect_any(&resolve(address.into(), DEFAULT_PORT, &patience)?, &patience)?;
         let mut client = Client {
             wire: Wire::new(stream),
             dialogue: Dialogue::new(),
@@ -118,7 +123,12 @@ impl Client {
     /// # Errors
     /// [`Error::Io`] once the connection is broken.
     pub fn peer(&self) -> Result<Address, Error> {
-        self.wire.stream.peer_addr().map(Address::from).map_err(Error::io("read the peer's address"))
+        let peer = SockRef::from(&self.wire.stream).peer_addr().map_err(Error::io("read the peer's address"))?;
+        Ok(match (peer.as_socket(), peer.as_unix()) {
+            (Some(tcp), _) => tcp.into(),
+            (None, Some(unix)) => unix.into(),
+            (None, None) => Address::Unix(PathBuf::new()),
+        })
     }
 
     /// The day of the week in the server's zone.

@@ -7,6 +7,7 @@
 //! - [`Session`] is the server's side of one connection: framing and replies.
 //! - [`Dialogue`] is the client's side: the greeting and the replies found in what the server sent.
 //! - [`Commands`] is the table of command names; [`Stamp`] holds the texts of one second in one [`Zone`].
+//! - [`rfc867`] and [`rfc868`] are what a server of those protocols sends.
 //!
 //! A session asks its surroundings, a [`Host`], for the table and the texts:
 //!
@@ -30,6 +31,7 @@
 
 mod command;
 mod dialogue;
+mod rfc;
 mod session;
 mod stamp;
 
@@ -37,6 +39,7 @@ use std::time::Duration;
 
 pub use command::{Command, Commands};
 pub use dialogue::{Dialogue, Fault};
+pub use rfc::{rfc867, rfc868, rfc868_seconds};
 pub use session::{Call, Framing, Host, Next, Session};
 pub use stamp::{Formats, Stamp, Zone};
 

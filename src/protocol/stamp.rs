@@ -94,8 +94,7 @@ impl Stamp {
     /// The texts of a second since the Unix epoch; one outside of [`Stamp::RANGE`] gives those of its nearer end.
     pub fn new(unix_seconds: i64, zone: &Zone, formats: &Formats) -> Self {
         let seconds = unix_seconds.clamp(*Self::RANGE.start(), *Self::RANGE.end());
-        let moment = Timestamp::from_second(seconds).unwrap_or_default().to_zoned(zone.0.clone());
-        let moment = strtime::BrokenDownTime::from(&moment);
+        let moment = moment(seconds, zone);
         // Formats were checked when they were set. The text of one that turns out longer at another moment (years,
         // zone abbreviations) is cut, so that it is a reply at every moment.
         let text = |format: &str| {
@@ -167,6 +166,12 @@ impl Stamp {
             _ => "",
         }
     }
+}
+
+/// What can be formatted of a second, or of the nearer end of [`Stamp::RANGE`].
+pub(super) fn moment(unix_seconds: i64, zone: &Zone) -> strtime::BrokenDownTime {
+    let seconds = unix_seconds.clamp(*Stamp::RANGE.start(), *Stamp::RANGE.end());
+    strtime::BrokenDownTime::from(&Timestamp::from_second(seconds).unwrap_or_default().to_zoned(zone.0.clone()))
 }
 
 /// RFC 3339 has hours and minutes. Of the seconds that local mean times have, before there were zones, it has none.

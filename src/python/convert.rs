@@ -174,10 +174,11 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Port {
     }
 }
 
-/// A host name or an IP address, and a port.
+/// A host name or an IP address, and a port; `unix:PATH` has none.
 pub(super) fn address(host: &str, port: u16) -> Address {
     match host.parse::<IpAddr>() {
         Ok(ip) => SocketAddr::from((ip, port)).into(),
+        Err(_) if host.starts_with("unix:") => host.into(),
         Err(_) => Address::Name(format!("{host}:{port}")),
     }
 }
@@ -187,7 +188,7 @@ pub(super) fn peer<'py>(py: Python<'py>, address: &Address) -> PyResult<Bound<'p
     let class = word(py, "Address")?;
     match address {
         Address::Tcp(address) => class.call1((address.ip().to_string(), address.port())),
-        Address::Name(name) => class.call1((name, 0)),
+        other => class.call1((other.to_string(), 0)),
     }
 }
 
@@ -270,7 +271,9 @@ fn reason(reason: Reason) -> &'static str {
         Reason::Kicked => "kicked",
         Reason::Full => "full",
         Reason::PerSource => "per_source",
+        Reason::Denied => "denied",
         Reason::Shutdown => "shutdown",
+        Reason::Answered => "answered",
     }
 }
 

@@ -352,7 +352,7 @@ impl Server {
     fn port(&self) -> u16 {
         match &self.addresses[0] {
             Address::Tcp(address) => address.port(),
-            Address::Name(_) => 0,
+            _ => 0,
         }
     }
 

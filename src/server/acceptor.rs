@@ -4,19 +4,16 @@
 //! A thread of its own would cost a context switch a connection on one core; a listener in each worker's poller would
 //! wake them all. The first worker keeps every n-th client and mails the others, so that the distribution is exact.
 
-use std::{
-    io,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{io, net, os::fd::OwnedFd, time::Duration};
 
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpStream;
 use nix::errno::Errno;
 
 use super::{
     Control,
-    connection::{NEVER, Tick, ticks},
+    connection::{NEVER, Peer, Tick, ticks},
     event::{ClientId, Event, Reason},
+    listen::{Listener, Listening, Service},
 };
 
 /// Connections accepted from one listener before other sockets have their turn.
@@ -25,28 +22,28 @@ const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 pub(super) struct Acceptor {
-    listeners: Vec<Listener>,
+    listeners: Vec<Watched>,
     last: ClientId,
     /// The length of the next pause; above the least one while an episode of failures lasts.
     pause: Duration,
     paused_until: Option<Tick>,
 }
 
-struct Listener {
-    socket: TcpListener,
+struct Watched {
+    listener: Listener,
     /// It may have a connection. The poller tells of an edge once, so this is kept until `accept` finds none.
     ready: bool,
 }
 
 impl Acceptor {
-    pub(super) fn new(listeners: Vec<TcpListener>) -> Self {
-        let listeners = listeners.into_iter().map(|socket| Listener { socket, ready: true }).collect();
+    pub(super) fn new(listeners: Vec<Listener>) -> Self {
+        let listeners = listeners.into_iter().map(|listener| Watched { listener, ready: true }).collect();
         Acceptor { listeners, last: ClientId(0), pause: PAUSE_MIN, paused_until: None }
     }
 
     pub(super) fn ready(&mut self, listener: usize) {
-        if let Some(listener) = self.listeners.get_mut(listener) {
-            listener.ready = true;
+        if let Some(watched) = self.listeners.get_mut(listener) {
+            watched.ready = true;
         }
     }
 
@@ -54,7 +51,7 @@ impl Acceptor {
     pub(super) fn deadline(&self) -> Tick {
         match self.paused_until {
             Some(until) => until,
-            None if self.listeners.iter().any(|listener| listener.ready) => 0,
+            None if self.listeners.iter().any(|watched| watched.ready) => 0,
             None => NEVER,
         }
     }
@@ -65,31 +62,26 @@ impl Acceptor {
         &mut self,
         now: Tick,
         control: &Control,
-        mut arrive: impl FnMut(TcpStream, SocketAddr, Result<ClientId, Reason>),
+        mut arrive: impl FnMut(TcpStream, Peer, Service, Result<ClientId, Reason>),
     ) {
         if self.paused_until.is_some_and(|until| until > now) {
             return;
         }
         self.paused_until = None;
-        for listener in self.listeners.iter_mut().filter(|listener| listener.ready) {
+        for watched in self.listeners.iter_mut().filter(|watched| watched.ready) {
             let mut failed = 0;
             for _ in 0..BATCH {
-                match listener.socket.accept() {
+                match accept(&watched.listener.socket) {
                     Ok((stream, peer)) => {
                         self.pause = PAUSE_MIN;
-                        // An IPv4 peer of a listener for both is none the less that.
-                        let peer = match peer.ip().to_canonical() {
-                            ip @ IpAddr::V4(_) => SocketAddr::new(ip, peer.port()),
-                            IpAddr::V6(_) => peer,
-                        };
-                        let admitted = control.admission.admit(peer).map(|()| {
+                        let admitted = control.admission.admit(&peer).map(|()| {
                             self.last.0 += 1;
                             self.last
                         });
-                        arrive(stream, peer, admitted);
+                        arrive(stream, peer, watched.listener.service, admitted);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        listener.ready = false;
+                        watched.ready = false;
                         break;
                     }
                     // That connection is lost, the next may be well.
@@ -104,6 +96,19 @@ impl Acceptor {
                     }
                 }
             }
+        }
+    }
+}
+
+/// One connection, if there is one. That of a Unix socket is carried by the type for TCP, too: what that does, read,
+/// write and shut down, is the same for both, and it writes with MSG_NOSIGNAL.
+fn accept(listening: &Listening) -> io::Result<(TcpStream, Peer)> {
+    match listening {
+        Listening::Tcp(socket) => socket.accept().map(|(stream, peer)| (stream, peer.into())),
+        Listening::Unix(socket) => {
+            let (stream, peer) = socket.accept()?;
+            let stream = net::TcpStream::from(OwnedFd::from(stream));
+            Ok((TcpStream::from_std(stream), peer.into()))
         }
     }
 }

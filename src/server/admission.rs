@@ -1,15 +1,16 @@
-//! Who may come in: how many clients in all, and how many from one source.
+//! Who may come in: from which networks, how many clients in all, and how many from one source.
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
 
-use super::event::Reason;
+use super::{connection::Peer, event::Reason};
+use crate::Networks;
 
 /// What counts as one source: an IPv4 address, as it is or mapped into IPv6, or an IPv6 network of 64 bits, which is
 /// what one subscriber has.
@@ -34,6 +35,7 @@ pub(super) struct Admission {
     most: usize,
     taken: AtomicUsize,
     sources: Option<Sources>,
+    networks: Mutex<Networks>,
 }
 
 /// The clients of each source that has any: never more entries than there are clients.
@@ -44,19 +46,29 @@ struct Sources {
 }
 
 impl Admission {
-    pub(super) fn new(most: usize, most_per_source: Option<usize>) -> Self {
+    pub(super) fn new(most: usize, most_per_source: Option<usize>, networks: Networks) -> Self {
         let sources = most_per_source.map(|most| Sources { most, taken: Mutex::default() });
-        Admission { most, taken: AtomicUsize::new(0), sources }
+        Admission { most, taken: AtomicUsize::new(0), sources, networks: Mutex::new(networks) }
     }
 
-    /// Takes a seat, or says why there is none. Called by one thread alone, so that no limit is ever exceeded.
-    pub(super) fn admit(&self, peer: SocketAddr) -> Result<(), Reason> {
+    /// From now on; who has a seat keeps it.
+    pub(super) fn set_networks(&self, networks: Networks) {
+        *self.networks.lock().unwrap_or_else(PoisonError::into_inner) = networks;
+    }
+
+    /// Takes a seat, or says why there is none. Called by one thread alone, so that no limit is ever exceeded. The peer
+    /// of a Unix socket has no network and is no source: who may connect there is the file's business.
+    pub(super) fn admit(&self, peer: &Peer) -> Result<(), Reason> {
+        let ip = peer.ip();
+        if ip.is_some_and(|ip| !self.networks.lock().unwrap_or_else(PoisonError::into_inner).allows(ip)) {
+            return Err(Reason::Denied);
+        }
         if self.taken.load(Relaxed) >= self.most {
             return Err(Reason::Full);
         }
-        if let Some(sources) = &self.sources {
+        if let (Some(sources), Some(ip)) = (&self.sources, ip) {
             let mut table = sources.table();
-            let taken = table.entry(peer.ip().into()).or_insert(0);
+            let taken = table.entry(ip.into()).or_insert(0);
             if *taken >= sources.most {
                 return Err(Reason::PerSource);
             }
@@ -66,10 +78,10 @@ impl Admission {
         Ok(())
     }
 
-    pub(super) fn leave(&self, peer: SocketAddr) {
+    pub(super) fn leave(&self, peer: &Peer) {
         self.taken.fetch_sub(1, Relaxed);
-        if let Some(sources) = &self.sources {
-            let (mut table, source) = (sources.table(), peer.ip().into());
+        if let (Some(sources), Some(ip)) = (&self.sources, peer.ip()) {
+            let (mut table, source) = (sources.table(), ip.into());
             if let Some(taken) = table.get_mut(&source) {
                 *taken -= 1;
                 if *taken == 0 {
@@ -88,21 +100,27 @@ impl Sources {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
-    fn admit(admission: &Admission, peer: &str) -> Result<(), Reason> {
-        admission.admit(peer.parse().unwrap())
+    fn peer(at: &str) -> Peer {
+        at.parse::<SocketAddr>().unwrap().into()
+    }
+
+    fn admit(admission: &Admission, at: &str) -> Result<(), Reason> {
+        admission.admit(&peer(at))
     }
 
     #[test]
     fn seats_are_given_back() {
-        let admission = Admission::new(2, None);
+        let admission = Admission::new(2, None, Networks::new());
         for _ in 0..3 {
             assert_eq!(admit(&admission, "192.0.2.1:1"), Ok(()));
             assert_eq!(admit(&admission, "192.0.2.1:2"), Ok(()));
             assert_eq!(admit(&admission, "192.0.2.1:3"), Err(Reason::Full));
-            admission.leave("192.0.2.1:1".parse().unwrap());
-            admission.leave("192.0.2.1:2".parse().unwrap());
+            admission.leave(&peer("192.0.2.1:1"));
+            admission.leave(&peer("192.0.2.1:2"));
         }
     }
 
@@ -116,7 +134,7 @@ mod tests {
             ("[2001:db8::1]:1", "[2001:db8:0:1::1]:1", false),
             ("[::1]:1", "0.0.0.1:1", false),
         ] {
-            let admission = Admission::new(10, Some(1));
+            let admission = Admission::new(10, Some(1), Networks::new());
             assert_eq!(admit(&admission, first), Ok(()));
             let expected = if same { Err(Reason::PerSource) } else { Ok(()) };
             assert_eq!(admit(&admission, second), expected, "{first} {second}");
@@ -124,17 +142,35 @@ mod tests {
     }
 
     #[test]
+    fn networks_are_asked_first_and_unix_sockets_have_none() {
+        let mut networks = Networks::new();
+        networks.allow("192.0.2.0/24").unwrap();
+        let admission = Admission::new(2, Some(1), networks);
+        assert_eq!(admit(&admission, "192.0.2.1:1"), Ok(()));
+        assert_eq!(admit(&admission, "192.0.2.1:2"), Err(Reason::PerSource));
+        assert_eq!(admit(&admission, "[2001:db8::1]:1"), Err(Reason::Denied));
+        assert_eq!(admission.admit(&Peer::Unix(None)), Ok(()));
+        assert_eq!(admission.admit(&Peer::Unix(None)), Err(Reason::Full));
+        admission.leave(&Peer::Unix(None));
+        assert_eq!(admission.admit(&Peer::Unix(None)), Ok(()), "one source may have one");
+        assert_eq!(admit(&admission, "198.51.100.1:1"), Err(Reason::Denied), "told rather than that it is full");
+        admission.leave(&Peer::Unix(None));
+        admission.set_networks(Networks::new());
+        assert_eq!(admit(&admission, "198.51.100.1:1"), Ok(()));
+    }
+
+    #[test]
     fn the_table_is_empty_once_everybody_has_left() {
-        let admission = Admission::new(1000, Some(2));
-        let peers: Vec<SocketAddr> =
-            (0..500u16).map(|n| SocketAddr::from(([10, 0, (n / 200) as u8, n as u8], n))).collect();
+        let admission = Admission::new(1000, Some(2), Networks::new());
+        let peers: Vec<Peer> =
+            (0..500u16).map(|n| SocketAddr::from(([10, 0, (n / 200) as u8, n as u8], n)).into()).collect();
         for peer in &peers {
-            let _ = admission.admit(*peer);
+            let _ = admission.admit(peer);
         }
-        let refused: Vec<_> = peers.iter().filter(|peer| admission.admit(**peer).is_err()).collect();
+        let refused: Vec<_> = peers.iter().filter(|peer| admission.admit(peer).is_err()).collect();
         assert!(refused.is_empty() == (admission.taken.load(Relaxed) == 2 * peers.len()));
         for peer in peers.iter().chain(&peers).take(admission.taken.load(Relaxed)) {
-            admission.leave(*peer);
+            admission.leave(peer);
         }
         assert_eq!(admission.taken.load(Relaxed), 0);
         assert!(admission.sources.unwrap().table().is_empty());

@@ -1,6 +1,6 @@
 //! Every setting of a server: its default, its check, and what becomes of it.
 
-use std::{fmt, net::TcpListener, sync::Arc, time::Duration};
+use std::{fmt, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use crossbeam_channel::Receiver;
 use nix::sys::resource::{Resource, getrlimit};
@@ -10,10 +10,10 @@ use super::{
     admission::Admission,
     callers::{Handler, HandlerResult},
     event::{Event, Events},
-    listen,
+    listen::{self, Listener, Service},
 };
 use crate::{
-    Address, Error,
+    Address, Error, Networks,
     clock::{Clock, Zones},
     protocol::{Commands, Formats, Framing, GREETING, check_reply},
 };
@@ -25,11 +25,13 @@ use {crate::waiting, crossbeam_channel::RecvTimeoutError, std::time::Instant};
 #[derive(Clone)]
 #[must_use = "nothing is bound before `bind` or `start`"]
 pub struct ServerBuilder {
-    listen: Vec<Address>,
-    listeners: Vec<Arc<TcpListener>>,
+    listen: Vec<(Service, Address)>,
+    listeners: Vec<(Service, Arc<OwnedFd>)>,
+    unix_mode: Option<u32>,
     workers: Option<usize>,
     callers: usize,
     backlog: u32,
+    networks: Result<Networks, String>,
     max_clients: Option<usize>,
     max_clients_per_source: Option<usize>,
     idle_timeout: Option<Duration>,
@@ -51,9 +53,11 @@ impl ServerBuilder {
         ServerBuilder {
             listen: Vec::new(),
             listeners: Vec::new(),
+            unix_mode: None,
             workers: None,
             callers: 16,
             backlog: 4096,
+            networks: Ok(Networks::new()),
             max_clients: None,
             max_clients_per_source: None,
             idle_timeout: None,
@@ -71,18 +75,71 @@ impl ServerBuilder {
         }
     }
 
-    /// An address to listen on, one more with each call; `localhost:9990` if there is none. A name stands for all of
-    /// its addresses that this machine has. With port 0 the system chooses a free one, the same for all addresses of
-    /// one name. `[::]` takes IPv4 too, unless an IPv4 address with the same port is given.
+    /// An address to listen on, one more with each call; `localhost:9990` if this builder has nothing else to listen on. A
+    /// name stands for all of its addresses that this machine has. With port 0 the system chooses a free one, the same
+    /// for all addresses of one name. `[::]` takes IPv4 too, unless an IPv4 address with the same port is given.
+    ///
+    /// The file of a Unix socket that nobody answers on is replaced; it is removed when the server stops listening.
     pub fn listen(mut self, address: impl Into<Address>) -> Self {
-        self.listen.push(address.into());
+        self.listen.push((Service::Text, address.into()));
         self
     }
 
-    /// A socket that listens already, one more with each call: from whoever started the process, or bound by other means.
-    /// With one, there is no default address.
-    pub fn listener(mut self, listener: TcpListener) -> Self {
-        self.listeners.push(Arc::new(listener));
+    /// An address where the daytime protocol of RFC 867 is spoken, by default on port 13: whoever connects is sent the
+    /// date and the time in the server's zone. One more with each call.
+    pub fn listen_rfc867(mut self, address: impl Into<Address>) -> Self {
+        self.listen.push((Service::Rfc867, address.into()));
+        self
+    }
+
+    /// An address where the time protocol of RFC 868 is spoken, by default on port 37: whoever connects is sent four
+    /// bytes. One more with each call.
+    pub fn listen_rfc868(mut self, address: impl Into<Address>) -> Self {
+        self.listen.push((Service::Rfc868, address.into()));
+        self
+    }
+
+    /// A TCP or Unix socket that listens already, one more with each call: from whoever started the process, or bound by
+    /// other means. The file of such a Unix socket is left alone.
+    pub fn listener(mut self, listener: impl Into<OwnedFd>) -> Self {
+        self.listeners.push((Service::Text, Arc::new(listener.into())));
+        self
+    }
+
+    /// As [`listener`](Self::listener), for [`listen_rfc867`](Self::listen_rfc867).
+    pub fn listener_rfc867(mut self, listener: impl Into<OwnedFd>) -> Self {
+        self.listeners.push((Service::Rfc867, Arc::new(listener.into())));
+        self
+    }
+
+    /// As [`listener`](Self::listener), for [`listen_rfc868`](Self::listen_rfc868).
+    pub fn listener_rfc868(mut self, listener: impl Into<OwnedFd>) -> Self {
+        self.listeners.push((Service::Rfc868, Arc::new(listener.into())));
+        self
+    }
+
+    /// The permissions of Unix sockets' files, at most `0o777`: who may write there may connect. Default: what the
+    /// process's umask leaves of that.
+    pub fn unix_mode(mut self, mode: impl Into<Option<u32>>) -> Self {
+        self.unix_mode = mode.into();
+        self
+    }
+
+    /// Lets the clients of a network in, and nobody who is in no network; one more with each call, see [`Networks`].
+    pub fn allow(mut self, network: impl AsRef<str>) -> Self {
+        self.networks = self.networks.and_then(|networks| with(networks, Networks::allow, network.as_ref()));
+        self
+    }
+
+    /// Turns the clients of a network away without a word; one more with each call, see [`Networks`].
+    pub fn deny(mut self, network: impl AsRef<str>) -> Self {
+        self.networks = self.networks.and_then(|networks| with(networks, Networks::deny, network.as_ref()));
+        self
+    }
+
+    /// Whose clients are let in, in place of what was allowed and denied so far. Default: everybody's.
+    pub fn networks(mut self, networks: Networks) -> Self {
+        self.networks = Ok(networks);
         self
     }
 
@@ -214,29 +271,25 @@ impl ServerBuilder {
     /// # Errors
     /// [`Error::Invalid`] says which setting is refused and why, [`Error::Io`] which address and why.
     pub fn bind(self) -> Result<Bound, Error> {
-        let Checked { backlog, formats, commands } = self.checked()?;
+        let Checked { backlog, formats, commands, networks } = self.checked()?;
+        let (workers, max_clients) = (self.effective_workers(), self.effective_max_clients());
         let zones = Zones::open(self.timezone.as_deref());
-        let mut addresses = self.listen;
-        if addresses.is_empty() && self.listeners.is_empty() {
-            addresses.push("localhost".into());
+        let mut wanted = self.listen;
+        if wanted.is_empty() && self.listeners.is_empty() {
+            wanted.push((Service::Text, "localhost".into()));
         }
-        let mut listeners = listen::bind(&addresses, backlog)?;
-        for listener in &self.listeners {
-            listeners.push(listen::adopt(listener)?);
+        let mut listeners = listen::bind(&wanted, backlog, self.unix_mode)?;
+        for (service, listener) in &self.listeners {
+            listeners.push(listen::adopt(listener, *service)?);
         }
-        let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>();
-        let addresses = addresses.map_err(Error::io("read the address of a listener"))?;
         Ok(Bound {
+            addresses: Addresses::of(&listeners)?,
             listeners,
-            addresses: addresses.into_iter().map(Address::from).collect(),
-            workers: self.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+            workers,
             callers: self.callers,
             clock: self.clock,
             events: Events::new(),
-            admission: Admission::new(
-                self.max_clients.unwrap_or_else(default_max_clients),
-                self.max_clients_per_source,
-            ),
+            admission: Admission::new(max_clients, self.max_clients_per_source, networks),
             setup: Setup {
                 greeting: self.greeting,
                 framing: self.framing,
@@ -288,16 +341,30 @@ impl ServerBuilder {
         {
             return invalid(format!("the greeting {:?} is refused: {why}", self.greeting));
         }
-        for address in &self.listen {
+        for (_, address) in &self.listen {
             address.check()?;
         }
+        if let Some(mode) = self.unix_mode.filter(|mode| *mode > 0o777) {
+            return invalid(format!("a mode of {mode:#o}: it can be 0 to 0o777"));
+        }
+        let networks = self.networks.clone().map_err(Error::Invalid)?;
         let formats = Formats::new(&self.day_format, &self.date_format, &self.time_format).map_err(Error::Invalid)?;
         let mut commands = Commands::default();
         for (name, _) in &self.commands {
             commands.add(name).map_err(Error::Invalid)?;
         }
         self.timezone.as_deref().map_or(Ok(()), Zones::check)?;
-        Ok(Checked { backlog, formats, commands })
+        Ok(Checked { backlog, formats, commands, networks })
+    }
+
+    /// The number of worker threads that a server of these settings has.
+    pub fn effective_workers(&self) -> usize {
+        self.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+    }
+
+    /// The clients that a server of these settings has at most, which depends on RLIMIT_NOFILE by default.
+    pub fn effective_max_clients(&self) -> usize {
+        self.max_clients.unwrap_or_else(default_max_clients)
     }
 
     /// [`bind`](Self::bind), then [`Bound::start`].
@@ -314,14 +381,15 @@ struct Checked {
     backlog: i32,
     formats: Formats,
     commands: Commands,
+    networks: Networks,
 }
 
 /// A server that listens and does not serve yet: its ports are real, and clients queue up.
 #[derive(Debug)]
 #[must_use = "it serves nobody before `start`"]
 pub struct Bound {
-    pub(super) listeners: Vec<TcpListener>,
-    pub(super) addresses: Vec<Address>,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) addresses: Addresses,
     pub(super) workers: usize,
     pub(super) callers: usize,
     pub(super) clock: Clock,
@@ -333,12 +401,22 @@ pub struct Bound {
 impl Bound {
     /// The bound addresses, with the ports that the system chose.
     pub fn addresses(&self) -> &[Address] {
-        &self.addresses
+        &self.addresses.text
     }
 
-    /// The port of the first address.
+    /// Those of [`ServerBuilder::listen_rfc867`].
+    pub fn rfc867_addresses(&self) -> &[Address] {
+        &self.addresses.rfc867
+    }
+
+    /// Those of [`ServerBuilder::listen_rfc868`].
+    pub fn rfc868_addresses(&self) -> &[Address] {
+        &self.addresses.rfc868
+    }
+
+    /// The port of the first TCP address; 0 if there is none.
     pub fn port(&self) -> u16 {
-        port(&self.addresses)
+        self.addresses.port()
     }
 
     /// Adds an own command, see [`ServerBuilder::command`].
@@ -390,11 +468,42 @@ impl Bound {
     }
 }
 
-pub(super) fn port(addresses: &[Address]) -> u16 {
-    addresses
-        .iter()
-        .find_map(|address| if let Address::Tcp(address) = address { Some(address.port()) } else { None })
-        .unwrap_or(0)
+/// Where a server listens.
+#[derive(Debug, Default)]
+pub(super) struct Addresses {
+    pub(super) text: Vec<Address>,
+    pub(super) rfc867: Vec<Address>,
+    pub(super) rfc868: Vec<Address>,
+}
+
+impl Addresses {
+    fn of(listeners: &[Listener]) -> Result<Self, Error> {
+        let mut addresses = Addresses::default();
+        for listener in listeners {
+            let address = listener.address().map_err(Error::io("read the address of a listener"))?;
+            match listener.service {
+                Service::Text => addresses.text.push(address),
+                Service::Rfc867 => addresses.rfc867.push(address),
+                Service::Rfc868 => addresses.rfc868.push(address),
+            }
+        }
+        Ok(addresses)
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        let port = |address: &Address| if let Address::Tcp(address) = address { Some(address.port()) } else { None };
+        self.text.iter().find_map(port).unwrap_or(0)
+    }
+}
+
+/// Networks and one more, or what is wrong with that.
+fn with(
+    mut networks: Networks,
+    add: fn(&mut Networks, &str) -> Result<(), Error>,
+    network: &str,
+) -> Result<Networks, String> {
+    add(&mut networks, network).map_err(|error| error.to_string())?;
+    Ok(networks)
 }
 
 /// The descriptors of this process, less those for refusing politely, for listeners, pollers and the host's own.

@@ -6,7 +6,9 @@
 
 use std::{
     io::{self, ErrorKind, Read, Write},
-    net::{IpAddr, Shutdown, SocketAddr, SocketAddrV6},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV6},
+    os::unix,
+    path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -17,10 +19,14 @@ use super::{
     Control, Limits, Reply,
     callers::{Callers, Job, Ticket},
     event::{ClientId, Reason},
+    listen::Service,
     stats::{ClientInfo, add},
     texts::Texts,
 };
-use crate::protocol::{Framing, Host, Next, QUIET, Session};
+use crate::{
+    Address,
+    protocol::{Framing, Host, Next, QUIET, Session, rfc867, rfc868},
+};
 
 /// The bytes of one read.
 const READ_MAX: usize = 16 * 1024;
@@ -101,26 +107,55 @@ pub(super) struct Connection {
 }
 
 /// A peer's address without what is unused of it: in a list of ten thousand idle clients each byte counts.
-#[derive(Clone, Copy)]
-pub(super) struct Peer {
-    ip: IpAddr,
-    port: u16,
-    scope: u32,
+#[derive(Clone)]
+pub(super) enum Peer {
+    V4(Ipv4Addr, u16),
+    V6 {
+        ip: Ipv6Addr,
+        port: u16,
+        scope: u32,
+    },
+    /// Of a Unix socket; most clients have bound none.
+    Unix(Option<Box<Path>>),
 }
 
 impl Peer {
-    pub(super) fn address(self) -> SocketAddr {
-        match self.ip {
-            IpAddr::V4(ip) => (ip, self.port).into(),
-            IpAddr::V6(ip) => SocketAddrV6::new(ip, self.port, 0, self.scope).into(),
+    pub(super) fn address(&self) -> Address {
+        match self {
+            Peer::V4(ip, port) => SocketAddr::from((*ip, *port)).into(),
+            Peer::V6 { ip, port, scope } => SocketAddr::from(SocketAddrV6::new(*ip, *port, 0, *scope)).into(),
+            Peer::Unix(path) => Address::Unix(path.as_deref().unwrap_or(Path::new("")).to_owned()),
+        }
+    }
+
+    /// None of a Unix socket.
+    pub(super) fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Peer::V4(ip, _) => Some((*ip).into()),
+            Peer::V6 { ip, .. } => Some((*ip).into()),
+            Peer::Unix(_) => None,
         }
     }
 }
 
 impl From<SocketAddr> for Peer {
     fn from(address: SocketAddr) -> Self {
-        let scope = if let SocketAddr::V6(address) = address { address.scope_id() } else { 0 };
-        Peer { ip: address.ip(), port: address.port(), scope }
+        let port = address.port();
+        match (address, address.ip().to_canonical()) {
+            // An IPv4 peer of a listener for both is none the less that.
+            (_, IpAddr::V4(ip)) => Peer::V4(ip, port),
+            (SocketAddr::V6(address), IpAddr::V6(ip)) => Peer::V6 { ip, port, scope: address.scope_id() },
+            (SocketAddr::V4(_), IpAddr::V6(ip)) => Peer::V6 { ip, port, scope: 0 },
+        }
+    }
+}
+
+impl From<unix::net::SocketAddr> for Peer {
+    fn from(address: unix::net::SocketAddr) -> Self {
+        match Address::from(address) {
+            Address::Unix(path) if path != Path::new("") => Peer::Unix(Some(path.into())),
+            _ => Peer::Unix(None),
+        }
     }
 }
 
@@ -144,20 +179,13 @@ enum Phase {
 }
 
 impl Connection {
-    pub(super) fn new(
-        stream: TcpStream,
-        slot: usize,
-        id: ClientId,
-        peer: SocketAddr,
-        framing: Framing,
-        now: Tick,
-    ) -> Self {
+    pub(super) fn new(stream: TcpStream, slot: usize, id: ClientId, peer: Peer, framing: Framing, now: Tick) -> Self {
         Connection {
             stream,
             // A process has fewer descriptors than that.
             slot: slot as u32,
             id,
-            peer: peer.into(),
+            peer,
             connected: now,
             commands: 0,
             session: Session::new(framing),
@@ -183,14 +211,26 @@ impl Connection {
         }
     }
 
-    /// Sends one line in place of the greeting, and closes.
-    pub(super) fn refuse(&mut self, line: &str, reason: Reason, desk: &mut Desk) -> Turn {
+    /// Sends this in place of the greeting, and closes.
+    pub(super) fn tell(&mut self, text: &[u8], reason: Reason, desk: &mut Desk) -> Turn {
         self.phase = Phase::Closing(reason);
-        desk.out.extend_from_slice(line.as_bytes());
-        desk.out.push(b'\n');
+        desk.out.extend_from_slice(text);
         match self.send(desk) {
             Ok(()) => self.turn(desk),
             Err(_) => Turn::Gone(reason),
+        }
+    }
+
+    /// Sends the answer of a protocol that has no questions, and closes.
+    pub(super) fn answer(&mut self, service: Service, desk: &mut Desk) -> Turn {
+        desk.texts.begin(self.id, desk.now);
+        let (second, zone) = desk.texts.now();
+        match service {
+            Service::Rfc868 => self.tell(&rfc868(second), Reason::Answered, desk),
+            _ => {
+                let line = rfc867(second, zone);
+                self.tell(line.as_bytes(), Reason::Answered, desk)
+            }
         }
     }
 
@@ -319,7 +359,7 @@ impl Connection {
     pub(super) fn info(&self, started: SystemTime) -> Option<ClientInfo> {
         self.is_open().then(|| ClientInfo {
             id: self.id,
-            peer: self.peer.address().into(),
+            peer: self.peer.address(),
             connected_at: started + Duration::from_nanos(self.connected),
             commands: self.commands,
         })
@@ -434,7 +474,7 @@ impl Connection {
             Next::Send => return Ok(true),
             Next::Call(call) => {
                 let (worker, slot) = (desk.worker, self.slot as usize);
-                let job = Job { worker, slot, client: self.id, peer: self.peer.address().into(), call };
+                let job = Job { worker, slot, client: self.id, peer: self.peer.address(), call };
                 let ticket = desk.callers.submit(job);
                 let pending = self.pending.get_or_insert_default();
                 pending.input = rest.to_vec();

@@ -76,11 +76,12 @@ pub enum Event {
         /// The commands that were executed for it, invalid ones too.
         commands: u64,
     },
-    /// A client was turned away: its connection was accepted, and closed after a line that says why.
+    /// A client was turned away: its connection was accepted, and closed, after a line that says why where it would
+    /// have been greeted.
     Refused {
         /// From where.
         peer: Address,
-        /// [`Reason::Full`] or [`Reason::PerSource`].
+        /// [`Reason::Full`], [`Reason::PerSource`] or [`Reason::Denied`], the last one without a line.
         reason: Reason,
     },
     /// No client can be accepted for want of descriptors or memory. Told once; accepting is tried again after 10 ms,
@@ -113,8 +114,12 @@ pub enum Reason {
     Full,
     /// The client's address has as many clients as one address may have.
     PerSource,
+    /// The client's network is not let in.
+    Denied,
     /// The server stops.
     Shutdown,
+    /// It has the answer of a protocol that has no questions: RFC 867 or RFC 868.
+    Answered,
 }
 
 impl fmt::Display for Event {
@@ -157,7 +162,9 @@ impl fmt::Display for Reason {
             Reason::Kicked => "it was disconnected",
             Reason::Full => "the server is full",
             Reason::PerSource => "too many connections from its address",
+            Reason::Denied => "its network is denied",
             Reason::Shutdown => "the server stops",
+            Reason::Answered => "it has its answer",
         })
     }
 }

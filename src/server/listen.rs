@@ -1,70 +1,165 @@
-//! Binding: from addresses to listening sockets.
+//! Binding: from addresses to listening sockets, and what is spoken on each of them.
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
+    os::fd::{AsRawFd, OwnedFd, RawFd},
     time::Duration,
 };
 
+use mio::{
+    Interest, Registry, Token,
+    event::Source,
+    net::{TcpListener, UnixListener},
+};
 use nix::errno::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-use crate::{Address, Error};
+use super::unix::{self, SocketFile};
+use crate::{Address, DEFAULT_PORT, Error};
 
 /// How often a free port is looked for that all addresses of a name have free.
 const ATTEMPTS: usize = 64;
 
-/// Binds every address and listens there.
-pub(super) fn bind(addresses: &[Address], backlog: i32) -> Result<Vec<TcpListener>, Error> {
-    let resolved = addresses.iter().map(Address::resolve).collect::<Result<Vec<_>, _>>()?;
+/// What is spoken on a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Service {
+    /// Commands and replies.
+    Text,
+    /// The daytime protocol.
+    Rfc867,
+    /// The time protocol.
+    Rfc868,
+}
+
+impl Service {
+    fn port(self) -> u16 {
+        match self {
+            Service::Text => DEFAULT_PORT,
+            Service::Rfc867 => 13,
+            Service::Rfc868 => 37,
+        }
+    }
+}
+
+/// A socket that listens. A Unix socket's file goes when this does.
+#[derive(Debug)]
+pub(super) struct Listener {
+    pub(super) socket: Listening,
+    pub(super) service: Service,
+    _file: Option<SocketFile>,
+}
+
+#[derive(Debug)]
+pub(super) enum Listening {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    pub(super) fn address(&self) -> io::Result<Address> {
+        match &self.socket {
+            Listening::Tcp(socket) => socket.local_addr().map(Address::from),
+            Listening::Unix(socket) => socket.local_addr().map(Address::from),
+        }
+    }
+
+    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let socket: &mut dyn Source = match &mut self.socket {
+            Listening::Tcp(socket) => socket,
+            Listening::Unix(socket) => socket,
+        };
+        registry.register(socket, token, Interest::READABLE)
+    }
+
+    fn tcp(socket: Socket, service: Service) -> Self {
+        Listener { socket: Listening::Tcp(TcpListener::from_std(socket.into())), service, _file: None }
+    }
+}
+
+impl AsRawFd for Listener {
+    fn as_raw_fd(&self) -> RawFd {
+        match &self.socket {
+            Listening::Tcp(socket) => socket.as_raw_fd(),
+            Listening::Unix(socket) => socket.as_raw_fd(),
+        }
+    }
+}
+
+/// Binds every address and listens there. `mode` is that of Unix sockets' files.
+pub(super) fn bind(addresses: &[(Service, Address)], backlog: i32, mode: Option<u32>) -> Result<Vec<Listener>, Error> {
+    let resolved =
+        addresses.iter().map(|(service, address)| address.resolve(service.port())).collect::<Result<Vec<_>, _>>()?;
     let v4_ports: Vec<u16> =
         resolved.iter().flatten().filter(|address| address.is_ipv4()).map(SocketAddr::port).collect();
     let mut listeners = Vec::new();
-    for (address, candidates) in addresses.iter().zip(&resolved) {
+    for ((service, address), candidates) in addresses.iter().zip(&resolved) {
         // `[::]` takes IPv4 too, unless that has a listener of its own on the same port.
         let v6_only = |candidate: &SocketAddr| candidate.port() != 0 && v4_ports.contains(&candidate.port());
-        match candidates.as_slice() {
-            [one] => listeners.push(listen(*one, v6_only(one), backlog)?),
-            several => listeners.extend(bind_name(address, several, backlog)?),
+        match (address, candidates.as_slice()) {
+            (Address::Unix(path), _) => {
+                let (socket, file) = unix::bind(path, backlog, mode)?;
+                let socket = Listening::Unix(UnixListener::from_std(socket));
+                listeners.push(Listener { socket, service: *service, _file: file });
+            }
+            (_, [one]) => listeners.push(Listener::tcp(listen(*one, v6_only(one), backlog)?, *service)),
+            (_, several) => {
+                let sockets = bind_name(address, several, backlog)?;
+                listeners.extend(sockets.into_iter().map(|socket| Listener::tcp(socket, *service)));
+            }
         }
     }
     Ok(listeners)
 }
 
 /// A socket that listens already, made as the others are. The builder keeps the original, lest it be lost with a
-/// failure.
-pub(super) fn adopt(listener: &TcpListener) -> Result<TcpListener, Error> {
+/// failure. Its file, if it has one, is somebody else's.
+pub(super) fn adopt(descriptor: &OwnedFd, service: Service) -> Result<Listener, Error> {
+    let number = descriptor.as_raw_fd();
+    let refuse = |why: &str| Error::Invalid(format!("the descriptor {number} {why}"));
+    let socket = SockRef::from(descriptor);
+    let stream = socket.r#type().map_err(|_| refuse("is no socket"))? == Type::STREAM;
+    if !stream || !socket.is_listener().unwrap_or(false) {
+        return Err(refuse("is no stream socket that listens"));
+    }
+    let domain = socket.domain().map_err(Error::io(format!("adopt the descriptor {number}")))?;
     let adopt = || {
-        let listener = listener.try_clone()?;
-        let socket = SockRef::from(&listener);
-        if socket.r#type()? != Type::STREAM || !socket.is_listener()? {
-            return Err(io::Error::from(io::ErrorKind::InvalidInput));
-        }
+        let socket = Socket::from(descriptor.try_clone()?);
         socket.set_nonblocking(true)?;
-        socket.set_tcp_nodelay(true)?;
-        socket.set_tcp_keepalive(&keepalive())?;
-        Ok(listener)
+        if domain == Domain::UNIX {
+            return Ok(Listening::Unix(UnixListener::from_std(OwnedFd::from(socket).into())));
+        }
+        prepare(&socket)?;
+        Ok(Listening::Tcp(TcpListener::from_std(socket.into())))
     };
-    adopt().map_err(Error::io("adopt a listener"))
+    match domain {
+        Domain::IPV4 | Domain::IPV6 | Domain::UNIX => {
+            let socket = adopt().map_err(Error::io(format!("adopt the descriptor {number}")))?;
+            Ok(Listener { socket, service, _file: None })
+        }
+        _ => Err(refuse("is neither a TCP nor a Unix socket")),
+    }
 }
 
-fn keepalive() -> TcpKeepalive {
-    TcpKeepalive::new().with_time(Duration::from_secs(60))
+/// What every accepted connection inherits.
+fn prepare(socket: &Socket) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(Duration::from_secs(60)))
 }
 
 /// Binds the addresses of one name that this machine has; all have the same port.
-fn bind_name(name: &Address, candidates: &[SocketAddr], backlog: i32) -> Result<Vec<TcpListener>, Error> {
+fn bind_name(name: &Address, candidates: &[SocketAddr], backlog: i32) -> Result<Vec<Socket>, Error> {
     let mut taken = None;
     for _ in 0..ATTEMPTS {
-        let mut listeners: Vec<TcpListener> = Vec::new();
+        let mut listeners: Vec<Socket> = Vec::new();
         let mut missing = None;
         let mut collision = None;
         for candidate in candidates {
             let mut candidate = *candidate;
             if candidate.port() == 0
-                && let Some(Ok(first)) = listeners.first().map(TcpListener::local_addr)
+                && let Some(Some(first)) = listeners.first().map(port)
             {
-                candidate.set_port(first.port());
+                candidate.set_port(first);
             }
             match listen(candidate, true, backlog) {
                 Ok(listener) => listeners.push(listener),
@@ -89,7 +184,11 @@ fn bind_name(name: &Address, candidates: &[SocketAddr], backlog: i32) -> Result<
     Err(taken.unwrap_or_else(|| Error::Invalid(format!("{name} has no free port"))))
 }
 
-fn listen(address: SocketAddr, v6_only: bool, backlog: i32) -> Result<TcpListener, Error> {
+fn port(socket: &Socket) -> Option<u16> {
+    socket.local_addr().ok()?.as_socket().map(|address| address.port())
+}
+
+fn listen(address: SocketAddr, v6_only: bool, backlog: i32) -> Result<Socket, Error> {
     let listener = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         // Lets a server start while connections of an earlier one are in TIME_WAIT.
@@ -97,13 +196,11 @@ fn listen(address: SocketAddr, v6_only: bool, backlog: i32) -> Result<TcpListene
         if address.is_ipv6() {
             socket.set_only_v6(v6_only)?;
         }
-        // Every accepted connection inherits these two.
-        socket.set_tcp_nodelay(true)?;
-        socket.set_tcp_keepalive(&keepalive())?;
+        prepare(&socket)?;
         socket.bind(&address.into())?;
         socket.listen(backlog)?;
         socket.set_nonblocking(true)?;
-        Ok(socket.into())
+        Ok(socket)
     };
     listener().map_err(Error::io(format!("bind {address}")))
 }

@@ -24,6 +24,7 @@ mod event;
 mod listen;
 mod stats;
 mod texts;
+mod unix;
 mod worker;
 
 use std::{
@@ -45,7 +46,7 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-use mio::{Interest, Poll, Token, Waker, net::TcpListener};
+use mio::{Poll, Token, Waker};
 
 pub use builder::{Bound, ServerBuilder};
 pub use callers::{HandlerResult, Reply, Request};
@@ -53,7 +54,7 @@ pub use event::{ClientId, Event, Reason};
 pub use stats::{ClientInfo, Stats};
 
 use crate::{
-    Address, Error,
+    Address, Error, Networks,
     clock::{Clock, SettableClock, Zones},
     protocol::{Commands, Formats, Framing},
     thread,
@@ -61,6 +62,7 @@ use crate::{
 };
 use acceptor::Acceptor;
 use admission::Admission;
+use builder::Addresses;
 use callers::{Callers, Handler};
 use event::Events;
 use stats::Counters;
@@ -73,7 +75,7 @@ use worker::{LISTENERS, MAIL, Mail, Worker};
 /// inherited listeners.
 pub struct Server {
     handle: Handle,
-    addresses: Vec<Address>,
+    addresses: Addresses,
     warnings: Vec<String>,
     done: waiting::Receiver<Infallible>,
     abandoned: AtomicBool,
@@ -86,15 +88,14 @@ impl Server {
     }
 
     fn start(bound: Bound) -> Result<Server, Error> {
-        let Bound { listeners, addresses, workers, callers, clock, events, admission, setup } = bound;
+        let Bound { mut listeners, addresses, workers, callers, clock, events, admission, setup } = bound;
         let failed = Error::io("make a poller");
         let polls = (0..workers).map(|_| Poll::new()).collect::<Result<Vec<_>, _>>().map_err(failed)?;
-        let mut listeners: Vec<_> = listeners.into_iter().map(TcpListener::from_std).collect();
         let mut doors = Vec::new();
         let mut mailboxes = Vec::new();
         let watched = (|| {
             for (i, listener) in listeners.iter_mut().enumerate() {
-                polls[0].registry().register(listener, Token(LISTENERS + i), Interest::READABLE)?;
+                listener.register(polls[0].registry(), Token(LISTENERS + i))?;
             }
             for poll in &polls {
                 let (sender, mailbox) = unbounded();
@@ -117,6 +118,7 @@ impl Server {
             counters: (0..workers).map(|_| Counters::default()).collect(),
             admission,
             refused: AtomicU64::new(0),
+            zones_wanted: AtomicU64::new(0),
             threads: Mutex::default(),
             running: AtomicUsize::new(0),
             began: Instant::now(),
@@ -164,12 +166,22 @@ impl Server {
 
     /// The bound addresses, with the ports that the system chose.
     pub fn addresses(&self) -> &[Address] {
-        &self.addresses
+        &self.addresses.text
     }
 
-    /// The port of the first address.
+    /// Those of [`ServerBuilder::listen_rfc867`].
+    pub fn rfc867_addresses(&self) -> &[Address] {
+        &self.addresses.rfc867
+    }
+
+    /// Those of [`ServerBuilder::listen_rfc868`].
+    pub fn rfc868_addresses(&self) -> &[Address] {
+        &self.addresses.rfc868
+    }
+
+    /// The port of the first TCP address; 0 if there is none.
     pub fn port(&self) -> u16 {
-        builder::port(&self.addresses)
+        self.addresses.port()
     }
 
     /// What `start` had to put up with, such as a machine without time zones; empty if nothing.
@@ -244,6 +256,16 @@ impl Server {
         self.handle.set_clock(clock);
     }
 
+    /// See [`Handle::set_networks`].
+    pub fn set_networks(&self, networks: Networks) {
+        self.handle.set_networks(networks);
+    }
+
+    /// See [`Handle::reload_zones`].
+    pub fn reload_zones(&self) {
+        self.handle.reload_zones();
+    }
+
     /// See [`Handle::clients`].
     pub fn clients(&self) -> Vec<ClientInfo> {
         self.handle.clients()
@@ -272,7 +294,7 @@ impl Drop for Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("addresses", &self.addresses).finish_non_exhaustive()
+        f.debug_struct("Server").field("addresses", &self.addresses.text).finish_non_exhaustive()
     }
 }
 
@@ -298,6 +320,16 @@ impl Handle {
     /// Answers from another clock, from the next read of each client on. Timeouts never depend on it.
     pub fn set_clock(&self, clock: Clock) {
         self.control.clock.set(clock);
+    }
+
+    /// Whose clients are let in from now on; those that are connected stay.
+    pub fn set_networks(&self, networks: Networks) {
+        self.control.admission.set_networks(networks);
+    }
+
+    /// Reads the files of time zones anew, which is done every five minutes without being asked.
+    pub fn reload_zones(&self) {
+        self.control.zones_wanted.fetch_add(1, Relaxed);
     }
 
     /// The clients that are connected, in the order of their numbers; those being closed are left out.
@@ -375,6 +407,8 @@ struct Control {
     counters: Box<[Counters]>,
     admission: Admission,
     refused: AtomicU64,
+    /// How often it was asked to read the zones anew.
+    zones_wanted: AtomicU64,
     /// To be joined.
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Threads that have not ended.

@@ -1,6 +1,10 @@
 //! What a worker's sessions ask for: the table of commands and the texts of this moment.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use super::{
     Control, Setup,
@@ -26,6 +30,8 @@ pub(super) struct Texts {
     home_zone: Zone,
     /// When the zones are to be read again.
     renewal: Tick,
+    /// How often that had been asked for when they were read last.
+    asked: u64,
     /// By the name as it was asked for, which is how often one name is looked up; unknown ones too.
     named: HashMap<Box<str>, Option<(Zone, Made)>>,
     /// Whose read is being answered.
@@ -57,6 +63,7 @@ impl Texts {
             home,
             home_zone,
             renewal,
+            asked: 0,
             named: HashMap::new(),
             client: ClientId::default(),
             telling: false,
@@ -67,12 +74,23 @@ impl Texts {
 
     /// A read of this client is about to be answered.
     pub(super) fn begin(&mut self, client: ClientId, now: Tick) {
-        if now >= self.renewal {
+        let asked = self.control.zones_wanted.load(Relaxed);
+        if now >= self.renewal || asked != self.asked {
+            self.asked = asked;
             self.renew(now);
         }
         self.reading = None;
         self.client = client;
         self.telling = self.control.events.commands_wanted();
+    }
+
+    /// The second of this read, and the server's zone.
+    pub(super) fn now(&mut self) -> (i64, &Zone) {
+        (self.second(), &self.home_zone)
+    }
+
+    fn second(&mut self) -> i64 {
+        *self.reading.get_or_insert_with(|| self.control.clock.unix_seconds())
     }
 
     /// Forgets the zones, whose files may have been replaced. A zone of the server that is gone stays as it was.
@@ -101,7 +119,7 @@ impl Host for Texts {
     }
 
     fn stamp(&mut self, zone: Option<&str>) -> Option<&Stamp> {
-        let second = *self.reading.get_or_insert_with(|| self.control.clock.unix_seconds());
+        let second = self.second();
         let formats = &self.setup.formats;
         let Some(name) = zone else {
             if self.home.second != second {

@@ -8,7 +8,6 @@
 use std::{
     collections::BTreeSet,
     io,
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::Ordering::{Relaxed, Release},
@@ -24,8 +23,9 @@ use super::{
     Control, Reply, Setup, State,
     acceptor::Acceptor,
     callers::Callers,
-    connection::{Connection, Desk, NEVER, Tick, Turn, ticks},
+    connection::{Connection, Desk, NEVER, Peer, Tick, Turn, ticks},
     event::{ClientId, Event, Reason},
+    listen::Service,
     stats::{ClientInfo, add, sub},
     texts::Texts,
 };
@@ -43,7 +43,7 @@ const REFUSED_MAX: usize = 32;
 /// What others ask of a worker.
 pub(super) enum Mail {
     /// A client that was accepted for it.
-    Adopt(TcpStream, SocketAddr, ClientId),
+    Adopt(TcpStream, Peer, Service, ClientId),
     /// What a handler answered, `None` if it failed, to the client that had this slot then.
     Reply { slot: usize, client: ClientId, command: usize, reply: Option<Reply> },
     /// A client to be disconnected; whether it was there.
@@ -196,7 +196,7 @@ impl Worker {
         self.control.doors[self.index].open();
         while let Ok(mail) = self.mail.try_recv() {
             match mail {
-                Mail::Adopt(stream, peer, id) => self.adopt(stream, peer, id),
+                Mail::Adopt(stream, peer, service, id) => self.adopt(stream, peer, service, id),
                 Mail::Reply { slot, client, command, reply } => {
                     let Some(connection) = self.clients.get_mut(slot).filter(|there| there.id == client) else {
                         continue;
@@ -226,36 +226,50 @@ impl Worker {
         let Some(mut acceptor) = self.acceptor.take() else { return };
         if acceptor.deadline() <= self.desk.now {
             let control = self.control.clone();
-            acceptor.accept(self.desk.now, &control, |stream, peer, admitted| match admitted {
+            acceptor.accept(self.desk.now, &control, |stream, peer, service, admitted| match admitted {
                 // In turn: the number alone says whose client it is.
-                Ok(id) if id.worker(control.doors.len()) == self.index => self.adopt(stream, peer, id),
-                Ok(id) => control.door_of(id).post(Mail::Adopt(stream, peer, id)),
-                Err(reason) => self.refuse(stream, peer, reason),
+                Ok(id) if id.worker(control.doors.len()) == self.index => self.adopt(stream, peer, service, id),
+                Ok(id) => control.door_of(id).post(Mail::Adopt(stream, peer, service, id)),
+                Err(reason) => self.refuse(stream, peer, service, reason),
             });
         }
         self.acceptor = Some(acceptor);
     }
 
-    fn adopt(&mut self, stream: TcpStream, peer: SocketAddr, id: ClientId) {
+    fn adopt(&mut self, stream: TcpStream, peer: Peer, service: Service, id: ClientId) {
         let counters = &self.control.counters[self.index];
         add(&counters.accepted, 1);
         add(&counters.clients, 1);
-        self.control.events.tell(|| Event::Connected { client: id, peer: peer.into() });
+        self.control.events.tell(|| Event::Connected { client: id, peer: peer.address() });
         let draining = self.draining;
-        self.begin(stream, peer, id, |connection, setup, desk| match connection.greet(&setup.greeting, desk) {
-            // It was accepted before the others were told to leave.
-            Turn::Wait if draining => connection.leave(desk),
-            turn => turn,
+        self.begin(stream, peer, id, |connection, setup, desk| {
+            let turn = match service {
+                Service::Text => connection.greet(&setup.greeting, desk),
+                _ => connection.answer(service, desk),
+            };
+            match turn {
+                // It was accepted before the others were told to leave.
+                Turn::Wait if draining => connection.leave(desk),
+                turn => turn,
+            }
         });
     }
 
-    fn refuse(&mut self, stream: TcpStream, peer: SocketAddr, reason: Reason) {
+    /// Only who would have been greeted is told why, and nobody who is denied: there it seems that nobody serves.
+    fn refuse(&mut self, stream: TcpStream, peer: Peer, service: Service, reason: Reason) {
         self.control.refused.fetch_add(1, Relaxed);
-        self.control.events.tell(|| Event::Refused { peer: peer.into(), reason });
-        if self.refused < REFUSED_MAX {
+        self.control.events.tell(|| Event::Refused { peer: peer.address(), reason });
+        let line = match reason {
+            Reason::Full => errors::FULL,
+            Reason::PerSource => errors::PER_SOURCE,
+            _ => return,
+        };
+        if service == Service::Text && self.refused < REFUSED_MAX {
             self.refused += 1;
-            let line = if reason == Reason::Full { errors::FULL } else { errors::PER_SOURCE };
-            self.begin(stream, peer, ClientId::default(), |connection, _, desk| connection.refuse(line, reason, desk));
+            let line = format!("{line}\n");
+            self.begin(stream, peer, ClientId::default(), |connection, _, desk| {
+                connection.tell(line.as_bytes(), reason, desk)
+            });
         }
     }
 
@@ -263,7 +277,7 @@ impl Worker {
     fn begin(
         &mut self,
         stream: TcpStream,
-        peer: SocketAddr,
+        peer: Peer,
         id: ClientId,
         speak: impl FnOnce(&mut Connection, &Setup, &mut Desk) -> Turn,
     ) {
@@ -354,14 +368,14 @@ impl Worker {
             self.refused -= 1;
             return;
         }
-        let (id, peer, commands) = (connection.id, connection.peer.address(), connection.commands);
+        let (id, peer, commands) = (connection.id, connection.peer.clone(), connection.commands);
         if reason == Reason::Kicked {
             connection.hang_up();
         }
         drop(connection);
-        self.control.admission.leave(peer);
+        self.control.admission.leave(&peer);
         sub(&self.control.counters[self.index].clients, 1);
-        self.control.events.tell(|| Event::Disconnected { client: id, peer: peer.into(), reason, commands });
+        self.control.events.tell(|| Event::Disconnected { client: id, peer: peer.address(), reason, commands });
     }
 
     fn slots(&self) -> Vec<usize> {

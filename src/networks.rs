@@ -1,0 +1,167 @@
+//! Who may connect, by network.
+
+use std::net::IpAddr;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use prefix_trie::PrefixMap;
+
+use crate::Error;
+
+/// Networks whose clients are let in, or turned away without a word.
+///
+/// Of the networks that have a client's address the longest prefix decides; where the same one is allowed and denied, it
+/// is denied. An address that none of them has is let in, unless any network is allowed. Looking one up costs as many
+/// steps as its prefix has branches, at most 32 for IPv4 and 128 for IPv6, however many networks there are.
+///
+/// A network is written `192.0.2.0/24` or `2001:db8::/32` (RFC 4632, RFC 4291), one address without the slash. Bits
+/// beyond the prefix mean nothing. An IPv4 address, or network, that is mapped into IPv6 (`::ffff:192.0.2.0/120`) is the
+/// one that it stands for; `::/0` is all of IPv6 and nothing of IPv4.
+#[derive(Clone, Debug, Default)]
+pub struct Networks {
+    v4: PrefixMap<Ipv4Net, Verdict>,
+    v6: PrefixMap<Ipv6Net, Verdict>,
+    /// What becomes of an address that none of them has.
+    others: Verdict,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Verdict {
+    #[default]
+    Allowed,
+    Denied,
+}
+
+impl Networks {
+    /// None: everybody is let in.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Lets the clients of a network in, and from now on nobody else who is in no network.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where the text is no network; nothing has changed then.
+    pub fn allow(&mut self, network: &str) -> Result<(), Error> {
+        self.add(network, Verdict::Allowed)?;
+        self.others = Verdict::Denied;
+        Ok(())
+    }
+
+    /// Turns the clients of a network away.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where the text is no network; nothing has changed then.
+    pub fn deny(&mut self, network: &str) -> Result<(), Error> {
+        self.add(network, Verdict::Denied)
+    }
+
+    /// Whether a client with this address is let in.
+    pub fn allows(&self, ip: IpAddr) -> bool {
+        let verdict = match ip.to_canonical() {
+            IpAddr::V4(ip) => self.v4.get_lpm(&ip.into()).map(|(_, verdict)| *verdict),
+            IpAddr::V6(ip) => self.v6.get_lpm(&ip.into()).map(|(_, verdict)| *verdict),
+        };
+        verdict.unwrap_or(self.others) == Verdict::Allowed
+    }
+
+    fn add(&mut self, text: &str, verdict: Verdict) -> Result<(), Error> {
+        let place = match parse(text)? {
+            IpNet::V4(network) => self.v4.entry(network).or_insert(verdict),
+            IpNet::V6(network) => self.v6.entry(network).or_insert(verdict),
+        };
+        if verdict == Verdict::Denied {
+            *place = verdict;
+        }
+        Ok(())
+    }
+}
+
+fn parse(text: &str) -> Result<IpNet, Error> {
+    let network: Option<IpNet> = match text.contains('/') {
+        true => text.parse().ok(),
+        false => text.parse::<IpAddr>().ok().map(IpNet::from),
+    };
+    let network = network.ok_or_else(|| Error::Invalid(format!("{text:?} is no network, such as 192.0.2.0/24")))?;
+    Ok(match network.trunc() {
+        IpNet::V6(v6) => match (v6.addr().to_ipv4_mapped(), v6.prefix_len().checked_sub(96)) {
+            (Some(ip), Some(prefix)) => IpNet::V4(Ipv4Net::new_assert(ip, prefix)),
+            _ => IpNet::V6(v6),
+        },
+        v4 => v4,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn networks(allow: &[&str], deny: &[&str]) -> Networks {
+        let mut networks = Networks::new();
+        allow.iter().for_each(|network| networks.allow(network).unwrap());
+        deny.iter().for_each(|network| networks.deny(network).unwrap());
+        networks
+    }
+
+    #[test]
+    fn the_longest_prefix_decides_and_deny_on_a_tie() {
+        for (allow, deny, ip, allowed) in [
+            (&[][..], &[][..], "192.0.2.1", true),
+            (&[], &["192.0.2.0/24"], "192.0.2.1", false),
+            (&[], &["192.0.2.0/24"], "192.0.3.1", true),
+            (&["192.0.2.0/24"], &[], "192.0.2.255", true),
+            (&["192.0.2.0/24"], &[], "192.0.3.0", false),
+            (&["192.0.2.0/24"], &[], "2001:db8::1", false),
+            (&["10.0.0.0/8", "10.1.2.0/24"], &["10.1.0.0/16"], "10.0.0.1", true),
+            (&["10.0.0.0/8", "10.1.2.0/24"], &["10.1.0.0/16"], "10.1.0.1", false),
+            (&["10.0.0.0/8", "10.1.2.0/24"], &["10.1.0.0/16"], "10.1.2.3", true),
+            (&["10.0.0.0/8"], &["10.0.0.0/8"], "10.0.0.1", false),
+            (&["0.0.0.0/0"], &["192.0.2.1"], "192.0.2.1", false),
+            (&["0.0.0.0/0"], &["192.0.2.1"], "192.0.2.2", true),
+            (&["0.0.0.0/0"], &[], "::1", false),
+            (&["::/0"], &[], "192.0.2.1", false),
+            (&["::/0"], &[], "2001:db8::1", true),
+            (&["2001:db8::/32"], &["2001:db8:0:1::/64"], "2001:db8::1", true),
+            (&["2001:db8::/32"], &["2001:db8:0:1::/64"], "2001:db8:0:1::1", false),
+            // Bits beyond the prefix mean nothing.
+            (&["10.1.2.3/8"], &[], "10.9.9.9", true),
+            (&["10.1.2.3/8"], &["10.4.5.6/8"], "10.1.2.3", false),
+            // Mapped addresses and networks are IPv4.
+            (&["192.0.2.0/24"], &[], "::ffff:192.0.2.1", true),
+            (&[], &["::ffff:192.0.2.0/120"], "192.0.2.1", false),
+            (&[], &["::ffff:0.0.0.0/96"], "192.0.2.1", false),
+            (&[], &["::ffff:192.0.2.1"], "192.0.2.1", false),
+            (&[], &["::/0"], "::ffff:192.0.2.1", true),
+        ] {
+            let told = networks(allow, deny).allows(ip.parse().unwrap());
+            assert_eq!(told, allowed, "{ip}: allow {allow:?}, deny {deny:?}");
+        }
+        // In whichever order.
+        let mut networks = networks(&[], &["10.0.0.0/8"]);
+        networks.allow("10.0.0.0/8").unwrap();
+        assert!(!networks.allows("10.0.0.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn what_is_no_network_is_refused() {
+        for text in ["", "localhost", "192.0.2.0/33", "192.0.2/24", "192.0.2.0/", "/24", "::/129", "192.0.2.0/24 ", "*"]
+        {
+            let mut networks = Networks::new();
+            let error = networks.allow(text).unwrap_err();
+            assert_eq!(error.to_string(), format!("{text:?} is no network, such as 192.0.2.0/24"));
+            assert!(networks.deny(text).is_err());
+            assert!(networks.allows("192.0.2.1".parse().unwrap()), "nothing has changed");
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_networks_are_each_found() {
+        let mut networks = Networks::new();
+        let network = |i: u32| format!("10.{}.{}.{}/31", i >> 15 & 255, i >> 7 & 255, i << 1 & 255);
+        (0..100_000).for_each(|i| networks.deny(&network(i)).unwrap());
+        for i in 0..100_000 {
+            let ip: IpAddr = network(i).split('/').next().unwrap().parse().unwrap();
+            assert!(!networks.allows(ip), "{ip}");
+        }
+        assert!(networks.allows("11.0.0.1".parse().unwrap()));
+    }
+}
