@@ -3,15 +3,14 @@
 #![cfg(feature = "cli")]
 
 mod fakes;
+mod programs;
 
 use std::{
     fs,
     io::{ErrorKind, Read, Write},
     net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream},
-    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
-    thread,
-    time::{Duration, Instant},
+    process::Command,
+    time::Duration,
 };
 
 use daytime::{
@@ -23,134 +22,10 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use programs::{CLIENT, Program, SERVER, converse, daytime_server, listening, local, port_in, run};
 use socket2::{Domain, Socket, Type};
 
-const SERVER: &str = env!("CARGO_BIN_EXE_daytime-server");
-const CLIENT: &str = env!("CARGO_BIN_EXE_daytime-client");
 const PROMPT: &str = "Enter the command for Day -> day |Date -> date |Time -> time and Exit -> quit or exit: ";
-
-/// A program that runs, and what it has said so far. It is killed with its owner.
-struct Program {
-    child: Child,
-    input: Option<ChildStdin>,
-    out: Output,
-    err: Output,
-}
-
-impl Program {
-    fn start(command: &mut Command) -> Program {
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
-        let (input, out, err) = (child.stdin.take(), child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        Program { child, input, out: Output::of(out), err: Output::of(err) }
-    }
-
-    fn say(&mut self, text: &str) {
-        self.input.as_mut().unwrap().write_all(text.as_bytes()).expect("it reads its input");
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
-    }
-
-    /// Waits for its end, and gives its exit code and what it said since the last look at it.
-    fn finish(&mut self) -> Outcome {
-        drop(self.input.take());
-        let (out, err) = (self.out.rest(), self.err.rest());
-        Outcome { code: self.wait().code(), out, err }
-    }
-
-    /// Its outputs are closed: now it ends.
-    fn wait(&mut self) -> ExitStatus {
-        self.child.wait().unwrap()
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// How a program ended. No code: a signal ended it.
-#[derive(Debug, PartialEq)]
-struct Outcome {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl Outcome {
-    #[track_caller]
-    fn assert(&self, code: i32, out: &str, err: &str) {
-        assert_eq!((self.code, &*self.out, &*self.err), (Some(code), out, err));
-    }
-}
-
-/// One output of a program, read as it comes.
-struct Output {
-    pieces: Receiver<Vec<u8>>,
-    come: Vec<u8>,
-}
-
-impl Output {
-    fn of(mut source: impl Read + Send + 'static) -> Output {
-        let (sender, pieces) = channel();
-        thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok(n @ 1..) = source.read(&mut buffer)
-                && sender.send(buffer[..n].to_vec()).is_ok()
-            {}
-        });
-        Output { pieces, come: Vec::new() }
-    }
-
-    /// Waits until `text` comes, and gives everything before it; both are taken.
-    #[track_caller]
-    fn until(&mut self, text: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(at) = self.come.windows(text.len()).position(|window| window == text.as_bytes()) {
-                let before = self.come.drain(..at + text.len()).take(at).collect();
-                return String::from_utf8(before).unwrap();
-            }
-            match self.pieces.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(piece) => self.come.extend(piece),
-                Err(error) => panic!("no {text:?} but {:?}: {error}", self.come.escape_ascii().to_string()),
-            }
-        }
-    }
-
-    #[track_caller]
-    fn line(&mut self) -> String {
-        self.until("\n")
-    }
-
-    /// Everything up to its end.
-    #[track_caller]
-    fn rest(&mut self) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match self.pieces.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(piece) => self.come.extend(piece),
-                Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => {
-                    panic!("no end, but {:?}", self.come.escape_ascii().to_string())
-                }
-            }
-        }
-        String::from_utf8(std::mem::take(&mut self.come)).unwrap()
-    }
-}
-
-/// Runs a program to its end, with this input.
-fn run(program: &str, arguments: &[&str], input: &str) -> Outcome {
-    let mut program = Program::start(Command::new(program).args(arguments));
-    // One that ends early need not read it.
-    let _ = program.input.take().unwrap().write_all(input.as_bytes());
-    program.finish()
-}
 
 /// This crate's server at a fixed moment, for the client program.
 fn serve() -> (Server, String) {
@@ -472,40 +347,6 @@ fn the_original_on_a_terminal() {
 
 // daytime-server.
 
-/// The server program, listening on a free port of 127.0.0.1.
-fn daytime_server(arguments: &[&str]) -> (Program, u16) {
-    let mut command = Command::new(SERVER);
-    command.args(["--listen", "127.0.0.1:0"]).args(arguments).env_remove("TZ");
-    listening(&mut command)
-}
-
-#[track_caller]
-fn listening(command: &mut Command) -> (Program, u16) {
-    let mut server = Program::start(command);
-    let port = port_in(&server.out.line());
-    (server, port)
-}
-
-#[track_caller]
-fn port_in(line: &str) -> u16 {
-    let port = line.strip_prefix("Server is listening on IP: 127.0.0.1 and Port: ");
-    port.and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("{line:?}"))
-}
-
-/// Everything that the server says to this, up to its close.
-fn converse(address: (Ipv4Addr, u16), text: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(text.as_bytes()).unwrap();
-    let mut said = String::new();
-    stream.read_to_string(&mut said).unwrap();
-    said
-}
-
-fn local(port: u16) -> (Ipv4Addr, u16) {
-    (Ipv4Addr::LOCALHOST, port)
-}
-
 #[test]
 fn the_server_says_where_it_listens_and_who_connects() {
     let (mut server, port) = daytime_server(&[]);
@@ -752,6 +593,14 @@ fn bad_arguments_are_named() {
         (SERVER, "--listen=localhost:99999", "address \"localhost:99999\""),
         (SERVER, "--listen=two words:1", "address \"two words:1\""),
         (SERVER, "--listen=[::1", "address \"[::1\""),
+        (SERVER, "--listen=unix:", "address \"unix:\""),
+        (SERVER, "--listen-rfc867=localhost:", "address \"localhost:\""),
+        (SERVER, "--listen-rfc868=unix:@", "address \"unix:@\""),
+        (SERVER, "--unix-mode=rw", "no mode"),
+        (SERVER, "--unix-mode=1777", "mode of 0o1777"),
+        (SERVER, "--allow=localhost", "\"localhost\" is no network"),
+        (SERVER, "--deny=192.0.2.0/33", "\"192.0.2.0/33\" is no network"),
+        (SERVER, "--check=x", "--check"),
         (SERVER, "--workers=x", "--workers"),
         (SERVER, "--workers=-1", "--workers"),
         (SERVER, "--workers=0", "0 workers"),
@@ -810,7 +659,15 @@ fn bad_arguments_are_named() {
 #[test]
 fn help_and_version_are_told() {
     let server: &[&str] = &[
+        "--config",
+        "--print-config",
+        "--check",
         "--listen",
+        "--listen-rfc867",
+        "--listen-rfc868",
+        "--unix-mode",
+        "--allow",
+        "--deny",
         "--workers",
         "--framing",
         "--timezone",
@@ -838,7 +695,7 @@ fn help_and_version_are_told() {
             assert!(help.out.contains(flag), "{name} --help says nothing of {flag}");
         }
         let told = help.out.split_whitespace().filter(|word| word.starts_with("--"));
-        for flag in told.map(|word| word.trim_end_matches(|c: char| !c.is_ascii_lowercase())) {
+        for flag in told.map(|word| word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric())) {
             assert!(flags.contains(&flag), "{name} --help tells of {flag}, which no test here knows");
         }
         run(program, &["--version"], "").assert(0, &format!("{name} {}\n", env!("CARGO_PKG_VERSION")), "");

@@ -29,7 +29,7 @@
 //! blank adds its r at EOF. For every segmentation the output is greeting · line 1 · line 2 …, given one fixed clock,
 //! no read before the first `\n` that is exactly a name, and no quiet time before the first `\n`.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use memchr::memchr;
 
@@ -56,6 +56,15 @@ impl FromStr for Framing {
             "line" => Ok(Framing::Line),
             _ => Err(format!("the framing {text:?} is neither `auto` nor `line`")),
         }
+    }
+}
+
+impl fmt::Display for Framing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Framing::Auto => "auto",
+            Framing::Line => "line",
+        })
     }
 }
 

@@ -11,9 +11,10 @@ use nix::errno::Errno;
 
 use super::{
     Control,
-    connection::{NEVER, Peer, Tick, ticks},
+    connection::{NEVER, Tick, ticks},
     event::{ClientId, Event, Reason},
     listen::{Listener, Listening, Service},
+    peer::Peer,
 };
 
 /// Connections accepted from one listener before other sockets have their turn.

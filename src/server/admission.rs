@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use super::{connection::Peer, event::Reason};
+use super::{event::Reason, peer::Peer};
 use crate::Networks;
 
 /// What counts as one source: an IPv4 address, as it is or mapped into IPv6, or an IPv6 network of 64 bits, which is

@@ -6,9 +6,7 @@
 
 use std::{
     io::{self, ErrorKind, Read, Write},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV6},
-    os::unix,
-    path::Path,
+    net::Shutdown,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -20,13 +18,11 @@ use super::{
     callers::{Callers, Job, Ticket},
     event::{ClientId, Reason},
     listen::Service,
+    peer::Peer,
     stats::{ClientInfo, add},
     texts::Texts,
 };
-use crate::{
-    Address,
-    protocol::{Framing, Host, Next, QUIET, Session, rfc867, rfc868},
-};
+use crate::protocol::{Framing, Host, Next, QUIET, Session, rfc867, rfc868};
 
 /// The bytes of one read.
 const READ_MAX: usize = 16 * 1024;
@@ -104,59 +100,6 @@ pub(super) struct Connection {
     pub(super) queued: bool,
     /// The poller watches for writability too.
     pub(super) watches_writes: bool,
-}
-
-/// A peer's address without what is unused of it: in a list of ten thousand idle clients each byte counts.
-#[derive(Clone)]
-pub(super) enum Peer {
-    V4(Ipv4Addr, u16),
-    V6 {
-        ip: Ipv6Addr,
-        port: u16,
-        scope: u32,
-    },
-    /// Of a Unix socket; most clients have bound none.
-    Unix(Option<Box<Path>>),
-}
-
-impl Peer {
-    pub(super) fn address(&self) -> Address {
-        match self {
-            Peer::V4(ip, port) => SocketAddr::from((*ip, *port)).into(),
-            Peer::V6 { ip, port, scope } => SocketAddr::from(SocketAddrV6::new(*ip, *port, 0, *scope)).into(),
-            Peer::Unix(path) => Address::Unix(path.as_deref().unwrap_or(Path::new("")).to_owned()),
-        }
-    }
-
-    /// None of a Unix socket.
-    pub(super) fn ip(&self) -> Option<IpAddr> {
-        match self {
-            Peer::V4(ip, _) => Some((*ip).into()),
-            Peer::V6 { ip, .. } => Some((*ip).into()),
-            Peer::Unix(_) => None,
-        }
-    }
-}
-
-impl From<SocketAddr> for Peer {
-    fn from(address: SocketAddr) -> Self {
-        let port = address.port();
-        match (address, address.ip().to_canonical()) {
-            // An IPv4 peer of a listener for both is none the less that.
-            (_, IpAddr::V4(ip)) => Peer::V4(ip, port),
-            (SocketAddr::V6(address), IpAddr::V6(ip)) => Peer::V6 { ip, port, scope: address.scope_id() },
-            (SocketAddr::V4(_), IpAddr::V6(ip)) => Peer::V6 { ip, port, scope: 0 },
-        }
-    }
-}
-
-impl From<unix::net::SocketAddr> for Peer {
-    fn from(address: unix::net::SocketAddr) -> Self {
-        match Address::from(address) {
-            Address::Unix(path) if path != Path::new("") => Peer::Unix(Some(path.into())),
-            _ => Peer::Unix(None),
-        }
-    }
 }
 
 /// What could not be done at once.

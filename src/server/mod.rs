@@ -22,6 +22,7 @@ mod callers;
 mod connection;
 mod event;
 mod listen;
+mod peer;
 mod stats;
 mod texts;
 mod unix;

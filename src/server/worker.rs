@@ -23,9 +23,10 @@ use super::{
     Control, Reply, Setup, State,
     acceptor::Acceptor,
     callers::Callers,
-    connection::{Connection, Desk, NEVER, Peer, Tick, Turn, ticks},
+    connection::{Connection, Desk, NEVER, Tick, Turn, ticks},
     event::{ClientId, Event, Reason},
     listen::Service,
+    peer::Peer,
     stats::{ClientInfo, add, sub},
     texts::Texts,
 };
