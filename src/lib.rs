@@ -1,4 +1,4 @@
-//! Day, date and time over TCP: a server that anyone can embed, and its client.
+//! Day, date and time over TCP and Unix sockets: a server that anyone can embed, and its client.
 //!
 //! ```
 //! use daytime::{Client, Clock, Server};
@@ -20,6 +20,8 @@
 //! | [`Request`], [`Reply`] | own commands |
 //! | [`Event`], [`Stats`], [`ClientInfo`] | what the embedder is told |
 //! | [`Client`], [`ClientBuilder`] | a blocking client, every call of which ends by its deadline |
+//! | [`Address`], [`Networks`] | where a server listens and who may connect |
+//! | [`rfc867`], [`rfc868`] | readers of the two older protocols, which a [`Server`] speaks too |
 //! | [`Clock`] | what time replies tell: the system's, a fixed one, a shifted one |
 //! | [`protocol`] | the wire as pure functions, for other servers and clients, and for fuzzers |
 //!

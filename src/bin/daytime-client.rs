@@ -26,7 +26,7 @@ const PROMPT: &str = "Enter the command for Day -> day |Date -> date |Time -> ti
 #[derive(Parser)]
 #[command(name = "daytime-client", version)]
 struct Args {
-    /// Address to connect to, HOST:PORT
+    /// Address to connect to, HOST:PORT, unix:PATH or unix:@NAME
     #[arg(long, value_name = "ADDR", default_value = "localhost:9990", value_parser = Address::from_str)]
     connect: Address,
     /// How long connecting, and each command, may take
