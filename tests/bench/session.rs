@@ -1,0 +1,132 @@
+//! What the wire core costs by itself, without a socket, a thread or a clock: bytes a second that a session takes, and
+//! that a dialogue gives and takes. `cargo bench --bench session`; each other input shows what leaving the shortest
+//! way costs.
+
+use std::fmt;
+
+use daytime::protocol::{Commands, Dialogue, Formats, Framing, Host, Next, Session, Stamp, Zone};
+use divan::{Bencher, black_box, counter::BytesCount};
+
+/// What a server's worker asks a socket for at a time.
+const READ: usize = 16 * 1024;
+
+/// Commands that come again and again, and a name for them.
+struct Input(&'static str, &'static str);
+
+const INPUTS: [Input; 6] = [
+    Input("time", "time\n"),
+    Input("day, date and time", "day\ndate\ntime\n"),
+    Input("time in CRLF", "time\r\n"),
+    Input("time in a zone", "time +05:30\n"),
+    Input("datetime", "datetime\n"),
+    Input("invalid", "tomorrow\n"),
+];
+
+impl fmt::Display for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.0)
+    }
+}
+
+impl Input {
+    /// As many whole commands as one read has room for.
+    fn read(&self) -> Vec<u8> {
+        self.1.repeat(READ / self.1.len()).into_bytes()
+    }
+}
+
+/// A host whose texts are all there: one second, in two zones.
+struct Desk {
+    commands: Commands,
+    own: Stamp,
+    other: Stamp,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let stamp = |zone: &str| Stamp::new(1_795_362_297, &Zone::parse(zone).unwrap(), &Formats::default());
+        Desk { commands: Commands::default(), own: stamp("UTC"), other: stamp("+05:30") }
+    }
+}
+
+impl Host for Desk {
+    fn commands(&self) -> &Commands {
+        &self.commands
+    }
+
+    fn stamp(&mut self, zone: Option<&str>) -> Option<&Stamp> {
+        match zone {
+            None => Some(&self.own),
+            Some("+05:30") => Some(&self.other),
+            Some(_) => None,
+        }
+    }
+}
+
+/// A session and what surrounds it, which takes reads of one length and throws its replies away.
+struct Talk {
+    session: Session,
+    desk: Desk,
+    out: Vec<u8>,
+}
+
+impl Talk {
+    fn new(framing: Framing) -> Self {
+        Talk { session: Session::new(framing), desk: Desk::new(), out: Vec::new() }
+    }
+
+    fn read(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            self.out.clear();
+            let (taken, next) = self.session.receive(black_box(bytes), &mut self.desk, &mut self.out);
+            assert!(matches!(next, Next::Read | Next::Send), "the session wants {next:?}");
+            bytes = &bytes[taken..];
+            black_box(&self.out);
+        }
+    }
+}
+
+/// 16 KiB in one read.
+#[divan::bench(args = INPUTS)]
+fn lines(bencher: Bencher, input: &Input) {
+    let (mut talk, read) = (Talk::new(Framing::Line), input.read());
+    bencher.counter(BytesCount::of_slice(&read)).bench_local(|| talk.read(&read));
+}
+
+/// The same bytes, each in a read of its own.
+#[divan::bench]
+fn one_byte_a_read(bencher: Bencher) {
+    let (mut talk, read) = (Talk::new(Framing::Line), INPUTS[0].read());
+    bencher.counter(BytesCount::of_slice(&read)).bench_local(|| read.chunks(1).for_each(|byte| talk.read(byte)));
+}
+
+/// One line a read, as from a client that waits for each reply.
+#[divan::bench]
+fn one_line_a_read(bencher: Bencher) {
+    let mut talk = Talk::new(Framing::Line);
+    bencher.counter(BytesCount::new(5_usize)).bench_local(|| talk.read(b"time\n"));
+}
+
+/// As the original's clients speak: a read that is exactly a name, without a line end.
+#[divan::bench]
+fn one_bare_command_a_read(bencher: Bencher) {
+    let mut talk = Talk::new(Framing::Auto);
+    bencher.counter(BytesCount::new(4_usize)).bench_local(|| talk.read(b"time"));
+}
+
+/// The client's side: a question, its reply, and the reply handed out; the bytes are those of both.
+#[divan::bench]
+fn dialogue(bencher: Bencher) {
+    let (mut dialogue, mut out) = (Dialogue::new(), Vec::new());
+    dialogue.receive(b"Welcome to the server\n").unwrap();
+    bencher.counter(BytesCount::new(14_usize)).bench_local(|| {
+        out.clear();
+        dialogue.ask(black_box("time"), &mut out).unwrap();
+        dialogue.receive(black_box(b"15:44:57\n")).unwrap();
+        dialogue.reply().unwrap()
+    });
+}
+
+fn main() {
+    divan::main();
+}
