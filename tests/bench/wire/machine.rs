@@ -1,0 +1,72 @@
+//! The machine: its cores and who runs on which, its limits, and what it says of a process.
+
+use std::{fs, io::ErrorKind, thread};
+
+use nix::{
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    sys::resource::{Resource::RLIMIT_NOFILE, getrlimit, setrlimit},
+    unistd::Pid,
+};
+
+use crate::Result;
+
+/// The cores that this process may use.
+pub(crate) fn cores() -> Result<Vec<usize>> {
+    let allowed = sched_getaffinity(Pid::from_raw(0))?;
+    Ok((0..CpuSet::count()).filter(|&core| allowed.is_set(core).unwrap_or(false)).collect())
+}
+
+/// Keeps this thread, and whatever it starts, on these cores.
+pub(crate) fn pin(cores: &[usize]) -> Result<()> {
+    let mut set = CpuSet::new();
+    for &core in cores {
+        set.set(core)?;
+    }
+    Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
+}
+
+/// Raises the soft limit of descriptors to the hard one, for this process and its children. Gives it.
+pub(crate) fn descriptors() -> Result<usize> {
+    let (_, hard) = getrlimit(RLIMIT_NOFILE)?;
+    setrlimit(RLIMIT_NOFILE, hard, hard)?;
+    Ok(usize::try_from(hard)?)
+}
+
+/// One line that says what was measured on.
+pub(crate) fn describe() -> String {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let model = model.map_or("a processor without a name", |(_, model)| model);
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("{model}, {cores} cores, kernel {}", kernel.trim())
+}
+
+/// The processor time that all threads of a process have taken, in nanoseconds.
+pub(crate) fn processor_time(pid: u32) -> Result<u64> {
+    let mut sum = 0;
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        match fs::read_to_string(task?.path().join("schedstat")) {
+            Ok(text) => sum += text.split(' ').next().unwrap_or_default().parse::<u64>()?,
+            Err(error) if error.kind() == ErrorKind::NotFound => {} // the thread has ended
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(sum)
+}
+
+/// The memory of its own that a process has in use, in bytes.
+pub(crate) fn memory(pid: u32) -> Result<u64> {
+    kilobytes(&format!("/proc/{pid}/smaps_rollup"), "Rss:")
+}
+
+/// What the kernel has in use for objects of its own, such as sockets, in bytes.
+pub(crate) fn kernel_memory() -> Result<u64> {
+    kilobytes("/proc/meminfo", "Slab:")
+}
+
+fn kilobytes(file: &str, name: &str) -> Result<u64> {
+    let text = fs::read_to_string(file)?;
+    let number = text.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"));
+    Ok(number.ok_or_else(|| format!("{file} has no {name}"))?.parse::<u64>()? * 1024)
+}

@@ -1,0 +1,123 @@
+//! Waiting for clients, and counting what they do while the window is open.
+
+use std::{
+    io::ErrorKind,
+    mem,
+    time::{Duration, Instant},
+};
+
+use hdrhistogram::Histogram;
+use mio::{Events, Poll, Token};
+
+use crate::{
+    Result,
+    contenders::{PATIENCE, Running},
+};
+
+/// How long is measured, and how long before that is not.
+#[derive(Clone, Copy)]
+pub(crate) struct Window {
+    pub(crate) warm_up: Duration,
+    pub(crate) length: Duration,
+}
+
+/// What one window showed.
+#[derive(Clone, Copy)]
+pub(crate) struct Measured {
+    /// Requests a second; connections a second where each has one request.
+    pub(crate) rate: f64,
+    /// The server's processor time for each of them, in microseconds.
+    pub(crate) cost: f64,
+    /// From the first byte asked to the last byte answered, in microseconds.
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+}
+
+/// Clients that are waited for, and the meter that counts what they do.
+pub(crate) struct Load<'a> {
+    pub(crate) poll: Poll,
+    meter: Meter<'a>,
+}
+
+impl<'a> Load<'a> {
+    pub(crate) fn new(server: &'a Running, window: Window) -> Result<Self> {
+        let latencies = Histogram::new_with_bounds(10, 60_000_000_000, 3)?;
+        let meter = Meter { server, window, since: None, cost: 0, count: 0, latencies, measured: None };
+        Ok(Load { poll: Poll::new()?, meter })
+    }
+
+    /// Gives each client that has something to read to `step`, until it has said of each that it is done, which it does
+    /// once the window is over: so nobody who is never answered stays unseen.
+    pub(crate) fn run(
+        mut self,
+        clients: usize,
+        mut step: impl FnMut(usize, &mut Meter, &mut [u8]) -> Result<bool>,
+    ) -> Result<Measured> {
+        let mut events = Events::with_capacity(1024);
+        let mut buffer = vec![0; 64 * 1024];
+        let (mut done, mut waiting) = (vec![false; clients], clients);
+        let began = Instant::now();
+        let Window { warm_up, length } = self.meter.window;
+        while waiting > 0 {
+            match self.poll.poll(&mut events, Some(PATIENCE)) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                result => result?,
+            }
+            let now = Instant::now();
+            if events.is_empty() || now - began > warm_up + length + PATIENCE {
+                return Err(format!("the server has stalled: {waiting} clients wait for a reply").into());
+            }
+            self.meter.look(began, now)?;
+            for event in &events {
+                let Token(client) = event.token();
+                if step(client, &mut self.meter, &mut buffer)? && !mem::replace(&mut done[client], true) {
+                    waiting -= 1;
+                }
+            }
+        }
+        self.meter.measured.ok_or_else(|| "nothing was measured".into())
+    }
+}
+
+pub(crate) struct Meter<'a> {
+    server: &'a Running,
+    window: Window,
+    /// When the warm-up was over, and the processor time until then.
+    since: Option<Instant>,
+    cost: u64,
+    count: usize,
+    latencies: Histogram<u32>,
+    /// Once the window is over.
+    pub(crate) measured: Option<Measured>,
+}
+
+impl Meter<'_> {
+    /// Of one client, requests that were answered so long after they were sent.
+    pub(crate) fn count(&mut self, requests: usize, latency: Duration) {
+        self.count += requests;
+        self.latencies.saturating_record(latency.as_nanos() as u64);
+    }
+
+    /// Opens and closes the window, whenever it is time.
+    fn look(&mut self, began: Instant, now: Instant) -> Result<()> {
+        match self.since {
+            _ if self.measured.is_some() => {}
+            None if now - began >= self.window.warm_up => {
+                (self.since, self.cost, self.count) = (Some(now), self.server.processor_time()?, 0);
+                self.latencies.reset();
+            }
+            Some(since) if now - since >= self.window.length => {
+                let cost = self.server.processor_time()? - self.cost;
+                let quantile = |q| self.latencies.value_at_quantile(q) as f64 / 1e3;
+                self.measured = Some(Measured {
+                    rate: self.count as f64 / (now - since).as_secs_f64(),
+                    cost: cost as f64 / 1e3 / self.count.max(1) as f64,
+                    p50: quantile(0.5),
+                    p99: quantile(0.99),
+                });
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
