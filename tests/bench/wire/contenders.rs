@@ -89,8 +89,7 @@ pub(crate) fn embedded() -> Contender {
     ours("embedded, all on", &["embedded"])
 }
 
-/// Other servers that answer a short line with a short line, those that are installed. They make
-/// room for so many clients.
+/// Other servers that answer a short line with a short line, those that are installed; they make room for so many clients.
 pub(crate) fn peers(clients: usize) -> Vec<Contender> {
     let redis = version("redis-server", "--version").map(|_| {
         let words = "program redis-server --port {port} --bind 127.0.0.1 --save  --appendonly no --protected-mode no \

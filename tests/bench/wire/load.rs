@@ -118,7 +118,12 @@ fn connect(server: &Running, number: usize, nonblocking: bool) -> Result<Blockin
     setsockopt(&socket, IpBindAddressNoPort, &true)?;
     socket.bind(&SocketAddr::from(([127, 0, 0, 1 + (number % 32) as u8], 0)).into())?;
     socket.set_tcp_nodelay(true)?;
-    socket.set_nonblocking(nonblocking)?;
+    if nonblocking {
+        socket.set_nonblocking(true)?;
+    } else {
+        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_write_timeout(Some(PATIENCE))?; // Linux ends connecting with it, too
+    }
     match socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, server.port)).into()) {
         Err(error) if nonblocking && error.raw_os_error() == Some(Errno::EINPROGRESS as i32) => {}
         result => result?,
@@ -129,7 +134,6 @@ fn connect(server: &Running, number: usize, nonblocking: bool) -> Result<Blockin
 /// Connects and reads the greeting.
 fn greeted(server: &Running, number: usize) -> Result<Blocking> {
     let mut stream = connect(server, number, false)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
     read(&mut stream, &mut Expected::new(&server.speech.greeting, 1))?;
     Ok(stream)
 }
