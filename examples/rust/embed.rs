@@ -27,10 +27,12 @@ fn main() -> Result<(), Error> {
             request.server().drain(std::time::Duration::from_secs(5));
             Ok(Reply::closing("until next time"))
         })
-        .start()?;
+        .bind()?;
+    // Before anybody is served: this one misses nothing.
+    let events = server.events_with(1024, false);
+    let server = server.start()?;
     println!("port {}", server.port());
 
-    let events = server.events();
     let log = thread::spawn(move || {
         // The subscription ends when the server has ended.
         for event in events {
