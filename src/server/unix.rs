@@ -93,3 +93,20 @@ fn remove(path: &Path, expected: (u64, u64)) -> io::Result<()> {
 fn identity(file: &Metadata) -> (u64, u64) {
     (file.dev(), file.ino())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forked_child_removes_no_file() {
+        let path = std::env::temp_dir().join(format!("daytime-{}-child", process::id()));
+        let (_socket, file) = bind(&path, 1, None).unwrap();
+        let file = file.unwrap();
+        // What a child has is a copy; it sees another process's number in it.
+        drop(SocketFile { path: path.clone(), process: process::id() + 1, ..file });
+        assert!(path.exists());
+        drop(file);
+        assert!(!path.exists());
+    }
+}

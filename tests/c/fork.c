@@ -47,7 +47,11 @@ static void child(daytime_server *server, daytime_client *client, daytime_server
 
 int main(void) {
     daytime_server *server = new_server(), *fresh = new_server();
+    char address[64];
+    const char *file = address + strlen("unix:");
     int status;
+    snprintf(address, sizeof address, "unix:/tmp/daytime-%ld-fork", (long)getpid());
+    OK(daytime_server_listen(server, address));
     OK(daytime_server_add_command(server, "never", never, &freed, count));
     OK(daytime_server_add_command(fresh, "never", never, &freed, count));
     OK(daytime_server_enable_events(server, 10, 0));
@@ -62,7 +66,9 @@ int main(void) {
     daytime_client *second = connect_client(server); /* the listener lives */
     daytime_client_free(second);
     daytime_client_free(client);
+    CHECK(access(file, F_OK) == 0); /* no child has removed it */
     daytime_server_free(server);
+    CHECK(access(file, F_OK) == -1);
     daytime_server_free(fresh);
     CHECK(freed == 2);
     return 0;

@@ -10,6 +10,7 @@ use std::{
     fs,
     io::{self, ErrorKind, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
+    path::Path,
     process::Command,
     thread,
     time::{Duration, Instant},
@@ -287,12 +288,22 @@ pub(crate) fn skip(reason: impl AsRef<str>) {
 /// Whether this process runs the named test and nothing else. Where it does not, one that does is started and waited
 /// for: some things can only be counted in a process that has no other test in it.
 pub(crate) fn alone(test: &str) -> bool {
+    alone_with(test, &[])
+}
+
+/// The same, and that process is told this in its environment.
+pub(crate) fn alone_with(test: &str, environment: &[(&str, &Path)]) -> bool {
     const KEY: &str = "DAYTIME_TEST_ALONE";
     if std::env::var_os(KEY).is_some_and(|name| name == test) {
         return true;
     }
     let mut command = Command::new(std::env::current_exe().unwrap());
-    let output = command.args(["--exact", test, "--nocapture"]).env(KEY, test).output().unwrap();
+    let output = command
+        .args(["--exact", test, "--nocapture"])
+        .env(KEY, test)
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
     let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && told.contains("1 passed"), "{told}");
     false
