@@ -1,15 +1,10 @@
 //! Where a server listens and a client connects.
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use std::os::linux::net::SocketAddrExt;
 use std::{
     ffi::OsString,
     fmt::{self, Write},
     net::{IpAddr, SocketAddr, ToSocketAddrs},
-    os::unix::{
-        ffi::{OsStrExt, OsStringExt},
-        net,
-    },
+    os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -51,6 +46,14 @@ impl Address {
             Address::Tcp(_) => Ok(()),
             Address::Name(name) => split(name).map(drop),
             Address::Unix(path) => unix(path).map(drop),
+        }
+    }
+
+    /// What the system tells of a Unix socket; an empty path where it is bound to none.
+    pub(crate) fn of_unix(address: &SockAddr) -> Self {
+        match address.as_abstract_namespace() {
+            Some(name) => Address::Unix(OsString::from_vec([b"@", name].concat()).into()),
+            None => Address::Unix(address.as_pathname().unwrap_or(Path::new("")).to_owned()),
         }
     }
 
@@ -132,17 +135,6 @@ impl From<&str> for Address {
             (None, Ok(address)) => Address::Tcp(address),
             (None, Err(_)) => Address::Name(text.to_owned()),
         }
-    }
-}
-
-impl From<net::SocketAddr> for Address {
-    /// Of a socket that is bound, or an empty path.
-    fn from(address: net::SocketAddr) -> Self {
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        if let Some(name) = address.as_abstract_name() {
-            return Address::Unix(OsString::from_vec([b"@", name].concat()).into());
-        }
-        Address::Unix(address.as_pathname().unwrap_or(Path::new("")).to_owned())
     }
 }
 

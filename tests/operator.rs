@@ -230,6 +230,60 @@ fn clients_of_a_unix_socket_are_served_by_every_worker_and_told_of() {
 }
 
 #[test]
+fn a_client_that_has_bound_a_name_is_told_by_it() {
+    let dir = Dir::new("named-peers");
+    let path = dir.at("socket");
+    let server = settings().listen(text(&path)).start().unwrap();
+    let events = server.events();
+    let own = dir.at("own\nname");
+    let hidden = format!("daytime-{}-peer", process::id());
+    for (address, shown) in [
+        (SockAddr::unix(&own).unwrap(), text(&own).replace('\n', "\\n")),
+        (SockAddr::unix(format!("\0{hidden}")).unwrap(), format!("unix:@{hidden}")),
+    ] {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        socket.bind(&address).unwrap();
+        socket.connect(&SockAddr::unix(&path).unwrap()).unwrap();
+        let mut peer = Peer(socket.into());
+        peer.expect(GREETING);
+        let Event::Connected { peer: from, .. } = next(&events) else { panic!("who comes is told first") };
+        assert_eq!(from.to_string(), shown);
+        drop(peer);
+        assert_eq!(farewell(&events).1, Reason::EndOfFile);
+    }
+}
+
+#[test]
+fn a_client_whose_name_has_no_room_for_its_end_is_served() {
+    // A path of 108 bytes fills the system's structure, which then tells of 109; no safe interface binds one.
+    const CLIENT: &str = "
+import ctypes, socket, sys
+client = socket.socket(socket.AF_UNIX)
+own = socket.AF_UNIX.to_bytes(2, sys.byteorder) + sys.argv[2].encode()
+assert len(own) == 110 and ctypes.CDLL(None).bind(client.fileno(), own, 110) == 0
+client.settimeout(30)
+client.connect(sys.argv[1])
+client.sendall(b'day')
+client.shutdown(socket.SHUT_WR)
+while told := client.recv(1000):
+    sys.stdout.buffer.write(told)
+";
+    let dir = Dir::new("longest");
+    let (path, Some(own)) = (dir.at("socket"), dir.long(108)) else {
+        return skip("the directory for temporary files has a long name");
+    };
+    let server = settings().listen(text(&path)).start().unwrap();
+    let events = server.events();
+    let Ok(client) = Command::new("python3").args(["-c", CLIENT]).args([&path, &own]).output() else {
+        return skip("there is no python3");
+    };
+    assert!(client.status.success(), "{client:?}");
+    same(&client.stdout, format!("{GREETING}Sunday").as_bytes());
+    assert!(matches!(next(&events), Event::Connected { peer, .. } if peer == Address::Unix(own)));
+    serves(&path);
+}
+
+#[test]
 fn a_half_closed_unix_client_gets_every_reply() {
     let dir = Dir::new("half-close");
     let path = dir.at("socket");
@@ -406,7 +460,7 @@ fn paths_that_no_socket_can_have() {
     let abstract_name = |bytes: usize| format!("unix:@{:x<1$}", process::id(), bytes - 1);
     is_refused(settings().listen(abstract_name(108)).bind(), "at most 107 bytes");
     let server = settings().listen(abstract_name(107)).start().unwrap();
-    Client::connect(abstract_name(107)).unwrap();
+    assert_eq!(Client::connect(abstract_name(107)).unwrap().peer().unwrap(), server.addresses()[0]);
     fails_to_bind(&text(&dir.at("missing/socket")), ErrorKind::NotFound);
     fs::write(dir.at("file"), "").unwrap();
     fails_to_bind(&text(&dir.at("file/socket")), ErrorKind::NotADirectory);
@@ -544,6 +598,7 @@ fn abstract_names_have_no_file() {
         let at = net::SocketAddr::from_abstract_name(&name).unwrap();
         carry(UnixStream::connect_addr(&at).unwrap()).ask("day\n", format!("{GREETING}\nSunday\n"));
         let mut client = Client::connect(&*address).unwrap();
+        assert_eq!(client.peer().unwrap(), server.addresses()[0]);
         assert_eq!(client.request("time").unwrap(), "15:44:57");
         fails_to_bind(&address, ErrorKind::AddrInUse);
         assert_eq!(client.request("time").unwrap(), "15:44:57");

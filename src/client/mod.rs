@@ -11,7 +11,6 @@ mod wire;
 use std::{
     collections::VecDeque,
     fmt,
-    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -124,11 +123,7 @@ impl Client {
     /// [`Error::Io`] once the connection is broken.
     pub fn peer(&self) -> Result<Address, Error> {
         let peer = SockRef::from(&self.wire.stream).peer_addr().map_err(Error::io("read the peer's address"))?;
-        Ok(match (peer.as_socket(), peer.as_unix()) {
-            (Some(tcp), _) => tcp.into(),
-            (None, Some(unix)) => unix.into(),
-            (None, None) => Address::Unix(PathBuf::new()),
-        })
+        Ok(peer.as_socket().map_or_else(|| Address::of_unix(&peer), Address::from))
     }
 
     /// The day of the week in the server's zone.

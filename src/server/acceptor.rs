@@ -4,10 +4,11 @@
 //! A thread of its own would cost a context switch a connection on one core; a listener in each worker's poller would
 //! wake them all. The first worker keeps every n-th client and mails the others, so that the distribution is exact.
 
-use std::{io, net, os::fd::OwnedFd, time::Duration};
+use std::{io, time::Duration};
 
 use mio::net::TcpStream;
 use nix::errno::Errno;
+use socket2::SockRef;
 
 use super::{
     Control,
@@ -102,14 +103,15 @@ impl Acceptor {
 }
 
 /// One connection, if there is one. That of a Unix socket is carried by the type for TCP, too: what that does, read,
-/// write and shut down, is the same for both, and it writes with MSG_NOSIGNAL.
+/// write and shut down, is the same for both, and it writes with MSG_NOSIGNAL. It is not mio that accepts it: version
+/// 1.2.5 panics at a peer whose path fills the system's structure, and takes abstract names for none.
 fn accept(listening: &Listening) -> io::Result<(TcpStream, Peer)> {
     match listening {
         Listening::Tcp(socket) => socket.accept().map(|(stream, peer)| (stream, peer.into())),
         Listening::Unix(socket) => {
-            let (stream, peer) = socket.accept()?;
-            let stream = net::TcpStream::from(OwnedFd::from(stream));
-            Ok((TcpStream::from_std(stream), peer.into()))
+            let (stream, peer) = SockRef::from(socket).accept()?;
+            stream.set_nonblocking(true)?;
+            Ok((TcpStream::from_std(stream.into()), Peer::unix(&peer)))
         }
     }
 }

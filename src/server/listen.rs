@@ -60,7 +60,7 @@ impl Listener {
     pub(super) fn address(&self) -> io::Result<Address> {
         match &self.socket {
             Listening::Tcp(socket) => socket.local_addr().map(Address::from),
-            Listening::Unix(socket) => socket.local_addr().map(Address::from),
+            Listening::Unix(socket) => SockRef::from(socket).local_addr().map(|address| Address::of_unix(&address)),
         }
     }
 

@@ -2,9 +2,10 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6},
-    os::unix,
     path::Path,
 };
+
+use socket2::SockAddr;
 
 use crate::Address;
 
@@ -22,6 +23,13 @@ pub(super) enum Peer {
 }
 
 impl Peer {
+    pub(super) fn unix(address: &SockAddr) -> Self {
+        match Address::of_unix(address) {
+            Address::Unix(path) if path != Path::new("") => Peer::Unix(Some(path.into())),
+            _ => Peer::Unix(None),
+        }
+    }
+
     pub(super) fn address(&self) -> Address {
         match self {
             Peer::V4(ip, port) => SocketAddr::from((*ip, *port)).into(),
@@ -48,15 +56,6 @@ impl From<SocketAddr> for Peer {
             (_, IpAddr::V4(ip)) => Peer::V4(ip, port),
             (SocketAddr::V6(address), IpAddr::V6(ip)) => Peer::V6 { ip, port, scope: address.scope_id() },
             (SocketAddr::V4(_), IpAddr::V6(ip)) => Peer::V6 { ip, port, scope: 0 },
-        }
-    }
-}
-
-impl From<unix::net::SocketAddr> for Peer {
-    fn from(address: unix::net::SocketAddr) -> Self {
-        match Address::from(address) {
-            Address::Unix(path) if path != Path::new("") => Peer::Unix(Some(path.into())),
-            _ => Peer::Unix(None),
         }
     }
 }
