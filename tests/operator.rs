@@ -572,6 +572,30 @@ fn a_file_that_somebody_else_has_put_there_stays() {
 }
 
 #[test]
+fn a_server_follows_another_without_a_gap() {
+    let dir = Dir::new("restarts");
+    let path = dir.at("socket");
+    let mut server = settings().workers(1).listen(text(&path)).start().unwrap();
+    for _ in 0..200 {
+        server = thread::scope(|scope| {
+            scope.spawn(|| drop(server));
+            let began = Instant::now();
+            loop {
+                match settings().workers(1).listen(text(&path)).start() {
+                    Ok(next) => return next,
+                    // The other one listens still.
+                    Err(Error::Io(error, _)) if error.kind() == ErrorKind::AddrInUse => {
+                        assert!(began.elapsed() < PATIENCE);
+                    }
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
+        });
+        serves(&path);
+    }
+}
+
+#[test]
 fn the_host_may_change_its_directory() {
     if !alone("the_host_may_change_its_directory") {
         return;

@@ -42,12 +42,13 @@ impl Service {
     }
 }
 
-/// A socket that listens. A Unix socket's file goes when this does.
+/// A socket that listens. A Unix socket's file goes when this does, and before the socket: while that listens, nobody
+/// takes the file for one that was left behind, nor can another have its inode.
 #[derive(Debug)]
 pub(super) struct Listener {
+    _file: Option<SocketFile>,
     pub(super) socket: Listening,
     pub(super) service: Service,
-    _file: Option<SocketFile>,
 }
 
 #[derive(Debug)]

@@ -48,7 +48,11 @@ pub(super) fn bind(path: &Path, backlog: i32, mode: Option<u32>) -> Result<(Unix
     let has_file = !path.as_os_str().as_bytes().starts_with(b"@");
     match socket.bind(&address) {
         Err(error) if error.kind() == ErrorKind::AddrInUse && has_file => {
-            remove_stale(path, &address)?;
+            match remove_stale(path, &address) {
+                // Whoever had it has removed it meanwhile.
+                Err(Error::Io(error, _)) if error.kind() == ErrorKind::NotFound => {}
+                removed => removed?,
+            }
             socket.bind(&address).map_err(doing())?;
         }
         bound => bound.map_err(doing())?,
@@ -81,6 +85,7 @@ fn remove_stale(path: &Path, address: &SockAddr) -> Result<(), Error> {
     probe.set_nonblocking(true).map_err(doing())?;
     match probe.connect(address) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => remove(path, identity(&found)).map_err(doing()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(doing()(error)),
         _ => Err(doing()(ErrorKind::AddrInUse.into())),
     }
 }
