@@ -319,6 +319,44 @@ fn a_unix_client_that_takes_no_replies_is_disconnected() {
 }
 
 #[test]
+fn a_unix_client_that_vanishes_raises_no_signal() {
+    if !alone("a_unix_client_that_vanishes_raises_no_signal") {
+        return;
+    }
+    // SIGPIPE is ignored here, and blocked in the workers. A signal that is blocked waits to be delivered none the less.
+    const SIGPIPE: u64 = 1 << 12;
+    let pending = |thread: &str| u64::from_str_radix(&status(thread, "SigPnd"), 16).unwrap() & SIGPIPE == SIGPIPE;
+    let seen = thread::spawn(move || {
+        SigSet::all().thread_block().unwrap();
+        let (reader, mut writer) = io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(writer.write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
+        pending("thread-self")
+    });
+    assert!(seen.join().unwrap(), "a signal would be seen");
+    let dir = Dir::new("vanish");
+    let path = dir.at("socket");
+    let bound = settings().listen(text(&path)).listen_rfc867(text(&dir.at("rfc867"))).bind().unwrap();
+    let events = bound.events_with(1000, false);
+    for _ in 0..10 {
+        // Gone before the first byte is sent to it.
+        connect(&path).send("day\n");
+        drop(connect(&dir.at("rfc867")));
+    }
+    let server = bound.start().unwrap();
+    for _ in 0..20 {
+        assert_eq!(farewell(&events).1, Reason::Error);
+    }
+    serves(&path);
+    let threads = server_threads();
+    assert_eq!(threads.len(), 2);
+    for (thread, name) in threads {
+        assert!(!pending(&format!("self/task/{thread}")), "{name}");
+    }
+    drop(server);
+}
+
+#[test]
 fn limits_by_address_are_none_of_unix_clients_and_the_others_are() {
     let dir = Dir::new("limits");
     let path = dir.at("socket");

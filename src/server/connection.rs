@@ -160,7 +160,7 @@ impl Connection {
         desk.out.extend_from_slice(text);
         match self.send(desk) {
             Ok(()) => self.turn(desk),
-            Err(_) => Turn::Gone(reason),
+            Err(_) => Turn::Gone(Reason::Error),
         }
     }
 
