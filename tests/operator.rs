@@ -1296,3 +1296,46 @@ fn descriptors_of_anything_else_are_refused_by_number() {
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Zones
+
+#[test]
+fn zones_are_read_anew_by_every_worker() {
+    // The database is where the environment says, which only a new process can be told.
+    let dir = Dir::new("zones");
+    if !alone_with("zones_are_read_anew_by_every_worker", &[("TZDIR", &dir.0)]) {
+        return;
+    }
+    let zones = PathBuf::from(std::env::var_os("TZDIR").unwrap());
+    fs::create_dir(zones.join("Here")).unwrap();
+    let put = |zone: &str| {
+        // As package managers do: a new file takes the place of the old one.
+        let copied = fs::copy(Path::new("/usr/share/zoneinfo").join(zone), zones.join("new"));
+        copied.and_then(|_| fs::rename(zones.join("new"), zones.join("Here/Now"))).is_ok()
+    };
+    if !put("Asia/Tokyo") {
+        return skip("there are no files of time zones");
+    }
+    let settings = settings().listen("127.0.0.1:0").listen_rfc867("127.0.0.1:0");
+    let server = settings.timezone("Here/Now").start().unwrap();
+    let mut peers: Vec<Peer> = (0..4).map(|_| Peer::greeted(server.port())).collect();
+    peers.iter_mut().for_each(|peer| peer.ask("\n", "\n"));
+    let mut all_say = |replies: &str, line: &str| {
+        peers.iter_mut().for_each(|peer| peer.ask("time\ntime here/now\n", replies));
+        for _ in 0..2 {
+            assert_eq!(rfc867(&server.rfc867_addresses()[0]).unwrap(), line);
+        }
+    };
+    let tokyo = ("00:44:57\n00:44:57\n", "Monday, November 23, 2026 00:44:57-JST");
+    all_say(tokyo.0, tokyo.1);
+    assert!(put("America/New_York"));
+    all_say(tokyo.0, tokyo.1);
+    server.reload_zones();
+    let new_york = ("10:44:57\n10:44:57\n", "Sunday, November 22, 2026 10:44:57-EST");
+    all_say(new_york.0, new_york.1);
+    // The server's own stays as it was where it is gone.
+    fs::remove_file(zones.join("Here/Now")).unwrap();
+    server.handle().reload_zones();
+    all_say(&format!("10:44:57\n{}\n", errors::UNKNOWN_ZONE), new_york.1);
+    assert!(put("Asia/Tokyo"));
+    server.reload_zones();
+    all_say(tokyo.0, tokyo.1);
+}

@@ -12,7 +12,7 @@ use super::{
     event::{ClientId, Event},
     stats::add,
 };
-use crate::protocol::{Commands, Host, Stamp, Zone};
+use crate::protocol::{Commands, Formats, Host, Stamp, Zone};
 
 /// The zones that one worker remembers; a peer that asks for more makes it start anew.
 const NAMED_MAX: usize = 256;
@@ -49,11 +49,17 @@ struct Made {
     stamp: Stamp,
 }
 
+impl Made {
+    fn new(second: i64, zone: &Zone, formats: &Formats) -> Self {
+        Made { second, stamp: Stamp::new(second, zone, formats) }
+    }
+}
+
 impl Texts {
     pub(super) fn new(control: Arc<Control>, setup: Arc<Setup>, worker: usize) -> Self {
         let second = control.clock.unix_seconds();
         let home_zone = setup.zones.home().unwrap_or(Zone::UTC);
-        let home = Made { second, stamp: Stamp::new(second, &home_zone, &setup.formats) };
+        let home = Made::new(second, &home_zone, &setup.formats);
         let renewal = ticks(control.began.elapsed()).saturating_add(ticks(RENEWAL));
         Texts {
             control,
@@ -99,6 +105,7 @@ impl Texts {
         self.named.clear();
         self.setup.zones.renew();
         if let Ok(zone) = self.setup.zones.home() {
+            self.home = Made::new(self.home.second, &zone, &self.setup.formats);
             self.home_zone = zone;
         }
     }
@@ -123,7 +130,7 @@ impl Host for Texts {
         let formats = &self.setup.formats;
         let Some(name) = zone else {
             if self.home.second != second {
-                self.home = Made { second, stamp: Stamp::new(second, &self.home_zone, &self.setup.formats) };
+                self.home = Made::new(second, &self.home_zone, formats);
             }
             return Some(&self.home.stamp);
         };
@@ -133,14 +140,14 @@ impl Host for Texts {
             }
             let zone = self.setup.zones.get(name);
             let made = zone.map(|zone| {
-                let stamp = Stamp::new(second, &zone, formats);
-                (zone, Made { second, stamp })
+                let made = Made::new(second, &zone, formats);
+                (zone, made)
             });
             self.named.insert(name.into(), made);
         }
         let (zone, made) = self.named.get_mut(name)?.as_mut()?;
         if made.second != second {
-            *made = Made { second, stamp: Stamp::new(second, zone, formats) };
+            *made = Made::new(second, zone, formats);
         }
         Some(&made.stamp)
     }
