@@ -1150,6 +1150,8 @@ fn the_reader_of_rfc_867_takes_text() {
         (&longer, &format!("protocol: {longer}")),
         ("\x1b[31mred", "protocol: \\x1b[31mred"),
         ("nul\0", "protocol: nul\\x00"),
+        // A control sequence to terminals of 8 bits.
+        ("\u{9b}31mred", "protocol: \\xc2\\x9b31mred"),
         ("", "closed"),
     ] {
         let bytes = sent.to_owned();

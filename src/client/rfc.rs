@@ -37,11 +37,9 @@ impl ClientBuilder {
     /// nothing was sent, [`Error::Protocol`] with what was sent where that is over 4 KiB or no text.
     pub fn rfc867(self, address: impl Into<Address>) -> Result<String, Error> {
         let bytes = self.read(address.into(), 13, TEXT_MAX + 1)?;
-        let text = bytes.trim_ascii_end();
-        let fit =
-            bytes.len() <= TEXT_MAX && text.iter().all(|byte| !byte.is_ascii_control() || b"\t\r\n".contains(byte));
-        match std::str::from_utf8(text) {
-            Ok(text) if fit => Ok(text.to_owned()),
+        let fit = |c: char| !c.is_control() || "\t\r\n".contains(c);
+        match std::str::from_utf8(bytes.trim_ascii_end()) {
+            Ok(text) if bytes.len() <= TEXT_MAX && text.chars().all(fit) => Ok(text.to_owned()),
             _ => Err(Error::Protocol(bytes)),
         }
     }
