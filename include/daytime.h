@@ -54,7 +54,8 @@
 #define DAYTIME_REPLY_MAX 1024
 
 /**
- * A buffer of this size holds every address of a listener or a peer with its NUL.
+ * A buffer of this size holds every address of a listener or a peer with its NUL, but that of a Unix socket whose path
+ * has control characters: escapes stand for them.
  */
 #define DAYTIME_ADDR_MAX 128
 
@@ -273,7 +274,7 @@ typedef struct {
      */
     uint64_t accepted;
     /**
-     * Clients turned away because the server, or their address, had too many.
+     * Clients turned away because the server, or their address, had too many, or their network is not let in.
      */
     uint64_t refused;
     /**
@@ -409,22 +410,6 @@ daytime_server *daytime_server_new(void);
 void daytime_server_free(daytime_server *server);
 
 /**
- * Adds an address to listen on: "localhost:9990", "0.0.0.0" (with port 9990), "[::]:0". A name stands for all of its
- * addresses that this machine has, port 0 for any free one. Without one, and without daytime_server_listen_fd(), it is
- * "localhost:9990". Nothing is bound before start.
- * Ownership: the text is copied. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID where it is no
- * address; DAYTIME_ERR_STATE once started.
- */
-daytime_status daytime_server_listen(daytime_server *server, const char *address);
-
-/**
- * Adds a socket that listens already: from whoever started the process, or bound by other means.
- * Ownership: of the descriptor the server's on success, which closes it; yours on failure. Lifetime: before start.
- * Threads: any. Errors: DAYTIME_ERR_INVALID where it is no listening TCP socket; DAYTIME_ERR_STATE once started.
- */
-daytime_status daytime_server_listen_fd(daytime_server *server, int fd);
-
-/**
  * The number of threads that serve, 1 to 1,024; 0 is the default, one a core.
  * Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID above that; DAYTIME_ERR_STATE
  * once started.
@@ -545,6 +530,13 @@ daytime_status daytime_server_set_clock_offset(daytime_server *server, int64_t s
 daytime_status daytime_server_set_clock_system(daytime_server *server);
 
 /**
+ * Reads the files of time zones anew, for each client from its next command on. That is done every five minutes
+ * without being asked.
+ * Ownership: none. Lifetime: once started. Threads: any. Errors: DAYTIME_ERR_STATE before start.
+ */
+daytime_status daytime_server_reload_zones(daytime_server *server);
+
+/**
  * Adds an own command, which "help" lists: one word without blanks or control characters, no built-in command's name in
  * any letter case, and no other's.
  * Ownership: the name is copied. The user data is the server's from this call on, also where it fails: user_free, if not
@@ -570,7 +562,8 @@ daytime_status daytime_server_enable_events(daytime_server *server, size_t capac
  * Binds every address and serves, on threads of its own that block all signals. After a failure nothing is bound, and it
  * may be tried again. A server that was told to stop before ends at once.
  * Ownership: none. Lifetime: once. Threads: any. Errors: DAYTIME_ERR_IO, where an address is taken with EADDRINUSE;
- * DAYTIME_ERR_INVALID where a name has no address; DAYTIME_ERR_STATE once started.
+ * DAYTIME_ERR_INVALID where a name has no address, or a file that is no socket has the place of a Unix socket's;
+ * DAYTIME_ERR_STATE once started.
  */
 daytime_status daytime_server_start(daytime_server *server,
                                     daytime_error *err);
@@ -601,31 +594,11 @@ daytime_status daytime_server_wait(daytime_server *server,
                                    int timeout_ms);
 
 /**
- * The first bound address, with the port that the system chose; DAYTIME_ADDR_MAX holds it.
- * Ownership: the buffer is yours. Lifetime: once started. Threads: any. Errors: DAYTIME_ERR_TRUNCATED;
- * DAYTIME_ERR_STATE before start.
- */
-daytime_status daytime_server_local_addr(const daytime_server *server, char *buf, size_t cap);
-
-/**
- * A bound address by its number, from 0.
- * Ownership: the buffer is yours. Lifetime: once started. Threads: any. Errors: DAYTIME_ERR_INVALID past the last one;
- * DAYTIME_ERR_TRUNCATED; DAYTIME_ERR_STATE before start.
- */
-daytime_status daytime_server_address(const daytime_server *server, size_t index, char *buf, size_t cap);
-
-/**
  * What start had to put up with, such as a machine without time zones, by its number, from 0; most often there is none.
  * Ownership: the buffer is yours. Lifetime: once started. Threads: any. Errors: DAYTIME_ERR_INVALID past the last one;
  * DAYTIME_ERR_TRUNCATED; DAYTIME_ERR_STATE before start.
  */
 daytime_status daytime_server_warning(const daytime_server *server, size_t index, char *buf, size_t cap);
-
-/**
- * The port of the first address.
- * Ownership: none. Lifetime: once started. Threads: any. Errors: 0 before start and of NULL.
- */
-uint16_t daytime_server_port(const daytime_server *server);
 
 /**
  * What the server has done so far; of a larger struct than the library knows, the rest becomes 0.
@@ -665,6 +638,127 @@ daytime_status daytime_server_clients(const daytime_server *server,
 daytime_status daytime_server_disconnect(daytime_server *server, uint64_t client);
 
 /**
+ * Adds an address to listen on: "localhost:9990", "0.0.0.0" (with port 9990), "[::]:0". A name stands for all of its
+ * addresses that this machine has, port 0 for any free one. Where nothing at all was added it is "localhost:9990".
+ * Nothing is bound before start.
+ *
+ * "unix:/run/daytime.sock" is a Unix socket with that path, "unix:@daytime" one in Linux's abstract namespace; at most
+ * 107 bytes follow "unix:". Start replaces a socket's file on which nobody answers, such as that of a server that was
+ * killed, and no other file. The file is removed when the server ends, if it is still the same one.
+ * Ownership: the text is copied. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID where it is no
+ * address; DAYTIME_ERR_STATE once started.
+ */
+daytime_status daytime_server_listen(daytime_server *server, const char *address);
+
+/**
+ * Adds an address where the daytime protocol (RFC 867) is spoken, without a port in it on 13: who connects is sent date
+ * and time in the server's zone, "Sunday, November 22, 2026 15:44:57-UTC", and asked nothing.
+ * Ownership: the text is copied. Lifetime: before start. Threads: any. Errors: as daytime_server_listen().
+ */
+daytime_status daytime_server_listen_rfc867(daytime_server *server, const char *address);
+
+/**
+ * Adds an address where the time protocol (RFC 868) is spoken, without a port in it on 37: who connects is sent four
+ * bytes, and asked nothing.
+ * Ownership: the text is copied. Lifetime: before start. Threads: any. Errors: as daytime_server_listen().
+ */
+daytime_status daytime_server_listen_rfc868(daytime_server *server, const char *address);
+
+/**
+ * Adds a TCP or Unix socket that listens already: from whoever started the process, or bound by other means. The file of
+ * such a Unix socket is left alone.
+ * Ownership: of the descriptor the server's on success, which closes it; yours on failure. Lifetime: before start.
+ * Threads: any. Errors: DAYTIME_ERR_INVALID where it is no TCP or Unix stream socket that listens; DAYTIME_ERR_STATE
+ * once started.
+ */
+daytime_status daytime_server_listen_fd(daytime_server *server,
+                                        int fd);
+
+/**
+ * As daytime_server_listen_fd(), for the protocol of daytime_server_listen_rfc867().
+ * Ownership: as daytime_server_listen_fd(). Lifetime: before start. Threads: any. Errors: as daytime_server_listen_fd().
+ */
+daytime_status daytime_server_listen_rfc867_fd(daytime_server *server,
+                                               int fd);
+
+/**
+ * As daytime_server_listen_fd(), for the protocol of daytime_server_listen_rfc868().
+ * Ownership: as daytime_server_listen_fd(). Lifetime: before start. Threads: any. Errors: as daytime_server_listen_fd().
+ */
+daytime_status daytime_server_listen_rfc868_fd(daytime_server *server,
+                                               int fd);
+
+/**
+ * The permissions of the files of Unix sockets, such as 0660: who may write there may connect. Default, without this
+ * call: what the process's umask leaves of 0777.
+ * Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID above 0777; DAYTIME_ERR_STATE once
+ * started.
+ */
+daytime_status daytime_server_set_unix_mode(daytime_server *server, uint32_t mode);
+
+/**
+ * Lets the clients of a network in, and nobody who is in no network; one more with each call. A network is
+ * "192.0.2.0/24", "2001:db8::/32", or one address without a slash; IPv4 mapped into IPv6 is IPv4.
+ *
+ * Of the networks that have a client's address the longest prefix decides; where the same one is allowed and denied, it
+ * is denied. Without any network everybody is let in. Clients of Unix sockets have no network, and are let in always.
+ * Ownership: the text is copied. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID where it is no
+ * network; DAYTIME_ERR_STATE once started.
+ */
+daytime_status daytime_server_allow(daytime_server *server, const char *network);
+
+/**
+ * Turns the clients of a network away without a word, see daytime_server_allow(); one more with each call.
+ * Ownership: the text is copied. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID where it is no
+ * network; DAYTIME_ERR_STATE once started.
+ */
+daytime_status daytime_server_deny(daytime_server *server, const char *network);
+
+/**
+ * The networks whose clients are let in and turned away, see daytime_server_allow(), in place of all there were; while
+ * the server runs, from the next client on: those that are connected stay. 100,000 take a fraction of a second.
+ * Ownership: the texts are copied; an array may be NULL where its number is 0. Lifetime: before start and while it runs.
+ * Threads: any. Errors: DAYTIME_ERR_INVALID where one of the texts is NULL or no network; nothing has changed then.
+ */
+daytime_status daytime_server_set_networks(daytime_server *server,
+                                           const char *const *allow,
+                                           size_t n_allow,
+                                           const char *const *deny,
+                                           size_t n_deny);
+
+/**
+ * The first bound address, with the port that the system chose; DAYTIME_ADDR_MAX holds it.
+ * Ownership: the buffer is yours. Lifetime: once started. Threads: any. Errors: DAYTIME_ERR_TRUNCATED;
+ * DAYTIME_ERR_INVALID where only RFC 867 or RFC 868 is spoken; DAYTIME_ERR_STATE before start.
+ */
+daytime_status daytime_server_local_addr(const daytime_server *server, char *buf, size_t cap);
+
+/**
+ * A bound address by its number, from 0.
+ * Ownership: the buffer is yours. Lifetime: once started. Threads: any. Errors: DAYTIME_ERR_INVALID past the last one;
+ * DAYTIME_ERR_TRUNCATED; DAYTIME_ERR_STATE before start.
+ */
+daytime_status daytime_server_address(const daytime_server *server, size_t index, char *buf, size_t cap);
+
+/**
+ * A bound address of daytime_server_listen_rfc867() by its number, from 0.
+ * Ownership: the buffer is yours. Lifetime: once started. Threads: any. Errors: as daytime_server_address().
+ */
+daytime_status daytime_server_rfc867_address(const daytime_server *server, size_t index, char *buf, size_t cap);
+
+/**
+ * A bound address of daytime_server_listen_rfc868() by its number, from 0.
+ * Ownership: the buffer is yours. Lifetime: once started. Threads: any. Errors: as daytime_server_address().
+ */
+daytime_status daytime_server_rfc868_address(const daytime_server *server, size_t index, char *buf, size_t cap);
+
+/**
+ * The port of the first TCP address among those of daytime_server_address().
+ * Ownership: none. Lifetime: once started. Threads: any. Errors: 0 before start, of NULL, and where there is none.
+ */
+uint16_t daytime_server_port(const daytime_server *server);
+
+/**
  * The command's name in lower case.
  * Ownership: the library's. Lifetime: the handler's call. Threads: any. Errors: NULL of NULL.
  */
@@ -677,7 +771,7 @@ const char *daytime_request_command(const daytime_request *request);
 const char *daytime_request_argument(const daytime_request *request);
 
 /**
- * The address of the client that asks, such as "192.0.2.1:40000".
+ * The address of the client that asks, such as "192.0.2.1:40000", most often "unix:" where that is a Unix socket's.
  * Ownership: the library's. Lifetime: the handler's call. Threads: any. Errors: NULL of NULL.
  */
 const char *daytime_request_peer(const daytime_request *request);
@@ -714,9 +808,9 @@ daytime_status daytime_reply_set(daytime_reply *reply, const char *text);
 void daytime_reply_close(daytime_reply *reply);
 
 /**
- * Connects and reads the greeting. An address is "localhost:9990", "192.0.2.1" (with port 9990) or "[::1]:9990"; of a
- * name's addresses each is tried. No later call takes longer than timeout_ms either; 0 is the default, 5 seconds, and a
- * negative one is for ever.
+ * Connects and reads the greeting. An address is "localhost:9990", "192.0.2.1" (with port 9990), "[::1]:9990", or that
+ * of a Unix socket, see daytime_server_listen(); of a name's addresses each is tried. No later call takes longer than
+ * timeout_ms either; 0 is the default, 5 seconds, and a negative one is for ever.
  * Ownership: *out is yours, for daytime_client_free(); it is NULL on failure. Lifetime: until then. Threads: any.
  * Errors: DAYTIME_ERR_INVALID for the address, DAYTIME_ERR_IO, DAYTIME_ERR_TIMEOUT, DAYTIME_ERR_CLOSED;
  * DAYTIME_ERR_REFUSED with the words of a full server; DAYTIME_ERR_PROTOCOL where somebody else listens there.
@@ -800,6 +894,32 @@ daytime_status daytime_client_request(daytime_client *client,
  */
 daytime_status daytime_client_quit(daytime_client *client,
                                    daytime_error *err);
+
+/**
+ * What a server of the daytime protocol (RFC 867) says, without the line end; it has no prescribed syntax. Without a port
+ * in the address it is 13. Addresses and timeout_ms are those of daytime_client_connect().
+ * Ownership: the buffer is yours; DAYTIME_REPLY_MAX holds what this library's servers say, and 4,097 bytes what any may.
+ * Lifetime: none. Threads: any. Errors: DAYTIME_ERR_INVALID for the address, DAYTIME_ERR_IO, DAYTIME_ERR_TIMEOUT;
+ * DAYTIME_ERR_CLOSED where nothing was said; DAYTIME_ERR_PROTOCOL for over 4 KiB or no text; DAYTIME_ERR_TRUNCATED.
+ */
+daytime_status daytime_rfc867(const char *address,
+                              int timeout_ms,
+                              char *buf,
+                              size_t cap,
+                              daytime_error *err);
+
+/**
+ * The second since the Unix epoch that a server of the time protocol (RFC 868) tells, from 1968-01-20 03:14:08 UTC to
+ * 2104-02-26 09:42:23 UTC. Without a port in the address it is 37. Addresses and timeout_ms are those of
+ * daytime_client_connect().
+ * Ownership: *unix_seconds is yours. Lifetime: none. Threads: any. Errors: DAYTIME_ERR_INVALID for the address,
+ * DAYTIME_ERR_IO, DAYTIME_ERR_TIMEOUT; DAYTIME_ERR_CLOSED where nothing was said; DAYTIME_ERR_PROTOCOL where that is not
+ * four bytes.
+ */
+daytime_status daytime_rfc868(const char *address,
+                              int timeout_ms,
+                              int64_t *unix_seconds,
+                              daytime_error *err);
 
 #ifdef __cplusplus
 }  // extern "C"

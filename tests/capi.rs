@@ -14,7 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-const SUITE: [&str; 7] = ["lifecycle", "arguments", "strings", "commands", "told", "host", "fork"];
+const SUITE: [&str; 10] =
+    ["lifecycle", "arguments", "strings", "commands", "told", "sockets", "rfc", "changes", "host", "fork"];
 const EXAMPLES: [&str; 4] = ["server", "client", "own_command", "events"];
 const STRICT: [&str; 4] = ["-Wall", "-Wextra", "-Werror", "-pedantic"];
 /// `cargo rustc … -- --print native-static-libs`

@@ -306,7 +306,7 @@ fn unix_sockets_are_served_and_asked() {
     }
     // A second server on a live one retries as on a taken port.
     let outcome = run(SERVER, &["--listen", &path, "--bind-timeout=0"], "");
-    outcome.assert(1, "", &format!("daytime-server: bind {path}: address in use\n"));
+    outcome.assert(1, "", &format!("daytime-server: bind {path}: Address already in use (os error 98)\n"));
     // What a killed one leaves is replaced.
     drop(server);
     let socket = folder.path("socket");

@@ -5,11 +5,11 @@ use std::{
     fmt::Display,
     process, ptr,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use super::{Buffer, Failure, Handle, daytime_error, daytime_status, entry, null};
-use crate::{Address, Client, Error};
+use crate::{Address, Client, ClientBuilder, Error};
 
 /// A conversation with a server, this library's or the original. Errors other than DAYTIME_ERR_INVALID,
 /// DAYTIME_ERR_REFUSED and DAYTIME_ERR_TRUNCATED break it: every later call is DAYTIME_ERR_CLOSED.
@@ -19,9 +19,9 @@ pub struct daytime_client {
     client: Mutex<Option<Client>>,
 }
 
-/// Connects and reads the greeting. An address is "localhost:9990", "192.0.2.1" (with port 9990) or "[::1]:9990"; of a
-/// name's addresses each is tried. No later call takes longer than timeout_ms either; 0 is the default, 5 seconds, and a
-/// negative one is for ever.
+/// Connects and reads the greeting. An address is "localhost:9990", "192.0.2.1" (with port 9990), "[::1]:9990", or that
+/// of a Unix socket, see daytime_server_listen(); of a name's addresses each is tried. No later call takes longer than
+/// timeout_ms either; 0 is the default, 5 seconds, and a negative one is for ever.
 /// Ownership: *out is yours, for daytime_client_free(); it is NULL on failure. Lifetime: until then. Threads: any.
 /// Errors: DAYTIME_ERR_INVALID for the address, DAYTIME_ERR_IO, DAYTIME_ERR_TIMEOUT, DAYTIME_ERR_CLOSED;
 /// DAYTIME_ERR_REFUSED with the words of a full server; DAYTIME_ERR_PROTOCOL where somebody else listens there.
@@ -40,12 +40,7 @@ pub unsafe extern "C" fn daytime_client_connect(
         if out.is_null() {
             return Err(null());
         }
-        let builder = match u64::try_from(timeout_ms) {
-            Ok(0) => Client::builder(),
-            Ok(timeout) => Client::builder().timeout(Duration::from_millis(timeout)),
-            Err(_) => Client::builder().timeout(Duration::MAX),
-        };
-        let client = builder.connect(address.parse::<Address>()?)?;
+        let client = builder(timeout_ms).connect(address.parse::<Address>()?)?;
         let made = daytime_client { process: process::id(), client: Mutex::new(Some(client)) };
         // SAFETY: as above.
         unsafe { out.write(Box::into_raw(Box::new(made))) };
@@ -169,6 +164,60 @@ pub unsafe extern "C" fn daytime_client_quit(client: *mut daytime_client, err: *
         let client = client.lock().take().ok_or(Error::Closed)?;
         Ok(client.quit()?)
     })
+}
+
+/// What a server of the daytime protocol (RFC 867) says, without the line end; it has no prescribed syntax. Without a port
+/// in the address it is 13. Addresses and timeout_ms are those of daytime_client_connect().
+/// Ownership: the buffer is yours; DAYTIME_REPLY_MAX holds what this library's servers say, and 4,097 bytes what any may.
+/// Lifetime: none. Threads: any. Errors: DAYTIME_ERR_INVALID for the address, DAYTIME_ERR_IO, DAYTIME_ERR_TIMEOUT;
+/// DAYTIME_ERR_CLOSED where nothing was said; DAYTIME_ERR_PROTOCOL for over 4 KiB or no text; DAYTIME_ERR_TRUNCATED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn daytime_rfc867(
+    address: *const c_char,
+    timeout_ms: c_int,
+    buf: *mut c_char,
+    cap: usize,
+    err: *mut daytime_error,
+) -> daytime_status {
+    entry!(err; address, out = (buf, cap) => out.write(builder(timeout_ms).rfc867(address.parse::<Address>()?)?))
+}
+
+/// The second since the Unix epoch that a server of the time protocol (RFC 868) tells, from 1968-01-20 03:14:08 UTC to
+/// 2104-02-26 09:42:23 UTC. Without a port in the address it is 37. Addresses and timeout_ms are those of
+/// daytime_client_connect().
+/// Ownership: *unix_seconds is yours. Lifetime: none. Threads: any. Errors: DAYTIME_ERR_INVALID for the address,
+/// DAYTIME_ERR_IO, DAYTIME_ERR_TIMEOUT; DAYTIME_ERR_CLOSED where nothing was said; DAYTIME_ERR_PROTOCOL where that is not
+/// four bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn daytime_rfc868(
+    address: *const c_char,
+    timeout_ms: c_int,
+    unix_seconds: *mut i64,
+    err: *mut daytime_error,
+) -> daytime_status {
+    entry!(err; address => {
+        if unix_seconds.is_null() {
+            return Err(null());
+        }
+        let time = builder(timeout_ms).rfc868(address.parse::<Address>()?)?;
+        // Such a second has 33 bits.
+        let told = match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(since) => since.as_secs() as i64,
+            Err(before) => -(before.duration().as_secs() as i64),
+        };
+        // SAFETY: it is not NULL, so it may be written.
+        unsafe { unix_seconds.write(told) };
+        Ok(())
+    })
+}
+
+/// 0 is the default, a negative timeout for ever.
+fn builder(timeout_ms: c_int) -> ClientBuilder {
+    match u64::try_from(timeout_ms) {
+        Ok(0) => Client::builder(),
+        Ok(timeout) => Client::builder().timeout(Duration::from_millis(timeout)),
+        Err(_) => Client::builder().timeout(Duration::MAX),
+    }
 }
 
 impl daytime_client {

@@ -52,7 +52,7 @@ pub unsafe extern "C" fn daytime_request_argument(request: *const daytime_reques
     entry!(request => Ok(request.argument.as_ptr()))
 }
 
-/// The address of the client that asks, such as "192.0.2.1:40000".
+/// The address of the client that asks, such as "192.0.2.1:40000", most often "unix:" where that is a Unix socket's.
 /// Ownership: the library's. Lifetime: the handler's call. Threads: any. Errors: NULL of NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_request_peer(request: *const daytime_request) -> *const c_char {

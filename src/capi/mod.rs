@@ -10,6 +10,8 @@
 // In the header's order.
 mod server;
 
+mod listen;
+
 mod command;
 
 mod client;
@@ -40,7 +42,8 @@ pub const DAYTIME_VERSION_PATCH: u32 = 0;
 pub const DAYTIME_VERSION_NUMBER: u32 = 1000;
 /// A buffer of this size holds every reply with its NUL.
 pub const DAYTIME_REPLY_MAX: usize = 1024;
-/// A buffer of this size holds every address of a listener or a peer with its NUL.
+/// A buffer of this size holds every address of a listener or a peer with its NUL, but that of a Unix socket whose path
+/// has control characters: escapes stand for them.
 pub const DAYTIME_ADDR_MAX: usize = 128;
 
 /// What a function returns. It is never taken: parameters are int, of which any value is safe. A number once given keeps
@@ -329,6 +332,20 @@ impl Incoming for *const c_char {
         // SAFETY: this function's condition, and it is not NULL.
         let text = unsafe { CStr::from_ptr(self) }.to_str().map_err(|_| Failure::invalid("a text is not UTF-8"))?;
         if text.contains(['\r', '\n']) { Err(Failure::invalid("a text has a line end")) } else { Ok(text) }
+    }
+}
+
+/// An array of such texts, which may be NULL where it has none.
+impl Incoming for (*const *const c_char, usize) {
+    type Taken<'a> = Vec<&'a str>;
+
+    unsafe fn take<'a>(self) -> Result<Vec<&'a str>, Failure> {
+        let (start, size) = self;
+        if start.is_null() && size > 0 {
+            return Err(null());
+        }
+        // SAFETY: there are `size` texts, each of which is as this function's condition says.
+        (0..size).map(|i| unsafe { start.add(i).read().take() }).collect()
     }
 }
 

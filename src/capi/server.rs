@@ -2,10 +2,7 @@
 
 use std::{
     ffi::{c_char, c_int, c_void},
-    mem,
-    net::TcpListener,
-    os::fd::{BorrowedFd, FromRawFd},
-    process,
+    mem, process,
     sync::{
         Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering::SeqCst},
@@ -14,7 +11,6 @@ use std::{
 };
 
 use crossbeam_channel::RecvTimeoutError;
-use socket2::{Domain, SockRef, Type};
 
 use super::{
     Failure, Handle,
@@ -26,7 +22,7 @@ use super::{
 };
 use daytime_framing::*;
 
-use crate::{Address, Clock, Error, Event, Framing, Server, ServerBuilder};
+use crate::{Clock, Error, Event, Framing, Networks, Server, ServerBuilder};
 
 /// The most events that may be asked to be kept.
 const EVENTS_MAX: usize = 1 << 20;
@@ -43,8 +39,10 @@ pub struct daytime_server {
     stopped: AtomicBool,
 }
 
-struct Settings {
-    builder: ServerBuilder,
+pub(super) struct Settings {
+    pub(super) builder: ServerBuilder,
+    /// Not in the builder, which each setter copies: there may be 100,000.
+    pub(super) networks: Networks,
     /// The capacity, and whether commands are wanted.
     events: Option<(usize, bool)>,
 }
@@ -52,8 +50,8 @@ struct Settings {
 /// Gives the next event, once it has come, until a deadline.
 type Events = Box<dyn Fn(Option<Instant>) -> Result<Event, RecvTimeoutError> + Send + Sync>;
 
-struct Running {
-    server: Server,
+pub(super) struct Running {
+    pub(super) server: Server,
     events: Option<Events>,
 }
 
@@ -72,7 +70,7 @@ pub enum daytime_framing {
 pub extern "C" fn daytime_server_new() -> *mut daytime_server {
     entry!(=> Ok(Box::into_raw(Box::new(daytime_server {
         process: process::id(),
-        settings: Mutex::new(Some(Settings { builder: Server::builder(), events: None })),
+        settings: Mutex::new(Some(Settings { builder: Server::builder(), networks: Networks::new(), events: None })),
         running: OnceLock::new(),
         stopped: AtomicBool::new(false),
     }))))
@@ -92,46 +90,6 @@ pub unsafe extern "C" fn daytime_server_free(server: *mut daytime_server) {
             server.end();
         }
         Ok(())
-    })
-}
-
-/// Adds an address to listen on: "localhost:9990", "0.0.0.0" (with port 9990), "[::]:0". A name stands for all of its
-/// addresses that this machine has, port 0 for any free one. Without one, and without daytime_server_listen_fd(), it is
-/// "localhost:9990". Nothing is bound before start.
-/// Ownership: the text is copied. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID where it is no
-/// address; DAYTIME_ERR_STATE once started.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn daytime_server_listen(server: *mut daytime_server, address: *const c_char) -> daytime_status {
-    entry!(server, address => {
-        let address: Address = address.parse()?;
-        server.set(|settings| settings.listen(address))
-    })
-}
-
-/// Adds a socket that listens already: from whoever started the process, or bound by other means.
-/// Ownership: of the descriptor the server's on success, which closes it; yours on failure. Lifetime: before start.
-/// Threads: any. Errors: DAYTIME_ERR_INVALID where it is no listening TCP socket; DAYTIME_ERR_STATE once started.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn daytime_server_listen_fd(server: *mut daytime_server, fd: c_int) -> daytime_status {
-    entry!(server => {
-        if fd < 0 {
-            return Err(Failure::invalid("a descriptor is negative"));
-        }
-        // SAFETY: it is not -1, and only asked what it is; one that is not open answers that.
-        let socket = unsafe { BorrowedFd::borrow_raw(fd) };
-        let socket = SockRef::from(&socket);
-        let listens = || -> std::io::Result<bool> {
-            let domain = socket.domain()?;
-            let tcp = (domain == Domain::IPV4 || domain == Domain::IPV6) && socket.r#type()? == Type::STREAM;
-            Ok(tcp && socket.is_listener()?)
-        };
-        if !listens().unwrap_or(false) {
-            return Err(Failure::invalid("a descriptor is no listening TCP socket"));
-        }
-        server.set(|settings| {
-            // SAFETY: it is an open socket, which becomes this server's.
-            settings.listener(unsafe { TcpListener::from_raw_fd(fd) })
-        })
     })
 }
 
@@ -300,6 +258,17 @@ pub unsafe extern "C" fn daytime_server_set_clock_system(server: *mut daytime_se
     entry!(server => server.set_clock(Clock::system()))
 }
 
+/// Reads the files of time zones anew, for each client from its next command on. That is done every five minutes
+/// without being asked.
+/// Ownership: none. Lifetime: once started. Threads: any. Errors: DAYTIME_ERR_STATE before start.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn daytime_server_reload_zones(server: *mut daytime_server) -> daytime_status {
+    entry!(server => {
+        server.running()?.server.reload_zones();
+        Ok(())
+    })
+}
+
 /// Adds an own command, which "help" lists: one word without blanks or control characters, no built-in command's name in
 /// any letter case, and no other's.
 /// Ownership: the name is copied. The user data is the server's from this call on, also where it fails: user_free, if not
@@ -335,15 +304,18 @@ pub unsafe extern "C" fn daytime_server_enable_events(
         if !(1..=EVENTS_MAX).contains(&capacity) {
             return Err(Failure::invalid(format!("{capacity} events: there can be 1 to 1,048,576")));
         }
-        server.settings().as_mut().ok_or_else(started)?.events = Some((capacity, commands != 0));
-        Ok(())
+        server.change(|settings| {
+            settings.events = Some((capacity, commands != 0));
+            Ok(())
+        })
     })
 }
 
 /// Binds every address and serves, on threads of its own that block all signals. After a failure nothing is bound, and it
 /// may be tried again. A server that was told to stop before ends at once.
 /// Ownership: none. Lifetime: once. Threads: any. Errors: DAYTIME_ERR_IO, where an address is taken with EADDRINUSE;
-/// DAYTIME_ERR_INVALID where a name has no address; DAYTIME_ERR_STATE once started.
+/// DAYTIME_ERR_INVALID where a name has no address, or a file that is no socket has the place of a Unix socket's;
+/// DAYTIME_ERR_STATE once started.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_server_start(server: *mut daytime_server, err: *mut daytime_error) -> daytime_status {
     entry!(err; server => server.start())
@@ -388,31 +360,6 @@ pub unsafe extern "C" fn daytime_server_wait(server: *mut daytime_server, timeou
     })
 }
 
-/// The first bound address, with the port that the system chose; DAYTIME_ADDR_MAX holds it.
-/// Ownership: the buffer is yours. Lifetime: once started. Threads: any. Errors: DAYTIME_ERR_TRUNCATED;
-/// DAYTIME_ERR_STATE before start.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn daytime_server_local_addr(
-    server: *const daytime_server,
-    buf: *mut c_char,
-    cap: usize,
-) -> daytime_status {
-    entry!(server, out = (buf, cap) => out.write(nth(server.running()?.server.addresses(), 0)?))
-}
-
-/// A bound address by its number, from 0.
-/// Ownership: the buffer is yours. Lifetime: once started. Threads: any. Errors: DAYTIME_ERR_INVALID past the last one;
-/// DAYTIME_ERR_TRUNCATED; DAYTIME_ERR_STATE before start.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn daytime_server_address(
-    server: *const daytime_server,
-    index: usize,
-    buf: *mut c_char,
-    cap: usize,
-) -> daytime_status {
-    entry!(server, out = (buf, cap) => out.write(nth(server.running()?.server.addresses(), index)?))
-}
-
 /// What start had to put up with, such as a machine without time zones, by its number, from 0; most often there is none.
 /// Ownership: the buffer is yours. Lifetime: once started. Threads: any. Errors: DAYTIME_ERR_INVALID past the last one;
 /// DAYTIME_ERR_TRUNCATED; DAYTIME_ERR_STATE before start.
@@ -424,13 +371,6 @@ pub unsafe extern "C" fn daytime_server_warning(
     cap: usize,
 ) -> daytime_status {
     entry!(server, out = (buf, cap) => out.write(nth(server.running()?.server.warnings(), index)?))
-}
-
-/// The port of the first address.
-/// Ownership: none. Lifetime: once started. Threads: any. Errors: 0 before start and of NULL.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn daytime_server_port(server: *const daytime_server) -> u16 {
-    entry!(server => Ok(server.running()?.server.port()))
 }
 
 /// What the server has done so far; of a larger struct than the library knows, the rest becomes 0.
@@ -510,8 +450,13 @@ pub unsafe extern "C" fn daytime_server_disconnect(server: *mut daytime_server, 
 }
 
 impl daytime_server {
+    /// Changes the settings. What fails must leave them as they were.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Settings) -> Result<(), Failure>) -> Result<(), Failure> {
+        change(self.settings().as_mut().ok_or_else(started)?)
+    }
+
     /// Changes a setting if all of them are right then.
-    fn set(&self, change: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Result<(), Failure> {
+    pub(super) fn set(&self, change: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Result<(), Failure> {
         // Dropped after the lock: with a refused command goes its user data, by a function that is not ours.
         let changed;
         let mut settings = self.settings();
@@ -530,12 +475,20 @@ impl daytime_server {
         Ok(())
     }
 
+    pub(super) fn set_networks(&self, networks: Networks) -> Result<(), Failure> {
+        match self.settings().as_mut() {
+            Some(settings) => settings.networks = networks,
+            None => self.running()?.server.set_networks(networks),
+        }
+        Ok(())
+    }
+
     fn start(&self) -> Result<(), Failure> {
         // Dropped after the lock: a server that has ended already leaves the user data to it.
         let spent;
         let mut settings = self.settings();
-        let Settings { builder, events } = settings.as_ref().ok_or_else(started)?;
-        let bound = builder.clone().bind()?;
+        let Settings { builder, networks, events } = settings.as_ref().ok_or_else(started)?;
+        let bound = builder.clone().networks(networks.clone()).bind()?;
         let events = events.map(|(capacity, commands)| -> Events { Box::new(bound.queue(capacity, commands)) });
         let server = bound.start()?;
         let running = self.running.get_or_init(|| Running { server, events });
@@ -548,7 +501,7 @@ impl daytime_server {
         Ok(())
     }
 
-    fn running(&self) -> Result<&Running, Failure> {
+    pub(super) fn running(&self) -> Result<&Running, Failure> {
         self.running.get().ok_or_else(|| Failure::state("the server was not started"))
     }
 
@@ -587,7 +540,7 @@ fn started() -> Failure {
     Failure::state("the server was started")
 }
 
-fn nth<T>(all: &[T], index: usize) -> Result<&T, Failure> {
+pub(super) fn nth<T>(all: &[T], index: usize) -> Result<&T, Failure> {
     all.get(index).ok_or_else(|| Failure::invalid(format!("there is no number {index}, there are {}", all.len())))
 }
 

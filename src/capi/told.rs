@@ -15,7 +15,7 @@ pub struct daytime_stats {
     pub clients: u64,
     /// Clients accepted.
     pub accepted: u64,
-    /// Clients turned away because the server, or their address, had too many.
+    /// Clients turned away because the server, or their address, had too many, or their network is not let in.
     pub refused: u64,
     /// Commands executed, invalid ones too.
     pub commands: u64,

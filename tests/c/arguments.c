@@ -62,6 +62,10 @@ int main(void) {
     memset(long_name, 'x', sizeof long_name - 1);
     long_name[sizeof long_name - 1] = 0;
     int no_socket = dup(0), no_listener = socket(AF_INET, SOCK_STREAM, 0);
+    int no_unix_listener = socket(AF_UNIX, SOCK_STREAM, 0), datagrams = socket(AF_UNIX, SOCK_DGRAM, 0);
+    const char *const network[] = { "192.0.2.0/24" }, *const hole[] = { "192.0.2.0/24", NULL };
+    const char *const no_network[] = { "192.0.2.0/24", "localhost" }, *const no_text[] = { "192.0.2.0/24\n" };
+    int64_t second = 4711;
     int (*no_handler)(const daytime_request *, daytime_reply *, void *) = NULL;
 
     struct line nulls[] = {
@@ -70,7 +74,21 @@ int main(void) {
         GIVES(0, daytime_strerror(-2147483647 - 1) == NULL),
         NOTHING(daytime_server_free(NULL)), NOTHING(daytime_server_stop(NULL)), NOTHING(daytime_client_free(NULL)),
         GIVES(INVALID, daytime_server_listen(NULL, "x")), GIVES(INVALID, daytime_server_listen(s, NULL)),
-        GIVES(INVALID, daytime_server_listen_fd(NULL, 0)),
+        GIVES(INVALID, daytime_server_listen_rfc867(NULL, "x")), GIVES(INVALID, daytime_server_listen_rfc867(s, NULL)),
+        GIVES(INVALID, daytime_server_listen_rfc868(NULL, "x")), GIVES(INVALID, daytime_server_listen_rfc868(s, NULL)),
+        GIVES(INVALID, daytime_server_listen_fd(NULL, 0)), GIVES(INVALID, daytime_server_listen_rfc867_fd(NULL, 0)),
+        GIVES(INVALID, daytime_server_listen_rfc868_fd(NULL, 0)), GIVES(INVALID, daytime_server_set_unix_mode(NULL, 0600)),
+        GIVES(INVALID, daytime_server_allow(NULL, "::1")), GIVES(INVALID, daytime_server_allow(s, NULL)),
+        GIVES(INVALID, daytime_server_deny(NULL, "::1")), GIVES(INVALID, daytime_server_deny(s, NULL)),
+        GIVES(INVALID, daytime_server_set_networks(NULL, NULL, 0, NULL, 0)),
+        GIVES(INVALID, daytime_server_set_networks(s, NULL, 1, NULL, 0)),
+        GIVES(INVALID, daytime_server_set_networks(s, NULL, 0, NULL, 1)),
+        GIVES(INVALID, daytime_server_set_networks(s, NULL, (size_t)-1, NULL, (size_t)-1)),
+        GIVES(INVALID, daytime_server_set_networks(s, hole, 2, NULL, 0)),
+        GIVES(INVALID, daytime_server_set_networks(s, network, 1, hole, 2)),
+        GIVES(DAYTIME_OK, daytime_server_set_networks(s, hole, 1, NULL, 0)),
+        GIVES(DAYTIME_OK, daytime_server_set_networks(s, NULL, 0, NULL, 0)),
+        GIVES(INVALID, daytime_server_reload_zones(NULL)),
         GIVES(INVALID, daytime_server_set_workers(NULL, 1)), GIVES(INVALID, daytime_server_set_callers(NULL, 1)),
         GIVES(INVALID, daytime_server_set_backlog(NULL, 1)), GIVES(INVALID, daytime_server_set_max_clients(NULL, 1)),
         GIVES(INVALID, daytime_server_set_max_clients_per_source(NULL, 1)),
@@ -95,6 +113,8 @@ int main(void) {
         GIVES(INVALID, daytime_server_local_addr(NULL, buf, 9)), GIVES(INVALID, daytime_server_local_addr(s, NULL, 9)),
         GIVES(INVALID, daytime_server_local_addr(s, buf, 0)),
         GIVES(INVALID, daytime_server_address(NULL, 0, buf, 9)), GIVES(INVALID, daytime_server_address(s, 0, NULL, 9)),
+        GIVES(INVALID, daytime_server_rfc867_address(NULL, 0, buf, 9)), GIVES(INVALID, daytime_server_rfc867_address(s, 0, NULL, 9)),
+        GIVES(INVALID, daytime_server_rfc868_address(NULL, 0, buf, 9)), GIVES(INVALID, daytime_server_rfc868_address(s, 0, NULL, 9)),
         GIVES(INVALID, daytime_server_warning(NULL, 0, buf, 9)), GIVES(INVALID, daytime_server_warning(s, 0, NULL, 9)),
         GIVES(INVALID, daytime_server_stats(NULL, &stats, sizeof stats)),
         GIVES(INVALID, daytime_server_stats(s, NULL, sizeof stats)), GIVES(INVALID, daytime_server_stats(s, &stats, 0)),
@@ -112,6 +132,9 @@ int main(void) {
         GIVES(INVALID, daytime_client_day(NULL, buf, 9, NULL)), GIVES(INVALID, daytime_client_date(NULL, buf, 9, NULL)),
         GIVES(INVALID, daytime_client_time(NULL, buf, 9, NULL)), GIVES(INVALID, daytime_client_datetime(NULL, buf, 9, NULL)),
         GIVES(INVALID, daytime_client_request(NULL, "day", buf, 9, NULL)), GIVES(INVALID, daytime_client_quit(NULL, NULL)),
+        GIVES(INVALID, daytime_rfc867(NULL, 0, buf, 9, NULL)), GIVES(INVALID, daytime_rfc867("127.0.0.1:1", 0, NULL, 9, &err)),
+        GIVES(INVALID, daytime_rfc867("127.0.0.1:1", 0, buf, 0, &err)), GIVES(INVALID, daytime_rfc868(NULL, 0, &second, NULL)),
+        GIVES(INVALID, daytime_rfc868("127.0.0.1:1", 0, NULL, &err)), GIVES(INVALID, err.status),
     };
     VERIFY(nulls);
 
@@ -120,7 +143,18 @@ int main(void) {
         GIVES(INVALID, daytime_server_listen(s, "a b:1")), GIVES(INVALID, daytime_server_listen(s, "\xff:1")),
         GIVES(INVALID, daytime_server_listen(s, "localhost:1\n")), GIVES(INVALID, daytime_server_listen_fd(s, -1)),
         GIVES(INVALID, daytime_server_listen_fd(s, 12345)), GIVES(INVALID, daytime_server_listen_fd(s, no_socket)),
-        GIVES(INVALID, daytime_server_listen_fd(s, no_listener)),
+        GIVES(INVALID, daytime_server_listen_fd(s, no_listener)), GIVES(INVALID, daytime_server_listen_fd(s, no_unix_listener)),
+        GIVES(INVALID, daytime_server_listen_fd(s, datagrams)), GIVES(INVALID, daytime_server_listen_rfc867_fd(s, datagrams)),
+        GIVES(INVALID, daytime_server_listen_rfc868_fd(s, -1)),
+        GIVES(INVALID, daytime_server_listen(s, "unix:")), GIVES(INVALID, daytime_server_listen(s, "unix:@")),
+        GIVES(INVALID, daytime_server_listen(s, "unix:a\nb")), GIVES(INVALID, daytime_server_listen(s, "unix:\xff")),
+        GIVES(INVALID, daytime_server_listen_rfc867(s, "localhost:")), GIVES(INVALID, daytime_server_listen_rfc868(s, "")),
+        GIVES(INVALID, daytime_server_set_unix_mode(s, 01000)), GIVES(INVALID, daytime_server_set_unix_mode(s, UINT32_MAX)),
+        GIVES(INVALID, daytime_server_allow(s, "")), GIVES(INVALID, daytime_server_allow(s, "192.0.2.0/33")),
+        GIVES(INVALID, daytime_server_allow(s, "::1\n")), GIVES(INVALID, daytime_server_allow(s, "\xff")),
+        GIVES(INVALID, daytime_server_deny(s, "localhost")), GIVES(INVALID, daytime_server_deny(s, long_name)),
+        GIVES(INVALID, daytime_server_set_networks(s, no_network, 2, NULL, 0)),
+        GIVES(INVALID, daytime_server_set_networks(s, network, 1, no_text, 1)),
         GIVES(INVALID, daytime_server_set_workers(s, 1025)), GIVES(INVALID, daytime_server_set_callers(s, 0)),
         GIVES(INVALID, daytime_server_set_callers(s, 1025)), GIVES(INVALID, daytime_server_set_backlog(s, 0)),
         GIVES(INVALID, daytime_server_set_backlog(s, 4294967295u)), GIVES(INVALID, daytime_server_set_write_timeout(s, 0)),
@@ -135,17 +169,26 @@ int main(void) {
         GIVES(INVALID, daytime_server_add_command(s, long_name, never, &freed, count)), GIVES(7, freed),
         GIVES(STATE, daytime_server_drain(s, 0)), GIVES(STATE, daytime_server_wait(s, 0)), GIVES(0, daytime_server_port(s)),
         GIVES(STATE, daytime_server_local_addr(s, buf, 9)), GIVES(STATE, daytime_server_address(s, 0, buf, 9)),
+        GIVES(STATE, daytime_server_rfc867_address(s, 0, buf, 9)), GIVES(STATE, daytime_server_rfc868_address(s, 0, buf, 9)),
+        GIVES(STATE, daytime_server_reload_zones(s)),
         GIVES(STATE, daytime_server_warning(s, 0, buf, 9)), GIVES(STATE, daytime_server_stats(s, &stats, sizeof stats)),
         GIVES(STATE, daytime_server_next_event(s, &event, sizeof event, 0)), GIVES(STATE, daytime_server_disconnect(s, 1)),
         GIVES(STATE, daytime_server_clients(s, info, sizeof *info, 2, &n)),
         GIVES(INVALID, daytime_client_connect("", 0, &c, &err)), GIVES(0, c != NULL),
         GIVES(DAYTIME_ERR_IO, daytime_client_connect("127.0.0.1:1", 0, &c, &err)), GIVES(ECONNREFUSED, err.os_error),
+        GIVES(INVALID, daytime_client_connect("unix:", 0, &c, &err)), GIVES(0, c != NULL),
+        GIVES(DAYTIME_ERR_IO, daytime_client_connect("unix:/nowhere/at/all", 0, &c, &err)), GIVES(ENOENT, err.os_error),
+        GIVES(INVALID, daytime_rfc867("a b", 0, buf, 9, &err)), GIVES(DAYTIME_ERR_IO, daytime_rfc867("127.0.0.1:1", 0, buf, 9, &err)),
+        GIVES(INVALID, daytime_rfc868("localhost\n", 0, &second, &err)),
+        GIVES(DAYTIME_ERR_IO, daytime_rfc868("127.0.0.1:1", -1, &second, &err)), GIVES(ECONNREFUSED, err.os_error), GIVES(4711, second),
     };
     VERIFY(refused);
-    close(no_socket), close(no_listener);
+    close(no_socket), close(no_listener), close(no_unix_listener), close(datagrams);
     daytime_server_free(s);
 
     s = new_server(); /* of the one before, a refusal might have gone unseen */
+    CHECK(daytime_server_set_networks(s, network, 1, no_network, 2) == INVALID); /* else its client would be in no network */
+    CHECK(daytime_server_deny(s, "127.0.0.1/") == INVALID);
     OK(daytime_server_add_command(s, "fine", nulls_inside, &freed, count));
     CHECK(daytime_server_add_command(s, "FINE", never, &freed, count) == INVALID && freed == 8);
     start(s);
@@ -153,6 +196,14 @@ int main(void) {
     CHECK(!strcmp(ask(c, "fine"), "fine"));
     struct line started[] = {
         GIVES(STATE, daytime_server_start(s, &err)), GIVES(STATE, daytime_server_listen(s, "localhost:0")),
+        GIVES(STATE, daytime_server_listen_rfc867(s, "localhost:0")), GIVES(STATE, daytime_server_listen_rfc868(s, "localhost:0")),
+        GIVES(STATE, daytime_server_set_unix_mode(s, 0600)),
+        GIVES(STATE, daytime_server_allow(s, "::1")), GIVES(STATE, daytime_server_deny(s, "::1")),
+        GIVES(INVALID, daytime_server_set_networks(s, no_network, 2, NULL, 0)),
+        GIVES(INVALID, daytime_server_set_networks(s, NULL, 0, hole, 2)),
+        GIVES(INVALID, daytime_server_set_networks(s, NULL, 0, NULL, 1)),
+        GIVES(DAYTIME_OK, daytime_server_set_networks(s, network, 1, NULL, 0)), GIVES(DAYTIME_OK, daytime_server_reload_zones(s)),
+        GIVES(INVALID, daytime_server_rfc867_address(s, 0, buf, 9)), GIVES(INVALID, daytime_server_rfc868_address(s, 0, buf, 9)),
         GIVES(STATE, daytime_server_set_workers(s, 1)), GIVES(STATE, daytime_server_set_callers(s, 1)),
         GIVES(STATE, daytime_server_set_backlog(s, 1)), GIVES(STATE, daytime_server_set_max_clients(s, 1)),
         GIVES(STATE, daytime_server_set_max_clients_per_source(s, 1)), GIVES(STATE, daytime_server_set_idle_timeout(s, 1)),

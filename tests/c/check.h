@@ -9,10 +9,13 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -67,6 +70,14 @@ SHARED const char *ask(daytime_client *client, const char *command) {
     return reply;
 }
 
+SHARED daytime_event next_event(daytime_server *server, int kind) {
+    daytime_event event;
+    memset(&event, '#', sizeof event);
+    OK(daytime_server_next_event(server, &event, sizeof event, 10000));
+    CHECK(event.kind == kind && event.reserved == 0 && event.text[0]);
+    return event;
+}
+
 SHARED int connect_socket(const daytime_server *server) {
     struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(daytime_server_port(server)) };
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -84,6 +95,38 @@ SHARED int listening_socket(uint16_t *port) {
     CHECK(getsockname(fd, (struct sockaddr *)&at, &size) == 0);
     *port = ntohs(at.sin_port);
     return fd;
+}
+
+/* A Unix socket's path, or '@' and its abstract name, as the system has it. */
+SHARED socklen_t unix_address(const char *path, struct sockaddr_un *at) {
+    size_t size = strlen(path);
+    CHECK(size <= sizeof at->sun_path);
+    memset(at, 0, sizeof *at);
+    at->sun_family = AF_UNIX;
+    memcpy(at->sun_path, path, size);
+    if (path[0] == '@') at->sun_path[0] = 0;
+    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size);
+}
+
+SHARED int bound_unix_socket(const char *path) {
+    struct sockaddr_un at[2] = { { 0 } }; /* valgrind looks for a NUL, which 108 bytes do not have */
+    socklen_t size = unix_address(path, at);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(fd >= 0 && bind(fd, (struct sockaddr *)at, size) == 0);
+    return fd;
+}
+
+SHARED void connect_to_unix(int fd, const char *path) {
+    struct sockaddr_un to;
+    socklen_t size = unix_address(path, &to);
+    CHECK(fd >= 0 && connect(fd, (struct sockaddr *)&to, size) == 0);
+}
+
+/* A new directory, short enough for Unix sockets. */
+SHARED void scratch(char directory[64]) {
+    const char *place = getenv("TMPDIR");
+    snprintf(directory, 64, "%s/daytime-XXXXXX", place && strlen(place) < 40 ? place : "/tmp");
+    CHECK(mkdtemp(directory));
 }
 
 #endif

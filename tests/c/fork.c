@@ -20,6 +20,8 @@ static void child(daytime_server *server, daytime_client *client, daytime_server
     const int states[] = {
         daytime_server_listen(fresh, "localhost"), daytime_server_set_workers(fresh, 1), daytime_server_start(fresh, &err),
         daytime_server_add_command(fresh, "x", never, &freed, count), daytime_server_set_clock(fresh, 0),
+        daytime_server_allow(fresh, "::1"), daytime_server_set_networks(fresh, NULL, 0, NULL, 0),
+        daytime_server_set_networks(server, NULL, 0, NULL, 0), daytime_server_reload_zones(server),
         daytime_server_start(server, &err), daytime_server_wait(server, -1), daytime_server_drain(server, 0),
         daytime_server_local_addr(server, buf, sizeof buf), daytime_server_stats(server, &out.stats, sizeof out.stats),
         daytime_server_next_event(server, &out.event, sizeof out.event, -1), daytime_server_disconnect(server, 1),
@@ -47,10 +49,10 @@ static void child(daytime_server *server, daytime_client *client, daytime_server
 
 int main(void) {
     daytime_server *server = new_server(), *fresh = new_server();
-    char address[64];
-    const char *file = address + strlen("unix:");
     int status;
-    snprintf(address, sizeof address, "unix:/tmp/daytime-%ld-fork", (long)getpid());
+    char directory[64], address[80];
+    scratch(directory);
+    snprintf(address, sizeof address, "unix:%s/socket", directory);
     OK(daytime_server_listen(server, address));
     OK(daytime_server_add_command(server, "never", never, &freed, count));
     OK(daytime_server_add_command(fresh, "never", never, &freed, count));
@@ -63,13 +65,13 @@ int main(void) {
         CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
         CHECK(!strcmp(ask(client, "day"), "Sunday"));
     }
-    daytime_client *second = connect_client(server); /* the listener lives */
+    daytime_client *second = connect_client(server), *third; /* the listeners live */
+    OK(daytime_client_connect(address, 10000, &third, NULL)); /* and no child has removed the file */
+    daytime_client_free(third);
     daytime_client_free(second);
     daytime_client_free(client);
-    CHECK(access(file, F_OK) == 0); /* no child has removed it */
     daytime_server_free(server);
-    CHECK(access(file, F_OK) == -1);
     daytime_server_free(fresh);
-    CHECK(freed == 2);
+    CHECK(freed == 2 && rmdir(directory) == 0);
     return 0;
 }

@@ -75,18 +75,29 @@ static void actions(struct sigaction *all) {
     for (int n = 1; n <= 31; n++) sigaction(n, NULL, &all[n]);
 }
 
+/* Adds a Unix socket, by a name that no other test has. */
+static void listen_on_unix(daytime_server *server, char address[64]) {
+    snprintf(address, 64, "unix:@daytime-host-%d", (int)getpid());
+    OK(daytime_server_listen(server, address));
+}
+
 static void signals_and_descriptors(void) {
     struct sigaction before[32], after[32];
     sigset_t mask_before, mask_after;
+    char address[64];
     memset(before, 0, sizeof before), memset(after, 0, sizeof after);
     actions(before);
     sigprocmask(SIG_BLOCK, NULL, &mask_before);
     daytime_server *server = new_server();
     OK(daytime_server_set_workers(server, 2));
     OK(daytime_server_add_command(server, "look", look, NULL, NULL));
+    listen_on_unix(server, address);
+    OK(daytime_server_listen_rfc867(server, "127.0.0.1:0"));
     start(server);
-    daytime_client *client = connect_client(server);
-    CHECK(!strcmp(ask(client, "look"), "seen"));
+    daytime_client *client = connect_client(server), *local;
+    OK(daytime_client_connect(address, 10000, &local, NULL));
+    CHECK(!strcmp(ask(local, "look"), "seen"));
+    daytime_client_free(local);
     daytime_client_free(client);
     daytime_server_free(server);
     actions(after);
@@ -101,21 +112,27 @@ static void signals_and_descriptors(void) {
 /* SIGPIPE is at its default: peers that vanish in mid-reply would kill this process. */
 static void vanishing_peers(void) {
     daytime_server *server = new_server();
-    char burst[6000];
+    char burst[6000], address[64];
+    listen_on_unix(server, address);
     start(server);
     for (size_t i = 0; i < sizeof burst; i++) burst[i] = "time\n"[i % 5];
     for (int i = 0; i < 200; i++) {
-        int fd = connect_socket(server);
+        int fd = i % 4 < 2 ? connect_socket(server) : socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (i % 4 >= 2) connect_to_unix(fd, address + strlen("unix:"));
         struct linger reset = { 1, 0 };
         CHECK(send(fd, burst, sizeof burst, MSG_NOSIGNAL) > 0);
         if (i % 2) setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
         close(fd);
     }
-    daytime_client *client = connect_client(server), *other = connect_client(server);
-    CHECK(!strcmp(ask(client, "day"), "Sunday") && !strcmp(ask(other, "day"), "Sunday"));
+    daytime_client *client = connect_client(server), *other = connect_client(server), *local, *quitting;
+    OK(daytime_client_connect(address, 10000, &local, NULL));
+    OK(daytime_client_connect(address, 10000, &quitting, NULL));
+    CHECK(!strcmp(ask(client, "day"), "Sunday") && !strcmp(ask(local, "day"), "Sunday"));
     daytime_server_free(server); /* and the same of clients whose server vanishes */
-    CHECK(!strcmp(ask(client, "day"), "the connection is closed"));
-    CHECK(daytime_client_quit(other, NULL) <= 0);
+    CHECK(!strcmp(ask(client, "day"), "the connection is closed") && !strcmp(ask(local, "day"), "the connection is closed"));
+    CHECK(daytime_client_quit(other, NULL) <= 0 && daytime_client_quit(quitting, NULL) <= 0);
+    daytime_client_free(local);
+    daytime_client_free(quitting);
     daytime_client_free(client);
     daytime_client_free(other);
 }

@@ -133,6 +133,8 @@ static void *use(void *argument) {
         OK(daytime_server_stats(shared->server, &stats, sizeof stats));
         OK(daytime_server_clients(shared->server, NULL, sizeof(daytime_client_info), 0, &count));
         OK(daytime_server_set_clock(shared->server, SUNDAY));
+        OK(daytime_server_set_networks(shared->server, NULL, 0, NULL, 0));
+        OK(daytime_server_reload_zones(shared->server));
         CHECK(daytime_server_listen(shared->server, "127.0.0.1:0") == DAYTIME_ERR_STATE);
     }
     daytime_client_free(own);

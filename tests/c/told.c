@@ -1,14 +1,6 @@
 /* Events, numbers and the client list, in structs of an older and a newer header too. */
 #include "check.h"
 
-static daytime_event next(daytime_server *server, int kind) {
-    daytime_event event;
-    memset(&event, '#', sizeof event);
-    OK(daytime_server_next_event(server, &event, sizeof event, 10000));
-    CHECK(event.kind == kind && event.reserved == 0 && event.text[0]);
-    return event;
-}
-
 /* A struct as another version knows it: shorter, or with something after it that this one does not know. */
 static void sizes(daytime_server *server) {
     union { daytime_stats known; unsigned char bytes[sizeof(daytime_stats) + 24]; } stats;
@@ -55,19 +47,19 @@ int main(void) {
 
     OK(daytime_server_local_addr(server, address, sizeof address));
     CHECK(daytime_client_connect(address, 0, &third, NULL) == DAYTIME_ERR_REFUSED);
-    event = next(server, DAYTIME_EVENT_REFUSED);
+    event = next_event(server, DAYTIME_EVENT_REFUSED);
     CHECK(event.reason == DAYTIME_REASON_FULL && event.client == 0 && event.peer[0]);
 
     CHECK(!strcmp(ask(first, "day"), "Sunday"));
-    event = next(server, DAYTIME_EVENT_COMMAND);
+    event = next_event(server, DAYTIME_EVENT_COMMAND);
     CHECK(event.client == 1 && event.ok == 1 && !strcmp(event.command, "day"));
     CHECK(!strcmp(ask(first, "Nonsense now"), "You entered an invalid command"));
-    event = next(server, DAYTIME_EVENT_COMMAND);
+    event = next_event(server, DAYTIME_EVENT_COMMAND);
     CHECK(event.client == 1 && event.ok == 0 && !strcmp(event.command, "nonsense"));
 
     OK(daytime_server_disconnect(server, 2));
     CHECK(daytime_server_disconnect(server, 2) == DAYTIME_ERR_CLOSED);
-    event = next(server, DAYTIME_EVENT_DISCONNECTED);
+    event = next_event(server, DAYTIME_EVENT_DISCONNECTED);
     CHECK(event.client == 2 && event.reason == DAYTIME_REASON_KICKED && event.commands == 0);
 
     for (int i = 0; i < 9; i++) CHECK(!strcmp(ask(first, "day"), "Sunday"));
@@ -75,9 +67,9 @@ int main(void) {
     CHECK(stats.clients == 1 && stats.accepted == 2 && stats.refused == 1 && stats.commands == 11 && stats.invalid == 1);
     CHECK(stats.events_dropped == 3 && stats.bytes_in > 0 && stats.bytes_out > 0);
 
-    for (int i = 0; i < 6; i++) next(server, DAYTIME_EVENT_COMMAND);
+    for (int i = 0; i < 6; i++) next_event(server, DAYTIME_EVENT_COMMAND);
     daytime_server_stop(server);
-    event = next(server, DAYTIME_EVENT_DISCONNECTED);
+    event = next_event(server, DAYTIME_EVENT_DISCONNECTED);
     CHECK(event.client == 1 && event.reason == DAYTIME_REASON_SHUTDOWN && event.commands == 11);
     CHECK(daytime_server_next_event(server, &event, sizeof event, -1) == DAYTIME_ERR_CLOSED);
     daytime_client_free(first);
