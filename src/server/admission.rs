@@ -53,7 +53,9 @@ impl Admission {
 
     /// From now on; who has a seat keeps it.
     pub(super) fn set_networks(&self, networks: Networks) {
-        *self.networks.lock().unwrap_or_else(PoisonError::into_inner) = networks;
+        let former = std::mem::replace(&mut *self.networks.lock().unwrap_or_else(PoisonError::into_inner), networks);
+        // Many take a while to let go of, which nobody who is asked about waits for.
+        drop(former);
     }
 
     /// Takes a seat, or says why there is none. Called by one thread alone, so that no limit is ever exceeded. The peer
