@@ -435,6 +435,11 @@ impl Bound {
         self.clock = clock;
     }
 
+    /// Sets whose clients are let in, see [`ServerBuilder::networks`].
+    pub fn set_networks(&mut self, networks: Networks) {
+        self.admission.set_networks(networks);
+    }
+
     fn add_command(&mut self, name: String, handler: Handler) -> Result<(), Error> {
         self.setup.commands.add(&name).map_err(Error::Invalid)?;
         self.setup.handlers.push((name.to_ascii_lowercase(), handler));
