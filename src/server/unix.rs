@@ -18,6 +18,7 @@ use std::{
     process,
 };
 
+use nix::errno::Errno;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::{Address, Error, address};
@@ -86,7 +87,8 @@ fn remove_stale(path: &Path, address: &SockAddr) -> Result<(), Error> {
     match probe.connect(address) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => remove(path, identity(&found)).map_err(doing()),
         Err(error) if error.kind() == ErrorKind::NotFound => Err(doing()(error)),
-        _ => Err(doing()(ErrorKind::AddrInUse.into())),
+        // With its number, which hosts look at.
+        _ => Err(doing()(Errno::EADDRINUSE.into())),
     }
 }
 
