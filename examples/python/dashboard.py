@@ -2,12 +2,12 @@
 
 import asyncio
 import sys
+from collections.abc import Iterator
 
 import daytime
 
 
-async def tell(server: daytime.Server) -> None:
-    events = server.events(commands=True)
+async def tell(events: Iterator[daytime.Event]) -> None:
     while event := await asyncio.to_thread(next, events, None):
         match event:
             case daytime.Connected(client, peer):
@@ -33,9 +33,10 @@ async def count(server: daytime.Server) -> None:
 
 async def main(port: int) -> None:
     with daytime.serve(port=port) as server:
+        events = server.events(commands=True)  # before anybody is told where to come
         print(f"Listening on port {server.port}")
         try:
-            await asyncio.gather(tell(server), count(server))
+            await asyncio.gather(tell(events), count(server))
         finally:
             server.stop()  # which ends the events, and with them the thread that waits for one
 
