@@ -1,11 +1,13 @@
 //! The blocking client.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering::SeqCst},
+use std::{
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 use pyo3::{
     exceptions::{PyKeyboardInterrupt, PyResourceWarning},
     prelude::*,
@@ -13,20 +15,52 @@ use pyo3::{
 };
 
 use super::{
-    convert::{self, Given, Port, Seconds, state_error},
+    convert::{self, Given, Host, Port, Seconds, state_error},
     host::{self, Home},
 };
-use crate::{Address, Error};
+use crate::{Address, ClientBuilder, Error};
+
+/// How long to wait, unless it is said.
+const TIMEOUT: Seconds = Seconds(Some(Duration::from_secs(5)));
 
 /// Whoever has this may speak; None once the connection is closed.
 type Turn = Option<Box<crate::Client>>;
+
+/// Where it is left between calls, for the next one who speaks.
+#[derive(Default)]
+struct Turns {
+    left: Mutex<Option<Turn>>,
+    changed: Condvar,
+}
+
+impl Turns {
+    fn give(&self, turn: Turn) {
+        *self.left() = Some(turn);
+        self.changed.notify_one();
+    }
+
+    /// Without waiting, not even for whoever takes or gives at the moment.
+    fn take_at_once(&self) -> Option<Turn> {
+        self.left.try_lock().ok()?.take()
+    }
+
+    /// Called detached.
+    fn take(&self, patience: Duration) -> Option<Turn> {
+        let waited = self.changed.wait_timeout_while(self.left(), patience, |left| left.is_none());
+        waited.unwrap_or_else(PoisonError::into_inner).0.take()
+    }
+
+    fn left(&self) -> MutexGuard<'_, Option<Turn>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// What a signal handler has raised while the engine was at work.
 type Raised = Arc<Mutex<Option<PyErr>>>;
 
 /// One connection to a server: this package's, or the original's. It connects in the constructor, to the first of the
-/// host's addresses that answers; `timeout` is in seconds (default 5.0, None is for ever) and holds for connecting and
-/// for each call.
+/// host's addresses that answers; the host "unix:PATH" is a Unix socket, "unix:@NAME" an abstract one, and its port means
+/// nothing. `timeout` is in seconds (default 5.0, None is for ever) and holds for connecting and for each call.
 ///
 /// Calls of several threads take turns. Every call releases the GIL and honours Ctrl-C. One that fails with anything but
 /// CommandError and ValueError closes the connection: what came later might be the answer to an earlier question.
@@ -35,8 +69,7 @@ type Raised = Arc<Mutex<Option<PyErr>>>;
 /// and ProtocolError where the peer is no such server.
 #[pyclass(frozen, weakref, module = "daytime")]
 pub(super) struct Client {
-    give: Sender<Turn>,
-    take: Receiver<Turn>,
+    turns: Turns,
     closed: AtomicBool,
     timeout: Seconds,
     peer: Address,
@@ -49,26 +82,20 @@ pub(super) struct Client {
 impl Client {
     #[new]
     #[pyo3(
-        signature = (host="localhost", port=Port(crate::DEFAULT_PORT), *, timeout=Seconds(Some(std::time::Duration::from_secs(5)))),
+        signature = (host=Host::local(), port=Port(crate::DEFAULT_PORT), *, timeout=TIMEOUT),
         text_signature = "(host='localhost', port=9990, *, timeout=5.0)"
     )]
-    fn new(py: Python<'_>, host: &str, port: Port, timeout: Seconds) -> PyResult<Self> {
-        let timeout = timeout.patience()?;
-        let address = convert::address(host, port.0);
+    fn new(py: Python<'_>, host: Host, port: Port, timeout: Seconds) -> PyResult<Self> {
         let raised = Raised::default();
-        let keeper = raised.clone();
-        let builder =
-            crate::Client::builder().timeout(timeout.or_for_ever()).interrupt(move || is_interrupted(&keeper));
-        let connected = host::detach(py, || {
-            let client = builder.connect(address)?;
+        let (client, peer) = begin(py, timeout, &raised, |builder| {
+            let client = builder.connect(host.at(port))?;
             let peer = client.peer()?;
-            Ok::<_, Error>((client, peer))
-        });
-        let (client, peer) = connected.map_err(|error| explain(py, error, timeout, &raised, None))?;
+            Ok((client, peer))
+        })?;
         let greeting = client.greeting().to_owned();
-        let (give, take) = bounded(1);
-        let _ = give.send(Some(Box::new(client)));
-        Ok(Client { give, take, closed: false.into(), timeout, peer, greeting, raised, home: Home::here() })
+        let turns = Turns::default();
+        turns.give(Some(Box::new(client)));
+        Ok(Client { turns, closed: false.into(), timeout, peer, greeting, raised, home: Home::here() })
     }
 
     /// The day of the week, in English: in the server's zone, or in `zone`, which is an IANA name, UTC, or an offset
@@ -166,7 +193,7 @@ impl Client {
         self.closed.store(true, SeqCst);
         let said = host::detach(py, || {
             let said = client.map(|client| client.quit());
-            let _ = self.give.try_send(None);
+            self.turns.give(None);
             said
         });
         match said {
@@ -248,10 +275,26 @@ impl Client {
         timeout: Seconds,
         speech: impl FnOnce(&mut crate::Client) -> Result<T, Error> + Send,
     ) -> Result<T, Cut> {
+        let mut speech = Some(speech);
+        let mut said = None;
+        // One body for all the kinds of answers.
+        self.talk_over(py, timeout, &mut |client| {
+            said = speech.take().map(|speech| speech(client)).transpose()?;
+            Ok(())
+        })?;
+        said.ok_or_else(|| Cut::Raised(state_error(py, "the client is closed")))
+    }
+
+    fn talk_over(
+        &self,
+        py: Python<'_>,
+        timeout: Seconds,
+        speech: &mut (dyn FnMut(&mut crate::Client) -> Result<(), Error> + Send),
+    ) -> Result<(), Cut> {
         self.check(py).map_err(Cut::Raised)?;
-        let mut client = match self.take.try_recv() {
-            Ok(turn) => turn,
-            Err(_) => self.turn(py).map_err(Cut::Raised)?,
+        let mut client = match self.turns.take_at_once() {
+            Some(turn) => turn,
+            None => self.turn(py).map_err(Cut::Raised)?,
         };
         let result = host::detach(py, || {
             let result = client.as_mut().map(|client| {
@@ -264,32 +307,69 @@ impl Client {
                 client = None;
                 self.closed.store(true, SeqCst);
             }
-            let _ = self.give.try_send(client);
+            self.turns.give(client);
             result
         });
-        match result {
-            Some(result) => result.map_err(Cut::Error),
-            None => Err(Cut::Raised(state_error(py, "the client is closed"))),
-        }
+        result.unwrap_or(Ok(())).map_err(Cut::Error)
     }
 
     fn turn(&self, py: Python<'_>) -> PyResult<Turn> {
-        let turn = host::wait(py, None, |tick| match self.take.recv_timeout(tick) {
-            Ok(turn) => Some(turn),
-            Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => Some(None),
-        })?;
-        Ok(turn.flatten())
+        Ok(host::wait(py, None, |tick| self.turns.take(tick))?.flatten())
     }
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
-        let open = !matches!(self.take.try_recv(), Ok(None) | Err(TryRecvError::Disconnected));
+        let left = self.turns.left.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let open = !matches!(left, Some(None));
         if open && !self.closed() && self.home.is_here() {
             convert::warn_unclosed::<PyResourceWarning>(&self.__repr__());
         }
     }
+}
+
+/// What a server of the daytime protocol (RFC 867) says, whoever's it is, less the line end: the date and the time in no
+/// prescribed form. `timeout` is in seconds, for all of it; None is for ever. Ctrl-C is honoured. The host may be
+/// "unix:PATH".
+///
+/// Raises OSError where no connection is made, RequestTimeout, ServerClosed where nothing was said, ProtocolError where
+/// it is over 4 KiB or no text, and ValueError where the address is none.
+#[pyfunction]
+#[pyo3(
+    signature = (host=Host::local(), port=Port(13), *, timeout=TIMEOUT),
+    text_signature = "(host='localhost', port=13, *, timeout=5.0)"
+)]
+pub(super) fn rfc867(py: Python<'_>, host: Host, port: Port, timeout: Seconds) -> PyResult<String> {
+    begin(py, timeout, &Raised::default(), |builder| builder.rfc867(host.at(port)))
+}
+
+/// The time that a server of the time protocol (RFC 868) tells, whoever's it is: an aware datetime in UTC, whole seconds
+/// from 1968-01-20 03:14:08 to 2104-02-26 09:42:23. `timeout` is in seconds, for all of it; None is for ever. Ctrl-C is
+/// honoured. The host may be "unix:PATH".
+///
+/// Raises OSError where no connection is made, RequestTimeout, ServerClosed where nothing was said, ProtocolError where
+/// it is not four bytes, and ValueError where the address is none.
+#[pyfunction]
+#[pyo3(
+    signature = (host=Host::local(), port=Port(37), *, timeout=TIMEOUT),
+    text_signature = "(host='localhost', port=37, *, timeout=5.0)"
+)]
+pub(super) fn rfc868(py: Python<'_>, host: Host, port: Port, timeout: Seconds) -> PyResult<Bound<'_, PyAny>> {
+    let moment = begin(py, timeout, &Raised::default(), |builder| builder.rfc868(host.at(port)))?;
+    convert::moment(py, moment)
+}
+
+/// Connects for whatever purpose, detached, in the patience of one call.
+fn begin<T: Send>(
+    py: Python<'_>,
+    timeout: Seconds,
+    raised: &Raised,
+    purpose: impl FnOnce(ClientBuilder) -> Result<T, Error> + Send,
+) -> PyResult<T> {
+    let timeout = timeout.patience()?;
+    let keeper = raised.clone();
+    let builder = crate::Client::builder().timeout(timeout.or_for_ever()).interrupt(move || is_interrupted(&keeper));
+    host::detach(py, || purpose(builder)).map_err(|error| explain(py, error, timeout, raised, None))
 }
 
 /// Why a call was cut short.

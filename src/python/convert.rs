@@ -1,8 +1,11 @@
 //! From Python's values to the engine's, and back.
 
 use std::{
+    ffi::{OsStr, OsString},
     io,
     net::{IpAddr, SocketAddr},
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::PathBuf,
     time::{Duration, SystemTime},
 };
 
@@ -174,22 +177,78 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Port {
     }
 }
 
-/// A host name or an IP address, and a port; `unix:PATH` has none.
-pub(super) fn address(host: &str, port: u16) -> Address {
-    match host.parse::<IpAddr>() {
-        Ok(ip) => SocketAddr::from((ip, port)).into(),
-        Err(_) if host.starts_with("unix:") => host.into(),
-        Err(_) => Address::Name(format!("{host}:{port}")),
+/// The text before a Unix socket's path.
+const UNIX: &str = "unix:";
+
+/// Where to listen or to connect, less the port.
+pub(super) enum Host {
+    /// A host name or an IP address.
+    Name(String),
+    /// `unix:PATH`, in whose path any bytes may stand, as in all paths of Python's: see os.fsencode().
+    Unix(PathBuf),
+}
+
+impl Host {
+    pub(super) fn local() -> Self {
+        Host::Name("localhost".into())
+    }
+
+    /// With a port, which a Unix socket has none of.
+    pub(super) fn at(self, port: Port) -> Address {
+        match self {
+            Host::Unix(path) => Address::Unix(path),
+            Host::Name(host) => match host.parse::<IpAddr>() {
+                Ok(ip) => SocketAddr::from((ip, port.0)).into(),
+                Err(_) => Address::Name(format!("{host}:{}", port.0)),
+            },
+        }
+    }
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Host {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        let text: OsString = value.extract()?;
+        match text.as_bytes().strip_prefix(UNIX.as_bytes()) {
+            Some(path) => Ok(Host::Unix(OsStr::from_bytes(path).into())),
+            None => value.extract().map(Host::Name),
+        }
+    }
+}
+
+/// What stands for an address in Python, so that `Host` and a port are the same address again.
+pub(super) fn parts(address: &Address) -> (OsString, u16) {
+    match address {
+        Address::Tcp(address) => (address.ip().to_string().into(), address.port()),
+        Address::Name(name) => (name.into(), 0),
+        Address::Unix(path) => {
+            let mut host = OsString::from(UNIX);
+            host.push(path);
+            (host, 0)
+        }
     }
 }
 
 /// The `Address` of Python's side.
 pub(super) fn peer<'py>(py: Python<'py>, address: &Address) -> PyResult<Bound<'py, PyAny>> {
-    let class = word(py, "Address")?;
-    match address {
-        Address::Tcp(address) => class.call1((address.ip().to_string(), address.port())),
-        other => class.call1((other.to_string(), 0)),
+    word(py, "Address")?.call1(parts(address))
+}
+
+/// The path of `unix:PATH` as sockets take it: an abstract name begins with a NUL there. None for any other host.
+///
+/// Raises ValueError where it is no path of a Unix socket.
+#[pyfunction]
+#[pyo3(signature = (host, /))]
+pub(super) fn unix_path(py: Python<'_>, host: Host) -> PyResult<Option<OsString>> {
+    let Host::Unix(path) = host else { return Ok(None) };
+    let address = Address::Unix(path.clone());
+    address.check().map_err(|why| error(py, why))?;
+    let mut bytes = path.into_os_string().into_vec();
+    if let Some(first) = bytes.first_mut().filter(|first| **first == b'@') {
+        *first = 0;
     }
+    Ok(Some(OsString::from_vec(bytes)))
 }
 
 /// A clock from None (the system's), a datetime (it stands still) or a timedelta (the system's, shifted). A datetime
@@ -251,9 +310,12 @@ pub(super) fn datetime(py: Python<'_>, moment: DateTime) -> PyResult<Py<PyAny>> 
 
 /// An aware datetime in UTC.
 pub(super) fn moment(py: Python<'_>, moment: SystemTime) -> PyResult<Bound<'_, PyAny>> {
-    let since = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = match moment.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => since.as_secs_f64(),
+        Err(before) => -before.duration().as_secs_f64(),
+    };
     let utc = class(py, &TIMEZONE, "timezone")?.getattr("utc")?;
-    class(py, &DATETIME, "datetime")?.call_method1("fromtimestamp", (since.as_secs_f64(), utc))
+    class(py, &DATETIME, "datetime")?.call_method1("fromtimestamp", (since, utc))
 }
 
 pub(super) fn duration(py: Python<'_>, duration: Duration) -> PyResult<Bound<'_, PyAny>> {

@@ -26,7 +26,8 @@ mod _daytime {
     #[pymodule_export]
     use super::{
         calls::{Call, Calls},
-        client::Client,
+        client::{Client, rfc867, rfc868},
+        convert::unix_path,
         dialogue::{Dialogue, parse_date, parse_datetime, parse_day, parse_time},
         server::{Events, Server},
     };

@@ -1,8 +1,8 @@
 //! The server, and the iterator over its events.
 
 use std::{
-    net::TcpListener,
-    os::fd::FromRawFd,
+    ffi::OsString,
+    os::fd::{FromRawFd, OwnedFd},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{
@@ -18,15 +18,15 @@ use pyo3::{
     PyTraverseError, PyVisit,
     exceptions::{PyResourceWarning, PyTypeError, PyValueError},
     prelude::*,
-    types::{PyList, PyMapping, PyTuple},
+    types::{PyList, PyMapping, PyString, PyTuple},
 };
 
 use super::{
     calls::{self, Desk, Handler},
-    convert::{self, Port, Seconds, named, state_error},
+    convert::{self, Host, Port, Seconds, named, state_error},
     host::{self, Home},
 };
-use crate::{Address, Bound as BoundServer, ClientId, Error, Event, Framing};
+use crate::{Address, Bound as BoundServer, ClientId, Error, Event, Framing, Networks, ServerBuilder};
 
 /// How long `serve_forever` waits for the server to end once it was interrupted.
 const LAST_WAIT: Duration = Duration::from_millis(100);
@@ -83,8 +83,15 @@ impl Core {
 /// never wait for the GIL.
 ///
 /// host, port: where to listen; a name stands for all of its addresses that this machine has. Port 0 is any free one.
-/// listen: addresses in place of host and port, each "HOST:PORT" or (host, port).
-/// sock: a bound TCP socket in place of host and port; it is closed here, and lives on in the server.
+///     The host "unix:PATH" is a Unix socket, whose file is removed when the server stops and replaced where nobody
+///     answers on it, "unix:@NAME" an abstract one; the port means nothing then.
+/// listen: addresses in place of host and port, each "HOST:PORT", "unix:PATH" or (host, port).
+/// listen_rfc867, listen_rfc868: the same for the daytime protocol (RFC 867) and the time protocol (RFC 868), whose
+///     answers whoever connects is sent; without a port 13 and 37. With an empty `listen` they are all there is.
+/// sock: a bound TCP or Unix socket in place of host and port; it is closed here, and lives on in the server.
+/// unix_mode: permissions of Unix sockets' files, such as 0o660 (what the umask leaves).
+/// allow, deny: networks whose clients are let in, or turned away without a word, see set_networks() (everybody is let
+///     in).
 /// backlog: connections that may wait to be accepted (4096).
 /// workers: threads that serve, 1 to 1024 (one a core).
 /// callers: handlers of own commands that may run at a time, 1 to 1024 (16).
@@ -106,7 +113,8 @@ impl Core {
 #[pyclass(frozen, weakref, module = "daytime")]
 pub(super) struct Server {
     core: Arc<Core>,
-    addresses: Vec<Address>,
+    /// Those of the text protocol, of RFC 867 and of RFC 868.
+    addresses: [Vec<Address>; 3],
     timezone: Option<String>,
     /// Held while attached only.
     handlers: Mutex<Vec<Arc<Handler>>>,
@@ -117,25 +125,31 @@ impl Server {
     #[new]
     #[pyo3(
         signature = (
-            host="localhost", port=Port(crate::DEFAULT_PORT), *, listen=None, sock=None, backlog=4096, workers=None, callers=16,
-            max_clients=None, max_clients_per_source=None, idle_timeout=Seconds(None),
-            first_command_timeout=Seconds(None), write_timeout=Seconds(Some(Duration::from_secs(10))),
-            busy_poll=Seconds(None), greeting=crate::protocol::GREETING,
-            framing="auto", day_format="%A", date_format="%y-%m-%d",
+            host=Host::local(), port=Port(crate::DEFAULT_PORT), *, listen=None, listen_rfc867=None, listen_rfc868=None,
+            sock=None, unix_mode=None, allow=None, deny=None, backlog=4096, workers=None, callers=16, max_clients=None,
+            max_clients_per_source=None, idle_timeout=Seconds(None), first_command_timeout=Seconds(None),
+            write_timeout=Seconds(Some(Duration::from_secs(10))), busy_poll=Seconds(None),
+            greeting=crate::protocol::GREETING, framing="auto", day_format="%A", date_format="%y-%m-%d",
             time_format="%H:%M:%S", timezone=None, clock=None, commands=None
         ),
-        text_signature = "(host='localhost', port=9990, *, listen=None, sock=None, backlog=4096, workers=None, \
-            callers=16, max_clients=None, max_clients_per_source=None, idle_timeout=None, \
-            first_command_timeout=None, write_timeout=10.0, busy_poll=None, greeting='Welcome to the server', framing='auto', \
-            day_format='%A', date_format='%y-%m-%d', time_format='%H:%M:%S', timezone=None, clock=None, commands=None)"
+        text_signature = "(host='localhost', port=9990, *, listen=None, listen_rfc867=None, listen_rfc868=None, \
+            sock=None, unix_mode=None, allow=(), deny=(), backlog=4096, workers=None, callers=16, max_clients=None, \
+            max_clients_per_source=None, idle_timeout=None, first_command_timeout=None, write_timeout=10.0, \
+            busy_poll=None, greeting='Welcome to the server', framing='auto', day_format='%A', \
+            date_format='%y-%m-%d', time_format='%H:%M:%S', timezone=None, clock=None, commands=None)"
     )]
     #[allow(clippy::too_many_arguments)] // keywords
     fn new(
         py: Python<'_>,
-        host: &str,
+        host: Host,
         port: Port,
         listen: Option<&Bound<'_, PyAny>>,
+        listen_rfc867: Option<&Bound<'_, PyAny>>,
+        listen_rfc868: Option<&Bound<'_, PyAny>>,
         sock: Option<&Bound<'_, PyAny>>,
+        unix_mode: Option<u32>,
+        allow: Option<&Bound<'_, PyAny>>,
+        deny: Option<&Bound<'_, PyAny>>,
         backlog: u32,
         workers: Option<usize>,
         callers: usize,
@@ -157,6 +171,8 @@ impl Server {
         let framing: Framing =
             framing.parse().map_err(|_| PyValueError::new_err(format!("framing is auto or line, not {framing:?}")))?;
         let mut builder = crate::Server::builder()
+            .unix_mode(unix_mode)
+            .networks(networks(allow, deny)?)
             .backlog(backlog)
             .workers(workers)
             .callers(callers)
@@ -175,14 +191,18 @@ impl Server {
         if let Some(timezone) = &timezone {
             builder = builder.timezone(timezone);
         }
-        match (listen, sock) {
-            (None, None) => builder = builder.listen(convert::address(host, port.0)),
-            (Some(several), _) => {
-                for address in several.try_iter()? {
-                    builder = builder.listen(listening(&address?)?);
-                }
+        if listen.is_none() && sock.is_none() {
+            builder = builder.listen(host.at(port));
+        }
+        let services: [(_, fn(_, _) -> _); 3] = [
+            (listen, ServerBuilder::listen),
+            (listen_rfc867, ServerBuilder::listen_rfc867),
+            (listen_rfc868, ServerBuilder::listen_rfc868),
+        ];
+        for (addresses, add) in services {
+            for address in several(addresses)? {
+                builder = add(builder, listening(&address)?);
             }
-            _ => {}
         }
         builder.check().map_err(|error| convert::error(py, error))?;
         if let Some(sock) = sock {
@@ -204,7 +224,7 @@ impl Server {
         if let Some(sock) = sock {
             sock.call_method0("close")?;
         }
-        let addresses = bound.addresses().to_vec();
+        let addresses = [bound.addresses(), bound.rfc867_addresses(), bound.rfc868_addresses()].map(<[_]>::to_vec);
         let core = Arc::new(Core {
             number,
             home: Home::here(),
@@ -324,36 +344,41 @@ impl Server {
         self.stop(py, Seconds(Some(Duration::from_secs(5))), true)
     }
 
-    /// The first address that it is bound to, and its real port.
+    /// The first address that it is bound to, and its real port; of a Unix socket ("unix:PATH", 0). Raises StateError
+    /// where there are only those of RFC 867 and RFC 868.
     #[getter]
     fn address<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        convert::peer(py, &self.addresses[0])
+        convert::peer(py, self.first(py)?)
     }
 
     /// All of them.
     #[getter]
     fn addresses<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let addresses =
-            self.addresses.iter().map(|address| convert::peer(py, address)).collect::<PyResult<Vec<_>>>()?;
-        PyTuple::new(py, addresses)
+        tuple(py, &self.addresses[0])
+    }
+
+    /// Those of listen_rfc867.
+    #[getter]
+    fn rfc867_addresses<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        tuple(py, &self.addresses[1])
+    }
+
+    /// Those of listen_rfc868.
+    #[getter]
+    fn rfc868_addresses<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        tuple(py, &self.addresses[2])
     }
 
     /// The host of `address`.
     #[getter]
-    fn host(&self) -> String {
-        match &self.addresses[0] {
-            Address::Tcp(address) => address.ip().to_string(),
-            other => other.to_string(),
-        }
+    fn host(&self, py: Python<'_>) -> PyResult<OsString> {
+        Ok(convert::parts(self.first(py)?).0)
     }
 
     /// The port of `address`.
     #[getter]
-    fn port(&self) -> u16 {
-        match &self.addresses[0] {
-            Address::Tcp(address) => address.port(),
-            _ => 0,
-        }
+    fn port(&self, py: Python<'_>) -> PyResult<u16> {
+        Ok(convert::parts(self.first(py)?).1)
     }
 
     /// What the start had to put up with, such as a machine without time zones.
@@ -438,6 +463,42 @@ impl Server {
         Ok(())
     }
 
+    /// Lets in, from now on, the clients of other networks than those of the constructor; who is connected stays.
+    ///
+    /// A network is "192.0.2.0/24", "2001:db8::/32" or one address. The longest prefix that has a client's address
+    /// decides, and where the same one is allowed and denied, it is denied. An address that none has is let in unless
+    /// any network is allowed. Clients on Unix sockets have no network: their file's permissions decide.
+    ///
+    /// Raises ValueError where a text is no network; nothing has changed then.
+    #[pyo3(signature = (*, allow=None, deny=None), text_signature = "($self, *, allow=(), deny=())")]
+    fn set_networks(
+        &self,
+        py: Python<'_>,
+        allow: Option<&Bound<'_, PyAny>>,
+        deny: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        self.check(py)?;
+        let networks = networks(allow, deny)?;
+        if let Some(ready) = self.core.ready().as_mut() {
+            ready.bound.set_networks(networks);
+        } else if let Some(server) = self.core.server.get() {
+            // A worker may be looking one up: that is waited for without the interpreter.
+            host::detach(py, || server.set_networks(networks));
+        }
+        Ok(())
+    }
+
+    /// Reads the files of time zones anew, which is done every five minutes without being asked. Raises StateError before
+    /// the start.
+    fn reload_zones(&self, py: Python<'_>) -> PyResult<()> {
+        self.check(py)?;
+        match self.core.server.get() {
+            Some(server) => server.reload_zones(),
+            None => return Err(state_error(py, "the server was not started")),
+        }
+        Ok(())
+    }
+
     /// The clients that are connected, in the order of their numbers.
     fn clients<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         self.check(py)?;
@@ -489,7 +550,7 @@ impl Server {
             Some(server) if state == "running" => format!(" clients={}", server.stats().clients),
             _ => String::new(),
         };
-        format!("<daytime.Server {} {state}{clients}>", self.addresses[0])
+        format!("<daytime.Server {} {state}{clients}>", self.shown())
     }
 
     fn __reduce__(&self) -> PyResult<()> {
@@ -513,6 +574,16 @@ impl Server {
 impl Server {
     fn check(&self, py: Python<'_>) -> PyResult<()> {
         self.core.home.check(py, "server")
+    }
+
+    fn first(&self, py: Python<'_>) -> PyResult<&Address> {
+        let none = || state_error(py, "the server listens for RFC 867 and RFC 868 only");
+        self.addresses[0].first().ok_or_else(none)
+    }
+
+    /// The address to name it by.
+    fn shown(&self) -> String {
+        self.addresses.iter().flatten().next().map(Address::to_string).unwrap_or_default()
     }
 
     fn wait_for_end(&self, py: Python<'_>, timeout: Seconds) -> PyResult<bool> {
@@ -542,7 +613,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         let open = self.core.home.is_here() && !self.core.stopping.load(SeqCst);
         if open {
-            convert::warn_unclosed::<PyResourceWarning>(&format!("<daytime.Server {}>", self.addresses[0]));
+            convert::warn_unclosed::<PyResourceWarning>(&format!("<daytime.Server {}>", self.shown()));
         }
         self.release();
     }
@@ -562,18 +633,45 @@ fn add(bound: &mut BoundServer, desk: &Arc<Desk>, name: &str, handler: &Arc<Hand
     bound.command(name, move |request| desk.call(&handler, request))
 }
 
-/// An address to listen on: "HOST:PORT", or (host, port).
-fn listening(value: &Bound<'_, PyAny>) -> PyResult<Address> {
-    if let Ok(text) = value.extract::<&str>() {
-        return Ok(text.into());
+/// What an iterable gives. A text alone is one of its kind: its characters are nothing here.
+fn several<'py>(value: Option<&Bound<'py, PyAny>>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    match value {
+        None => Ok(Vec::new()),
+        Some(text) if text.is_instance_of::<PyString>() => Ok(vec![text.clone()]),
+        Some(several) => several.try_iter()?.collect(),
     }
-    let (host, port): (String, Port) = value.extract()?;
-    Ok(convert::address(&host, port.0))
+}
+
+/// An address to listen on: "HOST:PORT", "unix:PATH", or (host, port).
+fn listening(value: &Bound<'_, PyAny>) -> PyResult<Address> {
+    if value.is_instance_of::<PyString>() {
+        return Ok(match value.extract()? {
+            Host::Unix(path) => Address::Unix(path),
+            Host::Name(text) => text.into(),
+        });
+    }
+    let (host, port): (Host, Port) = value.extract()?;
+    Ok(host.at(port))
+}
+
+fn networks(allow: Option<&Bound<'_, PyAny>>, deny: Option<&Bound<'_, PyAny>>) -> PyResult<Networks> {
+    let mut networks = Networks::new();
+    for network in several(allow)? {
+        networks.allow(network.extract()?).map_err(|error| convert::error(network.py(), error))?;
+    }
+    for network in several(deny)? {
+        networks.deny(network.extract()?).map_err(|error| convert::error(network.py(), error))?;
+    }
+    Ok(networks)
+}
+
+fn tuple<'py>(py: Python<'py>, addresses: &[Address]) -> PyResult<Bound<'py, PyTuple>> {
+    PyTuple::new(py, addresses.iter().map(|address| convert::peer(py, address)).collect::<PyResult<Vec<_>>>()?)
 }
 
 /// A listener from a socket of Python's, on a descriptor of its own.
 #[allow(unsafe_code)]
-fn adopt(sock: &Bound<'_, PyAny>, backlog: u32) -> PyResult<TcpListener> {
+fn adopt(sock: &Bound<'_, PyAny>, backlog: u32) -> PyResult<OwnedFd> {
     let py = sock.py();
     if !sock.is_instance(&named(py, "socket", "socket")?)? {
         return Err(PyTypeError::new_err(format!("sock is a socket.socket, not {}", sock.get_type().name()?)));
@@ -582,8 +680,7 @@ fn adopt(sock: &Bound<'_, PyAny>, backlog: u32) -> PyResult<TcpListener> {
     own.call_method1("listen", (backlog,)).inspect_err(|_| drop(own.call_method0("close")))?;
     let descriptor: i32 = own.call_method0("detach")?.extract()?;
     // SAFETY: `dup` made this descriptor a moment ago and `detach` gave it away: it is open, and nobody else owns it.
-    // That it is a listening TCP socket, and no other kind, is checked when it is bound.
-    Ok(unsafe { TcpListener::from_raw_fd(descriptor) })
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
 /// What happens, see Server.events().
