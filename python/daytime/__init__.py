@@ -1,4 +1,4 @@
-"""Ask, or serve, the day, the date and the time over TCP.
+"""Ask, or serve, the day, the date and the time over TCP and Unix sockets.
 
 >>> import daytime
 >>> with daytime.serve(port=0) as server, daytime.connect(*server.address) as client:
@@ -6,11 +6,12 @@
 2026-11-22 15:44:57+00:00
 
 Server, serve: worker threads that serve, without the GIL. Client, connect, query: a blocking client, which several
-threads may share. AsyncClient: the same for asyncio. Every error that this package invents is a DaytimeError and the
-built-in exception that one would catch anyway; those of the system are OSError.
+threads may share. AsyncClient: the same for asyncio. rfc867, rfc868: what a server of those protocols tells. The host
+"unix:PATH" is a Unix socket everywhere, "unix:@NAME" an abstract one. Every error that this package invents is a
+DaytimeError and the built-in exception that one would catch anyway; those of the system are OSError.
 """
 
-from daytime._daytime import DEFAULT_PORT, Client, Server, __version__
+from daytime._daytime import DEFAULT_PORT, Client, Server, __version__, rfc867, rfc868
 from daytime._vocabulary import (
     AcceptPaused,
     Address,
@@ -57,6 +58,8 @@ __all__ = [
     "__version__",
     "connect",
     "query",
+    "rfc867",
+    "rfc868",
     "serve",
 ]
 

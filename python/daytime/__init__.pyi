@@ -1,4 +1,4 @@
-"""Ask, or serve, the day, the date and the time over TCP."""
+"""Ask, or serve, the day, the date and the time over TCP and Unix sockets."""
 
 import socket
 from collections.abc import Iterable, Mapping
@@ -7,6 +7,8 @@ from typing import Final, Literal, TypeAlias
 from daytime._asyncio import AsyncClient as AsyncClient
 from daytime._daytime import Client as Client
 from daytime._daytime import Server as Server
+from daytime._daytime import rfc867 as rfc867
+from daytime._daytime import rfc868 as rfc868
 from daytime._types import Clock as Clock
 from daytime._types import Handler as Handler
 from daytime._vocabulary import AcceptPaused as AcceptPaused
@@ -53,6 +55,8 @@ __all__ = [
     "__version__",
     "connect",
     "query",
+    "rfc867",
+    "rfc868",
     "serve",
 ]
 
@@ -65,8 +69,13 @@ def serve(
     host: str = "localhost",
     port: int = 9990,
     *,
-    listen: Iterable[str | tuple[str, int]] | None = None,
+    listen: str | Iterable[str | tuple[str, int]] | None = None,
+    listen_rfc867: str | Iterable[str | tuple[str, int]] | None = None,
+    listen_rfc868: str | Iterable[str | tuple[str, int]] | None = None,
     sock: socket.socket | None = None,
+    unix_mode: int | None = None,
+    allow: Iterable[str] = (),
+    deny: Iterable[str] = (),
     backlog: int = 4096,
     workers: int | None = None,
     callers: int = 16,

@@ -31,7 +31,12 @@ def _tuple(name, fields, doc):
     return made
 
 
-Address = _tuple("Address", "host port", "A host and a port: it unpacks as a socket's address does.")
+Address = _tuple(
+    "Address",
+    "host port",
+    "A host and a port: it unpacks as a socket's address does. A Unix socket's host is unix:PATH, or unix: alone of a\n"
+    "client, which has none, and its port 0.",
+)
 Request = _tuple(
     "Request",
     "command argument peer client",
@@ -49,7 +54,7 @@ Disconnected = _tuple(
     "Disconnected",
     "client peer reason commands",
     "A client's connection is closed and everything of it released. The reason is one of quit, eof, idle, no_command,\n"
-    "write_timeout, error, kicked and shutdown.",
+    "write_timeout, error, kicked, shutdown, and answered for RFC 867 and RFC 868.",
 )
 CommandServed = _tuple(
     "CommandServed",
@@ -61,7 +66,7 @@ CommandFailed = _tuple(
     "client command why",
     "An own command's handler raised, or returned what no reply can be.",
 )
-Refused = _tuple("Refused", "peer reason", "A client was turned away; the reason is full or per_source.")
+Refused = _tuple("Refused", "peer reason", "A client was turned away; the reason is full, per_source or denied.")
 AcceptPaused = _tuple(
     "AcceptPaused",
     "why",

@@ -36,7 +36,9 @@ class ClientInfo(NamedTuple):
     connected_at: dt.datetime
     commands: int
 
-_Reason: TypeAlias = Literal["quit", "eof", "idle", "no_command", "write_timeout", "error", "kicked", "shutdown"]
+_Reason: TypeAlias = Literal[
+    "quit", "eof", "idle", "no_command", "write_timeout", "error", "kicked", "shutdown", "answered"
+]
 
 class Connected(NamedTuple):
     client: int
@@ -60,7 +62,7 @@ class CommandFailed(NamedTuple):
 
 class Refused(NamedTuple):
     peer: Address
-    reason: Literal["full", "per_source"]
+    reason: Literal["full", "per_source", "denied"]
 
 class AcceptPaused(NamedTuple):
     why: str
