@@ -7,6 +7,8 @@ the answer to an earlier question.
 
 import asyncio
 import datetime as dt
+import os
+import socket
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Callable
 from types import EllipsisType, TracebackType
@@ -22,6 +24,7 @@ from daytime._daytime import (
     parse_datetime,
     parse_day,
     parse_time,
+    unix_path,
 )
 from daytime._vocabulary import Address, CommandError, ProtocolError, RequestTimeout, ServerClosed, StateError
 
@@ -30,6 +33,8 @@ __all__ = ["AsyncClient"]
 _T = TypeVar("_T")
 
 _INVALID = ERRORS[0]
+# How long to wait where a Unix socket's queue is full: nothing tells when it is not.
+_QUEUE = 0.01
 
 
 @final
@@ -51,11 +56,11 @@ class AsyncClient:
         self._closed = False
         self._lacks_datetime = False
         name = writer.get_extra_info("peername")
-        self._peer = Address(str(name[0]), int(name[1])) if isinstance(name, tuple) else Address(str(name), 0)
+        self._peer = _address(name)
 
     @classmethod
     async def connect(cls, host: str = "localhost", port: int = DEFAULT_PORT, *, timeout: float | None = 5.0) -> Self:
-        """Connects and reads the greeting, within `timeout` seconds.
+        """Connects and reads the greeting, within `timeout` seconds. The host "unix:PATH" is a Unix socket.
 
         Raises OSError where no connection is made, RequestTimeout, ServerClosed with the server's words where it
         refuses, and ProtocolError where the peer is no such server.
@@ -63,11 +68,15 @@ class AsyncClient:
         _checked(timeout)
         if not 0 <= port <= 65535:
             raise OverflowError("port must be 0-65535")
+        path = unix_path(host)
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
             async with asyncio.timeout(timeout):
-                reader, writer = await asyncio.open_connection(host, port)
+                if path is None:
+                    reader, writer = await asyncio.open_connection(host, port)
+                else:
+                    reader, writer = await asyncio.open_unix_connection(sock=await _unix_socket(path))
         except TimeoutError as error:
             if error.errno is not None or timeout is None:
                 raise  # the system's own
@@ -179,7 +188,9 @@ class AsyncClient:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"<daytime.AsyncClient {self._peer.host}:{self._peer.port}{' closed' if self._closed else ''}>"
+        host, port = self._peer
+        address = ascii(host)[1:-1] if host.startswith("unix:") else f"{host}:{port}"
+        return f"<daytime.AsyncClient {address}{' closed' if self._closed else ''}>"
 
     async def _greet(self, deadline: float | None) -> None:
         """Says hello and reads the greeting, until `deadline` on the loop's clock."""
@@ -280,6 +291,33 @@ class AsyncClient:
 
     async def _typed(self, command: str, zone: str | None, parse: Callable[[str], _T]) -> _T:
         return parse(await self.query(command if zone is None else f"{command} {zone}"))
+
+
+async def _unix_socket(path: str) -> socket.socket:
+    """A connected one. asyncio's own connecting takes a full queue for a connection made."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        while True:
+            try:
+                sock.connect(path)
+            except BlockingIOError:
+                await asyncio.sleep(_QUEUE)
+            else:
+                return sock
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _address(name: object) -> Address:
+    """The address that sockets call so; an abstract one begins with a NUL."""
+    if isinstance(name, tuple):
+        return Address(str(name[0]), int(name[1]))
+    if isinstance(name, str | bytes):
+        path = os.fsdecode(name)
+        return Address("unix:" + ("@" + path[1:] if path.startswith("\0") else path), 0)
+    return Address(str(name), 0)
 
 
 def _checked(timeout: float | None) -> float | None:

@@ -2,9 +2,12 @@
 
 import asyncio
 import datetime as dt
+import os
 import socket
+import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import daytime
 import pytest
@@ -98,6 +101,49 @@ def test_a_stopped_server(make_daytime_server: Make) -> None:
             assert client.closed
 
     asyncio.run(main())
+
+
+def test_unix_sockets(make_daytime_server: Make) -> None:
+    async def main(server: daytime.Server) -> None:
+        async with await AsyncClient.connect(*server.address) as client:
+            assert client.peer == server.address
+            assert await client.now("UTC")
+            assert client.peer.host in repr(client)
+        with pytest.raises(ValueError, match="too long"):
+            await AsyncClient.connect("unix:" + "x" * 108)
+        with pytest.raises(FileNotFoundError):
+            await AsyncClient.connect("unix:/no/such/socket")
+
+    with tempfile.TemporaryDirectory() as directory:
+        for host in (f"unix:{directory}/socket", f"unix:@daytime-{os.getpid()}-asyncio"):
+            asyncio.run(main(make_daytime_server(host)), debug=True)
+
+
+def test_a_full_queue_is_waited_for() -> None:
+    host = f"unix:@daytime-{os.getpid()}-queue"
+    server = daytime.Server(host, backlog=1)
+
+    def fill(waiting: ExitStack) -> None:
+        while True:
+            sock = waiting.enter_context(socket.socket(socket.AF_UNIX))
+            sock.setblocking(False)
+            sock.connect("\0" + host.removeprefix("unix:@"))
+
+    async def main() -> None:
+        with pytest.raises(daytime.RequestTimeout):
+            await AsyncClient.connect(host, timeout=0.05)
+        connecting = asyncio.create_task(AsyncClient.connect(host))
+        await asyncio.sleep(0)
+        assert not connecting.done()
+        server.start()
+        async with await connecting as client:
+            assert await client.day()
+
+    with ExitStack() as waiting:
+        waiting.callback(server.stop)
+        with pytest.raises(BlockingIOError):
+            fill(waiting)
+        asyncio.run(main())
 
 
 def test_tasks_take_turns(make_daytime_server: Make) -> None:
