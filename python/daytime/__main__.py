@@ -15,7 +15,11 @@ import daytime
 # The original's, which its users know.
 PROMPT = "Enter the command for Day -> day |Date -> date |Time -> time and Exit -> quit or exit: "
 
-_REASONS = {"full": "the server is full", "per_source": "too many connections from its address"}
+_REASONS = {
+    "full": "the server is full",
+    "per_source": "too many connections from its address",
+    "denied": "its network is denied",
+}
 
 
 def _seconds(text: str) -> float:
@@ -25,15 +29,29 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _address(text: str) -> tuple[str, int]:
+def _mode(text: str) -> int:
+    return int(text, 8)
+
+
+def _address(text: str, port_of_none: int = daytime.DEFAULT_PORT) -> tuple[str, int]:
+    if text.startswith("unix:"):
+        return text, 0
     host, colon, port = text.rpartition(":")
     if not colon or (text.count(":") > 1 and not text.startswith("[")):
-        host, port = text, str(daytime.DEFAULT_PORT)  # an IPv6 address, or a name alone
+        host, port = text, str(port_of_none)  # an IPv6 address, or a name alone
     elif text.endswith("]"):
-        host, port = text, str(daytime.DEFAULT_PORT)
+        host, port = text, str(port_of_none)
     if not port.isascii() or not port.isdecimal() or int(port) > 65535 or not host:
         raise ValueError(text)
     return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _rfc867_address(text: str) -> tuple[str, int]:
+    return _address(text, 13)
+
+
+def _rfc868_address(text: str) -> tuple[str, int]:
+    return _address(text, 37)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,8 +68,14 @@ def _parser() -> argparse.ArgumentParser:
         type=_address,
         metavar="ADDR",
         action="append",
-        help="HOST:PORT, repeatable [default: localhost:9990]",
+        help="HOST:PORT or unix:PATH, repeatable [default: localhost:9990]",
     )
+    for number, address, port in [(867, _rfc867_address, 13), (868, _rfc868_address, 37)]:
+        shown = f"the same for RFC {number}, by default on port {port} [default: none]"
+        add(f"--listen-rfc{number}", type=address, metavar="ADDR", action="append", default=[], help=shown)
+    add("--unix-mode", type=_mode, metavar="MODE", help="of Unix sockets' files, such as 660 [default: by the umask]")
+    add("--allow", metavar="NETWORK", action="append", default=[], help="let in, and others not; repeatable")
+    add("--deny", metavar="NETWORK", action="append", default=[], help="turned away without a word; repeatable")
     add("--workers", type=int, metavar="N", help="worker threads [default: one a core]")
     add("--framing", choices=["auto", "line"], default="auto", help="how ends of commands are found [default: auto]")
     add("--timezone", metavar="ZONE", help="an IANA name, UTC, or an offset such as +05:30 [default: the system's]")
@@ -113,7 +137,7 @@ def _serve(args: argparse.Namespace) -> int:
             signal.signal(number, stop)
         events = () if args.quiet else server.events()
         # A thread of its own: whoever reads standard output slowly, or not at all, stops nothing but this.
-        threading.Thread(target=_print, args=(server.addresses, events), daemon=True).start()
+        threading.Thread(target=_print, args=(_listening(server), events), daemon=True).start()
         server.wait()
     return 0
 
@@ -125,6 +149,11 @@ def _bind(args: argparse.Namespace) -> daytime.Server:
         try:
             return daytime.Server(
                 listen=args.listen or [("localhost", daytime.DEFAULT_PORT)],
+                listen_rfc867=args.listen_rfc867,
+                listen_rfc868=args.listen_rfc868,
+                unix_mode=args.unix_mode,
+                allow=args.allow,
+                deny=args.deny,
                 workers=args.workers,
                 framing=args.framing,
                 timezone=args.timezone,
@@ -147,23 +176,40 @@ def _bind(args: argparse.Namespace) -> daytime.Server:
             time.sleep(min(1.0, left))
 
 
-def _print(addresses: Iterable[daytime.Address], events: Iterable[daytime.Event]) -> None:
-    try:
+def _listening(server: daytime.Server) -> list[str]:
+    """A line for each address, in the original's words as far as it has any."""
+    lines = []
+    for addresses, protocol in [
+        (server.addresses, ""),
+        (server.rfc867_addresses, " (RFC 867)"),
+        (server.rfc868_addresses, " (RFC 868)"),
+    ]:
         for host, port in addresses:
-            print(f"Server is listening on IP: {host} and Port: {port}", flush=True)
+            where = _escaped(host) if host.startswith("unix:") else f"IP: {host} and Port: {port}"
+            lines.append(f"Server is listening on {where}{protocol}")
+    return lines
+
+
+def _print(lines: Iterable[str], events: Iterable[daytime.Event]) -> None:
+    try:
+        for line in lines:
+            print(line, flush=True)
         for event in events:
-            if (line := _told(event)) is not None:
-                print(line, flush=True)
+            if (told := _told(event)) is not None:
+                print(told, flush=True)
     except (OSError, ValueError):
         pass  # a closed or full standard output is no reason to stop
 
 
 def _told(event: daytime.Event) -> str | None:
     match event:
-        case daytime.Connected(peer=(host, port)):
+        case daytime.Connected(peer=(host, port)) if not host.startswith("unix:"):
             return f"Connection has been established with client IP {host} and port is {port}"
+        case daytime.Connected(peer=peer):
+            return f"Connection has been established with client {peer.host}"
         case daytime.Refused(peer=(host, port), reason=reason):
-            return f"Connection from {host}:{port} has been refused: {_REASONS[reason]}"
+            peer_shown = host if host.startswith("unix:") else f"{host}:{port}"
+            return f"Connection from {peer_shown} has been refused: {_REASONS[reason]}"
         case daytime.AcceptPaused(why=why):
             return f"No client can be accepted for now: {why}"
         case _:

@@ -74,4 +74,4 @@ class Original:
 
 def long_options(text: str) -> set[str]:
     """The long options that a help text tells of."""
-    return set(re.findall(r"(?:^|[\s,])(--[a-z][a-z-]+)", text, re.MULTILINE))
+    return set(re.findall(r"(?:^|[\s,])(--[a-z][a-z0-9-]+)", text, re.MULTILINE))

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import daytime
@@ -11,6 +12,8 @@ import pytest
 from daytime.__main__ import main
 from support import ROOT, Original, long_options
 
+# A file of settings is for whoever runs the binary as a service; a Python program has settings of its own.
+ONLY_THEIRS = {"--config", "--print-config", "--check"}
 PYTHON = [sys.executable, "-m", "daytime"]
 
 
@@ -63,8 +66,43 @@ def test_a_taken_port_and_bad_settings(daytime_server: daytime.Server, capsys: p
     assert main(["serve", "--listen", f"127.0.0.1:{daytime_server.port}", "--bind-timeout", "0"]) == 1
     assert "Address already in use" in capsys.readouterr().err
     assert main(["serve", "--listen", "127.0.0.1:0", "--workers", "0"]) == 2
-    with pytest.raises(SystemExit):
-        main(["serve", "--listen", "a:b"])
+    assert main(["serve", "--listen", "127.0.0.1:0", "--allow", "localhost"]) == 2
+    assert "is no network" in capsys.readouterr().err
+    for wrong in (
+        ["--listen", "a:b"],
+        ["--listen-rfc867", "a:b"],
+        ["--listen-rfc868", "1:70000"],
+        ["--unix-mode", "8"],
+    ):
+        with pytest.raises(SystemExit):
+            main(["serve", *wrong])
+
+
+def test_a_unix_socket_networks_and_the_older_protocols() -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "socket")
+        text = ["--listen", f"unix:{path}", "--unix-mode", "600", "--listen", "127.0.0.1:0"]
+        older = ["--listen-rfc867", "127.0.0.1:0", "--listen-rfc868", f"unix:{path}2"]
+        networks = ["--allow", "192.0.2.0/24", "--allow", "127.0.0.0/8", "--deny", "127.0.0.1"]
+        child = subprocess.Popen([*PYTHON, "serve", *text, *older, *networks], stdout=subprocess.PIPE, text=True)
+        assert child.stdout
+        lines = [child.stdout.readline() for _ in range(4)]
+        assert lines[0] == f"Server is listening on unix:{path}\n"
+        assert lines[1].startswith("Server is listening on IP: 127.0.0.1 and Port: ")
+        assert lines[2].startswith("Server is listening on IP: 127.0.0.1 and Port: ")
+        assert lines[2].endswith(" (RFC 867)\n")
+        assert lines[3] == f"Server is listening on unix:{path}2 (RFC 868)\n"
+        assert path.stat().st_mode & 0o777 == 0o600
+        asked = [*PYTHON, "ask", "--connect", f"unix:{path}", "day UTC"]
+        assert subprocess.run(asked, capture_output=True, text=True, check=True).stdout.endswith("day\n")
+        assert child.stdout.readline() == "Connection has been established with client unix:\n"
+        with pytest.raises((daytime.ServerClosed, ConnectionResetError)):
+            daytime.connect("127.0.0.1", int(lines[1].split()[-1]))
+        assert child.stdout.readline().endswith("has been refused: its network is denied\n")
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(5) == 0
+        child.stdout.close()
+        assert not list(path.parent.iterdir())
 
 
 @pytest.mark.parametrize(("command", "binary"), [("serve", "daytime-server"), ("ask", "daytime-client")])
@@ -75,4 +113,4 @@ def test_the_options_are_those_of_the_binaries(command: str, binary: str) -> Non
         pytest.skip(f"{binary} was not built")
     theirs = subprocess.run([path, "--help"], capture_output=True, text=True, check=True).stdout
     ours = subprocess.run([*PYTHON, command, "--help"], capture_output=True, text=True, check=True).stdout
-    assert long_options(ours) == long_options(theirs)
+    assert long_options(ours) == long_options(theirs) - ONLY_THEIRS
