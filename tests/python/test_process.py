@@ -43,6 +43,7 @@ BLOCKED = {
         "import time; time.sleep(0.2)\nc.query('sleep')"
     ),
     "connect": "l = socket.create_server(('127.0.0.1', 0)); daytime.connect(*l.getsockname(), timeout=30)",
+    "rfc867": "l = socket.create_server(('127.0.0.1', 0)); daytime.rfc867(*l.getsockname(), timeout=30)",
     "events": "next(s.events())",
 }
 
@@ -137,7 +138,8 @@ if (child := os.fork()) == 0:
     try:
         assert listening() == [], listening()
         for use in (server.start, server.stop, server.stats, server.clients, server.wait, ready.start, client.day,
-                    lambda: next(events), lambda: server.state, lambda: server.set_clock(None)):
+                    lambda: next(events), lambda: server.state,
+                    lambda: server.set_clock(None), server.set_networks, server.reload_zones):
             try:
                 use()
             except daytime.StateError as error:

@@ -1,0 +1,310 @@
+"""What whoever runs a server sets: Unix sockets, networks, the older protocols, time zones."""
+
+import datetime as dt
+import errno
+import os
+import socket
+import stat
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import daytime
+import pytest
+from support import bare, run
+
+MOMENT = dt.datetime(2026, 11, 22, 15, 44, 57, tzinfo=dt.UTC)
+LOCAL = "127.0.0.1:0"
+Make = Callable[..., daytime.Server]
+
+
+@pytest.fixture
+def path() -> Iterator[Path]:
+    """Where nothing is yet; pytest's own directories have names that may be too long."""
+    with tempfile.TemporaryDirectory() as directory:
+        yield Path(directory, "socket")
+
+
+def read_all(address: tuple[str, int]) -> bytes:
+    with socket.create_connection(address, timeout=5) as sock:
+        return b"".join(iter(lambda: sock.recv(1024), b""))
+
+
+def test_a_unix_socket(path: Path) -> None:
+    host = f"unix:{path}"
+    with daytime.serve(host, 12345, clock=MOMENT, timezone="UTC") as server:
+        assert server.address == daytime.Address(host, 0)
+        assert server.addresses == (server.address,)
+        assert (server.host, server.port) == (host, 0)
+        assert repr(server) == f"<daytime.Server {host} running clients=0>"
+        events = server.events()
+        with daytime.connect(*server.address) as client:
+            assert client.now() == MOMENT
+            assert client.peer == server.address
+            assert repr(client) == f"<daytime.Client {host}>"
+            assert server.clients()[0].peer == daytime.Address("unix:", 0)
+        assert next(events) == daytime.Connected(1, daytime.Address("unix:", 0))
+        assert next(events) == daytime.Disconnected(1, daytime.Address("unix:", 0), "quit", 2)
+        assert daytime.query("day", host) == "Sunday"
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(str(path))
+            sock.settimeout(5)
+            assert sock.recv(1024) == b"Welcome to the server"
+        assert path.is_socket()
+    assert not path.exists()
+
+
+def test_an_abstract_name() -> None:
+    host = f"unix:@daytime-{os.getpid()}"
+    with daytime.serve(host) as server:
+        assert server.address == (host, 0)
+        assert daytime.query("help", *server.address)
+    with pytest.raises(ConnectionRefusedError):
+        daytime.connect(host)
+
+
+def test_any_path_makes_an_address(path: Path) -> None:
+    host = "unix:" + os.fsdecode(os.fsencode(path) + b"\xff\n\xe2\x82\xac")
+    with daytime.serve(host) as server:
+        assert server.address == (host, 0)
+        assert daytime.query("help", *server.address)
+        assert "\n" not in repr(server)
+    assert not list(path.parent.iterdir())
+    for wrong in ("\udcff", "\ud800"):
+        with pytest.raises(UnicodeEncodeError):
+            daytime.connect(wrong)
+
+
+def test_several_kinds_of_addresses(path: Path) -> None:
+    with daytime.serve(listen=[f"unix:{path}", (f"unix:{path}2", 7), LOCAL]) as server:
+        assert [address.host for address in server.addresses] == [f"unix:{path}", f"unix:{path}2", "127.0.0.1"]
+        for address in server.addresses:
+            assert daytime.query("help", *address)
+    with daytime.serve(listen=LOCAL) as server:
+        assert len(server.addresses) == 1
+
+
+def test_the_mode_of_the_file(path: Path) -> None:
+    with daytime.Server(f"unix:{path}", unix_mode=0o640):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    with pytest.raises(ValueError, match="mode"):
+        daytime.Server(f"unix:{path}", unix_mode=0o1000)
+    with pytest.raises(OverflowError):
+        daytime.Server(f"unix:{path}", unix_mode=-1)
+    assert not path.exists()
+
+
+def test_a_stale_file_is_replaced_and_no_other(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(path))
+    with daytime.serve(f"unix:{path}") as server:
+        assert daytime.query("help", *server.address)
+        with pytest.raises(OSError, match="Address already in use: bind unix:") as caught:
+            daytime.Server(f"unix:{path}")
+        assert caught.value.errno == errno.EADDRINUSE
+        assert daytime.query("help", *server.address)
+    path.write_text("precious")
+    with pytest.raises(ValueError, match="no socket"):
+        daytime.Server(f"unix:{path}")
+    assert path.read_text() == "precious"
+
+
+def test_what_is_no_unix_address(path: Path) -> None:
+    long = "unix:/" + "x" * 107
+    for use in (daytime.Server, daytime.connect, daytime.rfc867, daytime.rfc868):
+        for host, why in [(long, "too long"), ("unix:", "no path"), ("unix:@", "no path"), ("unix:/a\0", "NUL")]:
+            with pytest.raises(ValueError, match=why):
+                use(host)
+    with pytest.raises(FileNotFoundError, match="connect unix:"):
+        daytime.connect(f"unix:{path}")
+    with pytest.raises(FileNotFoundError, match="bind unix:"):
+        daytime.Server(f"unix:{path}/none")
+
+
+def test_a_unix_socket_is_taken_over_and_its_file_left(path: Path) -> None:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(str(path))
+    with daytime.serve(sock=sock) as server:
+        assert sock.fileno() == -1
+        assert server.address == (f"unix:{path}", 0)
+        assert daytime.query("help", *server.address)
+    assert path.is_socket()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as wrong, pytest.raises(OSError, match="not supported"):
+        daytime.Server(sock=wrong)
+
+
+def test_the_file_goes_with_its_process_and_not_with_a_child_of_it(path: Path) -> None:
+    out = run(
+        """
+import os, sys, warnings
+import daytime
+warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 warns of forks beside threads
+host = "unix:" + sys.argv[1]
+server, ready = daytime.serve(host), daytime.Server(host + "2")
+if (child := os.fork()) == 0:
+    del server, ready
+    sys.exit(0)
+assert os.waitpid(child, 0)[1] == 0
+assert daytime.query("help", host)
+assert os.path.exists(sys.argv[1] + "2")
+print("fine")
+""",
+        str(path),
+    )
+    assert out == "fine\n"
+    assert not list(path.parent.iterdir())
+
+
+def test_networks(make_daytime_server: Make) -> None:
+    server = make_daytime_server(deny=["127.0.0.0/8"])
+    events = server.events(timeout=5)
+    assert refused(server)
+    told = next(events)
+    assert isinstance(told, daytime.Refused)
+    assert (told.peer.host, told.reason) == ("127.0.0.1", "denied")
+    server.set_networks(deny=iter(["127.0.0.0/8"]), allow={"127.0.0.1"})
+    with daytime.connect(*server.address) as client:
+        assert isinstance(next(events), daytime.Connected)
+        server.set_networks(allow="2001:db8::/32")
+        assert refused(server)
+        assert client.day(), "who is connected stays"
+    server.set_networks()
+    assert daytime.query("day", *server.address)
+    assert server.stats().refused == 2
+
+
+def refused(server: daytime.Server) -> bool:
+    """Whether a client is turned away without a word."""
+    with pytest.raises((daytime.ServerClosed, ConnectionResetError)) as caught:
+        daytime.connect(*server.address)
+    return "server is full" not in str(caught.value)
+
+
+def test_networks_before_the_start(path: Path) -> None:
+    server = daytime.Server(listen=[LOCAL, f"unix:{path}"], deny=["0.0.0.0/0"])
+    with server:
+        assert refused(server)
+        assert daytime.query("day", *server.addresses[1]), "a Unix socket's clients have no network"
+    server = daytime.Server("127.0.0.1", 0, deny=["0.0.0.0/0"])
+    server.set_networks()
+    with server:
+        assert daytime.query("day", *server.address)
+
+
+def test_what_is_no_network(make_daytime_server: Make) -> None:
+    server = make_daytime_server(allow="127.0.0.1")
+    for wrong in ("localhost", "127.0.0.1/33", "127.0.0", ""):
+        with pytest.raises(ValueError, match="is no network"):
+            daytime.Server(port=0, allow=[wrong])
+        with pytest.raises(ValueError, match="is no network"):
+            daytime.Server(port=0, deny=[wrong])
+        with pytest.raises(ValueError, match="is no network"):
+            server.set_networks(deny=["0.0.0.0/0", wrong])
+    for nothing in ([1], 1):
+        with pytest.raises(TypeError):
+            server.set_networks(allow=nothing)  # type: ignore[arg-type]
+    assert daytime.query("day", *server.address), "nothing has changed"
+
+
+def test_rfc_867_and_868(make_daytime_server: Make, path: Path) -> None:
+    server = make_daytime_server(
+        clock=MOMENT, timezone="UTC", listen_rfc867=LOCAL, listen_rfc868=[("127.0.0.1", 0), f"unix:{path}"]
+    )
+    (text,) = server.rfc867_addresses
+    binary, local = server.rfc868_addresses
+    assert local == (f"unix:{path}", 0)
+    assert len({server.port, text.port, binary.port}) == 3
+    assert bare(server.address, "day") == ["Welcome to the server", "Sunday"]
+    assert read_all(text) == b"Sunday, November 22, 2026 15:44:57-UTC\r\n"
+    assert read_all(binary) == (int(MOMENT.timestamp()) + 2_208_988_800).to_bytes(4, "big")
+    assert daytime.rfc867(*text) == "Sunday, November 22, 2026 15:44:57-UTC"
+    for address in (binary, local):
+        told = daytime.rfc868(*address, timeout=None)
+        assert told == MOMENT
+        assert told.tzinfo is dt.UTC
+    for moment in (
+        dt.datetime(2036, 2, 7, 6, 28, 16, tzinfo=dt.UTC),
+        dt.datetime(2050, 1, 1, tzinfo=dt.UTC),
+        dt.datetime(2104, 2, 26, 9, 42, 23, tzinfo=dt.UTC),
+        dt.datetime(1968, 1, 20, 3, 14, 8, tzinfo=dt.UTC),
+    ):
+        server.set_clock(moment)
+        assert daytime.rfc868(*binary) == moment
+    events = server.events(timeout=5)
+    daytime.rfc867(*text)
+    assert isinstance(next(events), daytime.Connected)
+    left = next(events)
+    assert isinstance(left, daytime.Disconnected)
+    assert (left.peer.host, left.reason, left.commands) == ("127.0.0.1", "answered", 0)
+
+
+def test_no_other_protocol_than_theirs() -> None:
+    server = daytime.Server(listen=(), listen_rfc867=[LOCAL], clock=MOMENT, timezone="Asia/Tokyo")
+    ((host, port),) = server.rfc867_addresses
+    assert server.addresses == server.rfc868_addresses == ()
+    assert repr(server) == f"<daytime.Server {host}:{port} ready>"
+    for name in ("address", "host", "port"):
+        with pytest.raises(daytime.StateError, match="RFC 867"):
+            getattr(server, name)
+    with server:
+        assert daytime.rfc867(host, port) == "Monday, November 23, 2026 00:44:57-JST"
+
+
+def test_errors_of_their_readers(make_daytime_server: Make) -> None:
+    no_text = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)  # whose four bytes are no UTF-8
+    server = make_daytime_server(clock=no_text, listen_rfc867=LOCAL, listen_rfc868=LOCAL)
+    (text,), (binary,) = server.rfc867_addresses, server.rfc868_addresses
+    for read, wrong in [(daytime.rfc867, binary), (daytime.rfc868, text)]:
+        with pytest.raises(daytime.ProtocolError):
+            read(*wrong)
+        with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(daytime.RequestTimeout) as late:
+            read(*silent.getsockname(), timeout=0.1)
+        assert late.value.timeout == 0.1
+        with socket.create_server(("127.0.0.1", 0)) as mute:
+            closer = threading.Thread(target=lambda mute=mute: mute.accept()[0].close())
+            closer.start()
+            with pytest.raises(daytime.ServerClosed):
+                read(*mute.getsockname())
+            closer.join()
+        with pytest.raises(ConnectionRefusedError, match="connect"):
+            read("127.0.0.1", 1)
+        with pytest.raises(socket.gaierror):
+            read("no-such-host.invalid")
+        with pytest.raises(OverflowError, match="port"):
+            read(port=70000)
+        with pytest.raises(ValueError, match="timeout of zero"):
+            read(timeout=0)
+
+
+def test_zones_are_read_anew(tmp_path: Path) -> None:
+    """In a process of its own, for which the zones are where TZDIR says."""
+
+    def zone(name: str, rule: bytes) -> bytes:
+        # RFC 9636: a header and a block of one type without a transition, twice, and the rule for all time.
+        header = b"TZif2" + bytes(15) + b"".join(n.to_bytes(4, "big") for n in (0, 0, 0, 0, 1, len(name) + 1))
+        return (header + bytes(6) + name.encode() + b"\0") * 2 + b"\n" + rule + b"\n"
+
+    (tmp_path / "Zone").write_bytes(zone("UTC", b"UTC0"))
+    (tmp_path / "new").write_bytes(zone("NEW", b"NEW-9"))
+    out = run(
+        """
+import datetime as dt, os, sys
+os.environ["TZDIR"] = sys.argv[1]
+import daytime
+clock = dt.datetime(2026, 11, 22, 15, 44, 57, tzinfo=dt.timezone.utc)
+server = daytime.Server("127.0.0.1", 0, clock=clock)
+try:
+    server.reload_zones()
+except daytime.StateError:
+    print("not before the start")
+with server, daytime.connect(*server.address) as client:
+    print(client.time("Zone"))
+    os.replace(sys.argv[1] + "/new", sys.argv[1] + "/Zone")
+    print(client.time("Zone"))
+    server.reload_zones()
+    print(client.time("Zone"))
+""",
+        str(tmp_path),
+    )
+    assert out.splitlines() == ["not before the start", "15:44:57", "15:44:57", "00:44:57"]
