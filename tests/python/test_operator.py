@@ -233,10 +233,11 @@ def test_rfc_867_and_868(make_daytime_server: Make, path: Path) -> None:
         assert daytime.rfc868(*binary) == moment
     events = server.events(timeout=5)
     daytime.rfc867(*text)
-    assert isinstance(next(events), daytime.Connected)
+    # Of those before, the last one's leaving may come, too.
+    came = next(event for event in events if isinstance(event, daytime.Connected))
     left = next(events)
     assert isinstance(left, daytime.Disconnected)
-    assert (left.peer.host, left.reason, left.commands) == ("127.0.0.1", "answered", 0)
+    assert (left.client, left.reason, left.commands) == (came.client, "answered", 0)
 
 
 def test_no_other_protocol_than_theirs() -> None:
