@@ -231,13 +231,15 @@ def test_rfc_867_and_868(make_daytime_server: Make, path: Path) -> None:
     ):
         server.set_clock(moment)
         assert daytime.rfc868(*binary) == moment
+
+
+def test_their_clients_are_told_of(make_daytime_server: Make) -> None:
+    server = make_daytime_server(listen_rfc867=LOCAL)
     events = server.events(timeout=5)
-    daytime.rfc867(*text)
-    # Of those before, the last one's leaving may come, too.
-    came = next(event for event in events if isinstance(event, daytime.Connected))
-    left = next(events)
-    assert isinstance(left, daytime.Disconnected)
-    assert (left.client, left.reason, left.commands) == (came.client, "answered", 0)
+    daytime.rfc867(*server.rfc867_addresses[0])
+    came = next(events)
+    assert isinstance(came, daytime.Connected)
+    assert next(events) == daytime.Disconnected(came.client, came.peer, "answered", 0)
 
 
 def test_no_other_protocol_than_theirs() -> None:
