@@ -181,8 +181,8 @@ def _listening(server: daytime.Server) -> list[str]:
     lines = []
     for addresses, protocol in [
         (server.addresses, ""),
-        (server.rfc867_addresses, " (RFC 867)"),
-        (server.rfc868_addresses, " (RFC 868)"),
+        (server.rfc867_addresses, " for RFC 867"),
+        (server.rfc868_addresses, " for RFC 868"),
     ]:
         for host, port in addresses:
             where = _escaped(host) if host.startswith("unix:") else f"IP: {host} and Port: {port}"

@@ -90,8 +90,8 @@ def test_a_unix_socket_networks_and_the_older_protocols() -> None:
         assert lines[0] == f"Server is listening on unix:{path}\n"
         assert lines[1].startswith("Server is listening on IP: 127.0.0.1 and Port: ")
         assert lines[2].startswith("Server is listening on IP: 127.0.0.1 and Port: ")
-        assert lines[2].endswith(" (RFC 867)\n")
-        assert lines[3] == f"Server is listening on unix:{path}2 (RFC 868)\n"
+        assert lines[2].endswith(" for RFC 867\n")
+        assert lines[3] == f"Server is listening on unix:{path}2 for RFC 868\n"
         assert path.stat().st_mode & 0o777 == 0o600
         asked = [*PYTHON, "ask", "--connect", f"unix:{path}", "day UTC"]
         assert subprocess.run(asked, capture_output=True, text=True, check=True).stdout.endswith("day\n")
