@@ -232,12 +232,17 @@ impl Events {
         let mut subscribers = self.subscribers();
         let Some(subscribers) = subscribers.as_mut() else { return };
         let event = event();
+        let is_command = matches!(event, Event::Command { .. });
         let before = subscribers.len();
+        let (mut event, mut left) = (Some(event), before);
         subscribers.retain(|subscriber| {
-            if matches!(event, Event::Command { .. }) && !subscriber.commands {
+            left -= 1;
+            if is_command && !subscriber.commands {
                 return true;
             }
-            match subscriber.sink.give(event.clone()) {
+            // The last one has it, the others have copies.
+            let given = if left == 0 { event.take() } else { event.clone() };
+            match given.map_or(Ok(()), |event| subscriber.sink.give(event)) {
                 Ok(()) => true,
                 Err(TrySendError::Full(_)) => {
                     self.dropped.fetch_add(1, Relaxed);

@@ -42,11 +42,18 @@ pub(crate) fn describe() -> String {
     format!("{model}, {cores} cores, kernel {}", kernel.trim())
 }
 
-/// The processor time that all threads of a process have taken, in nanoseconds.
+/// The name of a thread whose time is not the server's: an application's own.
+pub(crate) const APPLICATION: &str = "application";
+
+/// The processor time that the threads of a process have taken, but for the application's own, in nanoseconds.
 pub(crate) fn processor_time(pid: u32) -> Result<u64> {
     let mut sum = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        match fs::read_to_string(task?.path().join("schedstat")) {
+        let task = task?.path();
+        if fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim_end() == APPLICATION) {
+            continue;
+        }
+        match fs::read_to_string(task.join("schedstat")) {
             Ok(text) => sum += text.split(' ').next().unwrap_or_default().parse::<u64>()?,
             Err(error) if error.kind() == ErrorKind::NotFound => {} // the thread has ended
             Err(error) => return Err(error.into()),

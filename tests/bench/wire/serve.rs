@@ -59,7 +59,7 @@ fn embedded() -> Result<()> {
         .command("double", |request| Ok((2 * request.argument.parse::<i64>()?).to_string().into()))
         .start()?;
     let events = server.events();
-    thread::spawn(move || events.iter().for_each(drop));
+    thread::Builder::new().name(machine::APPLICATION.into()).spawn(move || events.iter().for_each(drop))?;
     println!("{PORT}{}", server.port());
     server.wait(None);
     Ok(())
