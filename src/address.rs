@@ -28,11 +28,11 @@ pub const DEFAULT_PORT: u16 = 9990;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Address {
-    /// An IP address and a port. Bound addresses and those of TCP peers are always of this kind.
+    /// An IP address and a port. Those of bound TCP listeners and of TCP peers are always of this kind.
     Tcp(SocketAddr),
     /// A host name, or an IP address without a port: all the addresses that it resolves to.
     Name(String),
-    /// A Unix socket's path, or `@` and its abstract name. A peer's is empty: clients bind none.
+    /// A Unix socket's path, or `@` and its abstract name. That of a peer which has bound none, as most have, is empty.
     Unix(PathBuf),
 }
 

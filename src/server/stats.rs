@@ -16,7 +16,7 @@ pub struct Stats {
     pub clients: u64,
     /// Clients accepted since the start.
     pub accepted: u64,
-    /// Clients turned away because the server, or their address, had too many.
+    /// Clients turned away, because there were too many or because their network is denied.
     pub refused: u64,
     /// Commands executed, invalid ones too.
     pub commands: u64,
