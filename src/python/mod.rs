@@ -14,7 +14,9 @@ mod calls;
 mod client;
 mod convert;
 mod dialogue;
+mod events;
 mod host;
+mod listen;
 mod server;
 
 use pyo3::prelude::*;
@@ -29,7 +31,8 @@ mod _daytime {
         client::{Client, rfc867, rfc868},
         convert::unix_path,
         dialogue::{Dialogue, parse_date, parse_datetime, parse_day, parse_time},
-        server::{Events, Server},
+        events::Events,
+        server::Server,
     };
 
     #[pymodule_init]

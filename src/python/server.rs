@@ -1,8 +1,7 @@
-//! The server, and the iterator over its events.
+//! The server.
 
 use std::{
     ffi::OsString,
-    os::fd::{FromRawFd, OwnedFd},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{
@@ -13,20 +12,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 use pyo3::{
     PyTraverseError, PyVisit,
     exceptions::{PyResourceWarning, PyTypeError, PyValueError},
     prelude::*,
-    types::{PyList, PyMapping, PyString, PyTuple},
+    types::{PyList, PyMapping, PyTuple},
 };
 
 use super::{
     calls::{self, Desk, Handler},
     convert::{self, Host, Port, Seconds, named, state_error},
+    events::Events,
     host::{self, Home},
+    listen::{adopt, listening, networks, several, tuple},
 };
-use crate::{Address, Bound as BoundServer, ClientId, Error, Event, Framing, Networks, ServerBuilder};
+use crate::{Address, Bound as BoundServer, ClientId, Error, Framing, ServerBuilder};
 
 /// How long `serve_forever` waits for the server to end once it was interrupted.
 const LAST_WAIT: Duration = Duration::from_millis(100);
@@ -540,7 +540,7 @@ impl Server {
             return Err(state_error(py, "the server was not started"));
         };
         let events = host::detach(py, || engine.events_with(buffer, commands));
-        Ok(Events { server: slf.clone().unbind(), events, timeout: timeout.0, over: AtomicBool::new(false) })
+        Ok(Events::new(slf.clone().unbind(), events, timeout.0))
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
@@ -572,7 +572,7 @@ impl Server {
 }
 
 impl Server {
-    fn check(&self, py: Python<'_>) -> PyResult<()> {
+    pub(super) fn check(&self, py: Python<'_>) -> PyResult<()> {
         self.core.home.check(py, "server")
     }
 
@@ -631,101 +631,4 @@ fn callable(name: &str, handler: &Bound<'_, PyAny>) -> PyResult<Arc<Handler>> {
 fn add(bound: &mut BoundServer, desk: &Arc<Desk>, name: &str, handler: &Arc<Handler>) -> Result<(), Error> {
     let (handler, desk) = (handler.clone(), desk.clone());
     bound.command(name, move |request| desk.call(&handler, request))
-}
-
-/// What an iterable gives. A text alone is one of its kind: its characters are nothing here.
-fn several<'py>(value: Option<&Bound<'py, PyAny>>) -> PyResult<Vec<Bound<'py, PyAny>>> {
-    match value {
-        None => Ok(Vec::new()),
-        Some(text) if text.is_instance_of::<PyString>() => Ok(vec![text.clone()]),
-        Some(several) => several.try_iter()?.collect(),
-    }
-}
-
-/// An address to listen on: "HOST:PORT", "unix:PATH", or (host, port).
-fn listening(value: &Bound<'_, PyAny>) -> PyResult<Address> {
-    if value.is_instance_of::<PyString>() {
-        return Ok(match value.extract()? {
-            Host::Unix(path) => Address::Unix(path),
-            Host::Name(text) => text.into(),
-        });
-    }
-    let (host, port): (Host, Port) = value.extract()?;
-    Ok(host.at(port))
-}
-
-fn networks(allow: Option<&Bound<'_, PyAny>>, deny: Option<&Bound<'_, PyAny>>) -> PyResult<Networks> {
-    let mut networks = Networks::new();
-    for network in several(allow)? {
-        networks.allow(network.extract()?).map_err(|error| convert::error(network.py(), error))?;
-    }
-    for network in several(deny)? {
-        networks.deny(network.extract()?).map_err(|error| convert::error(network.py(), error))?;
-    }
-    Ok(networks)
-}
-
-fn tuple<'py>(py: Python<'py>, addresses: &[Address]) -> PyResult<Bound<'py, PyTuple>> {
-    PyTuple::new(py, addresses.iter().map(|address| convert::peer(py, address)).collect::<PyResult<Vec<_>>>()?)
-}
-
-/// A listener from a socket of Python's, on a descriptor of its own.
-#[allow(unsafe_code)]
-fn adopt(sock: &Bound<'_, PyAny>, backlog: u32) -> PyResult<OwnedFd> {
-    let py = sock.py();
-    if !sock.is_instance(&named(py, "socket", "socket")?)? {
-        return Err(PyTypeError::new_err(format!("sock is a socket.socket, not {}", sock.get_type().name()?)));
-    }
-    let own = sock.call_method0("dup")?;
-    own.call_method1("listen", (backlog,)).inspect_err(|_| drop(own.call_method0("close")))?;
-    let descriptor: i32 = own.call_method0("detach")?.extract()?;
-    // SAFETY: `dup` made this descriptor a moment ago and `detach` gave it away: it is open, and nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
-}
-
-/// What happens, see Server.events().
-#[pyclass(frozen, module = "daytime")]
-pub(super) struct Events {
-    server: Py<Server>,
-    events: Receiver<Event>,
-    timeout: Option<Duration>,
-    over: AtomicBool,
-}
-
-#[pymethods]
-impl Events {
-    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
-        slf
-    }
-
-    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.server.get().check(py)?;
-        if self.over.load(SeqCst) {
-            return Ok(None);
-        }
-        let event = match self.events.try_recv() {
-            Ok(event) => Some(event),
-            Err(TryRecvError::Disconnected) => None,
-            Err(TryRecvError::Empty) => {
-                let deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-                host::wait(py, deadline, |tick| match self.events.recv_timeout(tick) {
-                    Ok(event) => Some(Some(event)),
-                    Err(RecvTimeoutError::Timeout) => None,
-                    Err(RecvTimeoutError::Disconnected) => Some(None),
-                })?
-                .flatten()
-            }
-        };
-        match event {
-            Some(event) => convert::event(py, event).map(Some),
-            None => {
-                self.over.store(true, SeqCst);
-                Ok(None)
-            }
-        }
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.server)
-    }
 }

@@ -20,6 +20,7 @@ mod admission;
 mod builder;
 mod callers;
 mod connection;
+mod control;
 mod event;
 mod listen;
 mod peer;
@@ -29,24 +30,21 @@ mod unix;
 mod worker;
 
 use std::{
-    cell::Cell,
     convert::Infallible,
     fmt, iter,
-    os::fd::{AsRawFd, RawFd},
+    os::fd::AsRawFd,
     panic::{AssertUnwindSafe, catch_unwind},
-    process,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc,
         atomic::{
-            AtomicBool, AtomicU64, AtomicUsize,
-            Ordering::{AcqRel, Acquire, Relaxed, Release},
+            AtomicBool,
+            Ordering::{Relaxed, Release},
         },
     },
-    thread::JoinHandle,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
 use mio::{Poll, Token, Waker};
 
 pub use builder::{Bound, ServerBuilder};
@@ -62,11 +60,9 @@ use crate::{
     waiting::{self, channel},
 };
 use acceptor::Acceptor;
-use admission::Admission;
 use builder::Addresses;
 use callers::{Callers, Handler};
-use event::Events;
-use stats::Counters;
+use control::{Control, Crew, Door, Post, State, mark_as_own};
 use worker::{LISTENERS, MAIL, Mail, Worker};
 
 /// A running server.
@@ -100,34 +96,14 @@ impl Server {
             }
             for poll in &polls {
                 let (sender, mailbox) = unbounded();
-                doors.push(Door {
-                    mail: sender,
-                    waker: Waker::new(poll.registry(), MAIL)?,
-                    rung: AtomicBool::new(false),
-                });
+                doors.push(Door::new(sender, Waker::new(poll.registry(), MAIL)?));
                 mailboxes.push(mailbox);
             }
             Ok(())
         })();
         watched.map_err(Error::io("watch the listeners"))?;
-        let control = Arc::new(Control {
-            stopped: AtomicBool::new(false),
-            drain_until: OnceLock::new(),
-            doors,
-            clock: SettableClock::new(clock),
-            events,
-            counters: (0..workers).map(|_| Counters::default()).collect(),
-            admission,
-            refused: AtomicU64::new(0),
-            zones_wanted: AtomicU64::new(0),
-            threads: Mutex::default(),
-            running: AtomicUsize::new(0),
-            began: Instant::now(),
-            started: SystemTime::now(),
-            process: process::id(),
-            listeners: listeners.iter().map(AsRawFd::as_raw_fd).collect(),
-            listening: AtomicBool::new(true),
-        });
+        let descriptors = listeners.iter().map(AsRawFd::as_raw_fd).collect();
+        let control = Arc::new(Control::new(doors, SettableClock::new(clock), events, admission, descriptors));
         let (alive, done) = channel(0);
         let server = Server {
             handle: Handle { control: control.clone() },
@@ -398,179 +374,8 @@ struct Limits {
     first_command: Option<Duration>,
 }
 
-/// What handles and workers share. It holds nothing of the embedder's, so that a handle kept anywhere is no cycle.
-struct Control {
-    stopped: AtomicBool,
-    drain_until: OnceLock<Instant>,
-    doors: Vec<Door>,
-    clock: SettableClock,
-    events: Events,
-    counters: Box<[Counters]>,
-    admission: Admission,
-    refused: AtomicU64,
-    /// How often it was asked to read the zones anew.
-    zones_wanted: AtomicU64,
-    /// To be joined.
-    threads: Mutex<Vec<JoinHandle<()>>>,
-    /// Threads that have not ended.
-    running: AtomicUsize,
-    began: Instant,
-    started: SystemTime,
-    /// The process whose threads these are: after a fork, the child has none of them.
-    process: u32,
-    /// What a child has inherited and must close, lest it hold the ports for ever.
-    listeners: Vec<RawFd>,
-    /// Those are open.
-    listening: AtomicBool,
-}
-
-/// What the server is at.
-enum State {
-    Running,
-    /// Until when.
-    Draining(Instant),
-    Stopped,
-}
-
-impl Control {
-    fn state(&self) -> State {
-        if self.stopped.load(Acquire) {
-            return State::Stopped;
-        }
-        match self.drain_until.get() {
-            Some(until) => State::Draining(*until),
-            None => State::Running,
-        }
-    }
-
-    /// Whether this is a child of the process that has the threads.
-    fn is_inherited(&self) -> bool {
-        self.process != process::id()
-    }
-
-    /// Closes the listeners in a child of that process: the thread that owned them is not in it, so nobody else will.
-    fn close_inherited(&self) {
-        if self.is_inherited() && self.listening.swap(false, AcqRel) {
-            for listener in &self.listeners {
-                let _ = nix::unistd::close(*listener);
-            }
-        }
-    }
-
-    fn stop(&self) {
-        self.stopped.store(true, Release);
-        self.wake();
-    }
-
-    fn drain(&self, grace: Duration) {
-        // A grace that no clock can show is for ever: a century.
-        let until =
-            || Instant::now().checked_add(grace).unwrap_or_else(|| Instant::now() + Duration::from_secs(1 << 31));
-        self.drain_until.get_or_init(until);
-        self.wake();
-    }
-
-    /// The number alone tells which worker has the client.
-    fn door_of(&self, client: ClientId) -> &Door {
-        &self.doors[client.worker(self.doors.len())]
-    }
-
-    /// Remembers a thread, and forgets those that have ended.
-    fn keep(&self, thread: JoinHandle<()>) {
-        let mut threads = self.threads();
-        threads.retain(|thread| !thread.is_finished());
-        threads.push(thread);
-    }
-
-    fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_own_thread(&self) -> bool {
-        std::ptr::eq(OWN.get(), self)
-    }
-
-    fn wake(&self) {
-        // A child has the same eventfds, and would wake its parent's threads.
-        if self.is_inherited() {
-            return;
-        }
-        for door in &self.doors {
-            // Without regard to whether it was rung: this must reach a worker that is just going to sleep.
-            let _ = door.waker.wake();
-        }
-    }
-}
-
-/// A worker's mailbox from outside.
-struct Door {
-    mail: Sender<Mail>,
-    waker: Waker,
-    /// The worker was woken and has not looked yet.
-    rung: AtomicBool,
-}
-
-impl Door {
-    /// Leaves mail and wakes the worker; dropped if that has ended.
-    fn post(&self, mail: Mail) {
-        if self.mail.send(mail).is_ok() && !self.rung.swap(true, AcqRel) {
-            let _ = self.waker.wake();
-        }
-    }
-
-    /// The worker is about to read its mail.
-    fn open(&self) {
-        self.rung.swap(false, AcqRel);
-    }
-}
-
-thread_local! {
-    /// On a worker and on a caller, whose it is. Only ever compared.
-    static OWN: Cell<*const Control> = const { Cell::new(std::ptr::null()) };
-}
-
-fn mark_as_own(control: &Arc<Control>) {
-    OWN.set(Arc::as_ptr(control));
-}
-
-/// The workers that have not ended, all together.
-struct Crew(Arc<Callers>);
-
-impl Drop for Crew {
-    fn drop(&mut self) {
-        self.0.close();
-    }
-}
-
-/// A thread's place, left when it ends, however it ends.
-struct Post {
-    control: Arc<Control>,
-    _alive: waiting::Sender<Infallible>,
-}
-
-impl Post {
-    fn new(control: Arc<Control>, alive: waiting::Sender<Infallible>) -> Self {
-        control.running.fetch_add(1, AcqRel);
-        Post { control, _alive: alive }
-    }
-}
-
-impl Drop for Post {
-    fn drop(&mut self) {
-        if self.control.running.fetch_sub(1, AcqRel) == 1 {
-            self.control.events.close();
-        }
-    }
-}
-
 impl fmt::Debug for Setup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Setup").field("greeting", &self.greeting).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Control {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Control").field("stopped", &self.stopped.load(Relaxed)).finish_non_exhaustive()
     }
 }

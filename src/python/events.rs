@@ -1,0 +1,65 @@
+//! The iterator over a server's events.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
+use pyo3::{PyTraverseError, PyVisit, prelude::*};
+
+use super::{convert, host, server::Server};
+use crate::Event;
+
+/// What happens, see Server.events().
+#[pyclass(frozen, module = "daytime")]
+pub(super) struct Events {
+    server: Py<Server>,
+    events: Receiver<Event>,
+    timeout: Option<Duration>,
+    over: AtomicBool,
+}
+
+impl Events {
+    pub(super) fn new(server: Py<Server>, events: Receiver<Event>, timeout: Option<Duration>) -> Self {
+        Events { server, events, timeout, over: AtomicBool::new(false) }
+    }
+}
+
+#[pymethods]
+impl Events {
+    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.server.get().check(py)?;
+        if self.over.load(SeqCst) {
+            return Ok(None);
+        }
+        let event = match self.events.try_recv() {
+            Ok(event) => Some(event),
+            Err(TryRecvError::Disconnected) => None,
+            Err(TryRecvError::Empty) => {
+                let deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+                host::wait(py, deadline, |tick| match self.events.recv_timeout(tick) {
+                    Ok(event) => Some(Some(event)),
+                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Disconnected) => Some(None),
+                })?
+                .flatten()
+            }
+        };
+        match event {
+            Some(event) => convert::event(py, event).map(Some),
+            None => {
+                self.over.store(true, SeqCst);
+                Ok(None)
+            }
+        }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.server)
+    }
+}
