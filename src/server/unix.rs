@@ -1,7 +1,8 @@
 //! Unix sockets that listen, and the files that they are found by.
 //!
 //! A file outlives a server that was killed. It is replaced only where nobody answers on it: what is no socket stays, and
-//! so does a socket that somebody listens on, or that this process may not ask.
+//! so does a socket that somebody listens on, or that this process may not ask. Of two servers that begin on one path
+//! within microseconds the second may take the first for dead, as that has not listened yet: only a lock file would tell.
 
 use std::{
     fs::{self, Metadata, Permissions},
