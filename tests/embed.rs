@@ -3,6 +3,7 @@
 mod support;
 
 use std::{
+    fs,
     net::SocketAddr,
     sync::{
         Arc, Barrier, Mutex,
@@ -684,16 +685,27 @@ fn an_idle_server_uses_no_time() {
     if !support::alone("an_idle_server_uses_no_time") {
         return;
     }
-    let server = builder().idle_timeout(Duration::from_secs(3600)).start().unwrap();
-    let mut peers: Vec<Peer> = (0..500).map(|_| Peer::greeted(server.port())).collect();
-    peers.iter_mut().for_each(|peer| peer.ask("day", "Sunday"));
     let switches = || -> u64 {
         let switches = |(task, _): &(String, String)| status(&format!("self/task/{task}"), "voluntary_ctxt_switches");
         server_threads().iter().map(|thread| switches(thread).parse::<u64>().unwrap()).sum()
     };
-    let before = switches();
-    thread::sleep(Duration::from_secs(1));
-    assert!(switches() - before <= 2, "no worker wakes up while nobody speaks");
+    let nanoseconds = || -> u64 {
+        let spent = |(task, _): &(String, String)| fs::read_to_string(format!("/proc/self/task/{task}/schedstat"));
+        server_threads()
+            .iter()
+            .map(|thread| spent(thread).map_or(0, |text| text.split(' ').next().unwrap().parse().unwrap()))
+            .sum()
+    };
+    // A worker that spins before it sleeps sleeps none the less.
+    for spin in [None, Some(Duration::from_micros(200))] {
+        let server = builder().idle_timeout(Duration::from_secs(3600)).busy_poll(spin).start().unwrap();
+        let mut peers: Vec<Peer> = (0..500).map(|_| Peer::greeted(server.port())).collect();
+        peers.iter_mut().for_each(|peer| peer.ask("day", "Sunday"));
+        let (before, spent) = (switches(), nanoseconds());
+        thread::sleep(Duration::from_secs(1));
+        assert!(switches() - before <= 2, "no worker wakes up while nobody speaks, {spin:?}");
+        assert!(nanoseconds() - spent < 500_000_000, "nor does any spin, {spin:?}");
+    }
 }
 
 #[test]

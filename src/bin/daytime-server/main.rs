@@ -91,7 +91,7 @@ fn obey(mut signals: Signals, server: &Handle, grace: Duration, asked: &AtomicBo
 
 fn spawn(body: impl FnOnce() + Send + 'static) -> Result<(), Error> {
     let started = thread::Builder::new().spawn(body).map(drop);
-    started.map_err(|error| Error::Io(error, "start a thread for output, signals or systemd".into()))
+    started.map_err(|error| Error::Io(error, "start the thread for output, signals or systemd".into()))
 }
 
 /// Binds, and while an address is taken tries again, saying so in the original's words.
