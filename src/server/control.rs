@@ -31,8 +31,8 @@ use crate::{clock::SettableClock, waiting};
 
 /// What handles and workers share. It holds nothing of the embedder's, so that a handle kept anywhere is no cycle.
 pub(super) struct Control {
-    pub(super) stopped: AtomicBool,
-    pub(super) drain_until: OnceLock<Instant>,
+    stopped: AtomicBool,
+    drain_until: OnceLock<Instant>,
     pub(super) doors: Vec<Door>,
     pub(super) clock: SettableClock,
     pub(super) events: Events,
@@ -42,15 +42,15 @@ pub(super) struct Control {
     /// How often it was asked to read the zones anew.
     pub(super) zones_wanted: AtomicU64,
     /// To be joined.
-    pub(super) threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
     /// Threads that have not ended.
-    pub(super) running: AtomicUsize,
+    running: AtomicUsize,
     pub(super) began: Instant,
     pub(super) started: SystemTime,
     /// The process whose threads these are: after a fork, the child has none of them.
-    pub(super) process: u32,
+    process: u32,
     /// What a child has inherited and must close, lest it hold the ports for ever.
-    pub(super) listeners: Vec<RawFd>,
+    listeners: Vec<RawFd>,
     /// Those are open.
     pub(super) listening: AtomicBool,
 }
@@ -149,7 +149,7 @@ impl Control {
         std::ptr::eq(OWN.get(), self)
     }
 
-    pub(super) fn wake(&self) {
+    fn wake(&self) {
         // A child has the same eventfds, and would wake its parent's threads.
         if self.is_inherited() {
             return;
@@ -163,10 +163,10 @@ impl Control {
 
 /// A worker's mailbox from outside.
 pub(super) struct Door {
-    pub(super) mail: Sender<Mail>,
-    pub(super) waker: Waker,
+    mail: Sender<Mail>,
+    waker: Waker,
     /// The worker was woken and has not looked yet.
-    pub(super) rung: AtomicBool,
+    rung: AtomicBool,
 }
 
 impl Door {

@@ -159,7 +159,7 @@ impl Args {
     pub(crate) fn builder(&self) -> Result<ServerBuilder, Error> {
         let mut builder = Server::builder()
             .networks(self.networks()?)
-            .unix_mode(self.unix_mode.as_ref().map(|mode| mode.0))
+            .unix_mode(self.unix_mode.map(|mode| mode.0))
             .workers(self.workers)
             .framing(self.framing)
             .day_format(&self.day_format)
@@ -225,7 +225,7 @@ impl FromStr for Seconds {
 }
 
 /// The permissions of a file as chmod(1) has them in octal; quoted in a file of settings.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 struct Mode(u32);
 

@@ -54,6 +54,8 @@ pub(crate) fn plan(args: &Args, builder: &ServerBuilder) -> Result<String, Error
         ("first-command-timeout", time(args.first_command_timeout)),
         ("write-timeout", time(Some(args.write_timeout))),
     ];
-    rows.into_iter().try_for_each(|(name, value)| writeln!(out, "{name}: {value}")).unwrap_or_default();
+    for (name, value) in rows {
+        let _ = writeln!(out, "{name}: {value}");
+    }
     Ok(out)
 }
