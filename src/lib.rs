@@ -54,9 +54,9 @@ pub use client::{Client, ClientBuilder, rfc867, rfc868};
 pub use clock::Clock;
 pub use error::Error;
 pub use networks::Networks;
-pub use protocol::Framing;
+pub use protocol::{Framing, Reply};
 pub use server::{
-    Bound, ClientId, ClientInfo, Event, Handle, HandlerResult, Reason, Reply, Request, Server, ServerBuilder, Stats,
+    Bound, ClientId, ClientInfo, Event, Handle, HandlerResult, Reason, Request, Server, ServerBuilder, Stats,
 };
 
 /// The README's examples are tests.

@@ -40,7 +40,7 @@ use std::time::Duration;
 pub use command::{Command, Commands};
 pub use dialogue::{Dialogue, Fault};
 pub use rfc::{rfc867, rfc868, rfc868_seconds};
-pub use session::{Call, Framing, Host, Next, Session};
+pub use session::{Call, Framing, Host, Next, Reply, Session};
 pub use stamp::{Formats, Stamp, Zone};
 
 /// What a client reads first, unless the server is told otherwise.

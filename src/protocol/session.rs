@@ -113,6 +113,32 @@ pub struct Call {
     pub argument: String,
 }
 
+/// What a handler answers: 1 to 1,023 bytes without control characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    pub(crate) text: String,
+    pub(crate) closing: bool,
+}
+
+impl Reply {
+    /// A reply after which the connection is closed; an empty text closes it without a reply, as `quit` does.
+    pub fn closing(text: impl Into<String>) -> Self {
+        Reply { text: text.into(), closing: true }
+    }
+}
+
+impl From<&str> for Reply {
+    fn from(text: &str) -> Self {
+        Reply { text: text.into(), closing: false }
+    }
+}
+
+impl From<String> for Reply {
+    fn from(text: String) -> Self {
+        Reply { text, closing: false }
+    }
+}
+
 /// One client's conversation, seen from the server.
 #[derive(Debug)]
 pub struct Session {

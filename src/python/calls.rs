@@ -16,10 +16,7 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use pyo3::{exceptions, prelude::*, types::PyString};
 
-use super::{
-    convert::{named, peer},
-    host,
-};
+use super::{convert::peer, errors::named, host};
 use crate::{Address, HandlerResult, Reply, Request, protocol::check_reply};
 
 /// How long a thread waits for a call before it ends.

@@ -15,7 +15,8 @@ use pyo3::{
 };
 
 use super::{
-    convert::{self, Given, Host, Port, Seconds, state_error},
+    convert::{self, Given, Host, Port, Seconds},
+    errors::{self, state_error},
     host::{self, Home},
 };
 use crate::{Address, ClientBuilder, Error};
@@ -244,7 +245,7 @@ impl Client {
     }
 
     fn __reduce__(&self) -> PyResult<()> {
-        Err(convert::no_pickle("Client"))
+        Err(errors::no_pickle("Client"))
     }
 }
 
@@ -323,7 +324,7 @@ impl Drop for Client {
         let left = self.turns.left.get_mut().unwrap_or_else(PoisonError::into_inner);
         let open = !matches!(left, Some(None));
         if open && !self.closed() && self.home.is_here() {
-            convert::warn_unclosed::<PyResourceWarning>(&self.__repr__());
+            host::warn_unclosed::<PyResourceWarning>(&self.__repr__());
         }
     }
 }
@@ -391,9 +392,9 @@ fn explain(py: Python<'_>, cut: impl Into<Cut>, timeout: Seconds, raised: &Raise
     match (cut.into(), command) {
         (Cut::Raised(error), _) => error,
         (Cut::Error(Error::Interrupted), _) => interrupted(raised),
-        (Cut::Error(Error::Timeout), _) => convert::request_timeout(py, timeout.0),
-        (Cut::Error(Error::Refused(reason)), Some(command)) => convert::command_error(py, command, &reason),
-        (Cut::Error(error), _) => convert::error(py, error),
+        (Cut::Error(Error::Timeout), _) => errors::request_timeout(py, timeout.0),
+        (Cut::Error(Error::Refused(reason)), Some(command)) => errors::command_error(py, command, &reason),
+        (Cut::Error(error), _) => errors::error(py, error),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    io,
     net::{IpAddr, SocketAddr},
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::PathBuf,
@@ -11,90 +10,14 @@ use std::{
 
 use pyo3::{
     Borrowed,
-    call::PyCallArgs,
-    exceptions::{PyOSError, PyOverflowError, PyTypeError, PyValueError},
+    exceptions::{PyOverflowError, PyTypeError, PyValueError},
     prelude::*,
     sync::PyOnceLock,
-    types::{PyBytes, PyType},
+    types::PyType,
 };
 
-use crate::{Address, Clock, Date, DateTime, Error, Event, Reason, Time, protocol::Fault};
-
-/// Something of a Python module.
-pub(super) fn named<'py>(py: Python<'py>, module: &str, name: &str) -> PyResult<Bound<'py, PyAny>> {
-    py.import(module)?.getattr(name)
-}
-
-/// Something of our vocabulary.
-fn word<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-    static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-    let module = MODULE.get_or_try_init(py, || py.import("daytime._vocabulary").map(Bound::unbind))?;
-    module.bind(py).getattr(name)
-}
-
-/// One of our exceptions.
-fn raise<'py, A: PyCallArgs<'py>>(py: Python<'py>, name: &str, arguments: A) -> PyErr {
-    match word(py, name).and_then(|class| class.call1(arguments)) {
-        Ok(exception) => PyErr::from_value(exception),
-        Err(error) => error,
-    }
-}
-
-pub(super) fn state_error(py: Python<'_>, why: &str) -> PyErr {
-    raise(py, "StateError", (why,))
-}
-
-pub(super) fn request_timeout(py: Python<'_>, timeout: Option<Duration>) -> PyErr {
-    raise(py, "RequestTimeout", (timeout.unwrap_or_default().as_secs_f64(),))
-}
-
-pub(super) fn command_error(py: Python<'_>, command: &str, reason: &str) -> PyErr {
-    raise(py, "CommandError", (command, reason))
-}
-
-pub(super) fn server_closed(py: Python<'_>, words: &str) -> PyErr {
-    raise(py, "ServerClosed", (words,))
-}
-
-pub(super) fn protocol_error(py: Python<'_>, line: &[u8]) -> PyErr {
-    raise(py, "ProtocolError", (PyBytes::new(py, line),))
-}
-
-/// Errors that need to know nothing of the call.
-pub(super) fn error(py: Python<'_>, error: Error) -> PyErr {
-    match error {
-        // The engine names its own method.
-        Error::Invalid(why) => PyValueError::new_err(why.replace("Client::quit", "close()")),
-        Error::Io(error, doing) => os_error(py, &error, &doing),
-        Error::Timeout => request_timeout(py, None),
-        Error::Closed => server_closed(py, "the server closed the connection"),
-        Error::Protocol(line) => protocol_error(py, &line),
-        Error::Refused(line) => server_closed(py, &line),
-        error => state_error(py, &error.to_string()),
-    }
-}
-
-pub(super) fn fault(py: Python<'_>, fault: Fault) -> PyErr {
-    error(py, fault.into())
-}
-
-/// With errno, so that CPython picks the subclass, and without what Rust adds to the system's words.
-fn os_error(py: Python<'_>, error: &io::Error, doing: &str) -> PyErr {
-    let text = error.to_string();
-    if let Some(errno) = error.raw_os_error() {
-        let words = text.split(" (os error").next().unwrap_or(&text);
-        return PyOSError::new_err((errno, format!("{words}: {doing}")));
-    }
-    if doing.starts_with("resolve") {
-        // The standard library keeps the resolver's words and drops its number.
-        let code = if text.contains("emporary") { "EAI_AGAIN" } else { "EAI_NONAME" };
-        let made = py
-            .import("socket")
-            .and_then(|socket| socket.getattr("gaierror")?.call1((socket.getattr(code)?, format!("{text}: {doing}"))));
-        return made.map_or_else(|error| error, PyErr::from_value);
-    }
-    PyOSError::new_err(format!("{text}: {doing}"))
-}
+use super::errors::{error, named, protocol_error, word};
+use crate::{Address, Clock, Date, DateTime, Event, Reason, Time};
 
 /// A number of seconds, or None.
 #[derive(Clone, Copy)]
@@ -353,26 +276,4 @@ pub(super) fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyAny>> 
         Event::Refused { peer: from, reason: why } => word(py, "Refused")?.call1((peer(py, &from)?, reason(why))),
         Event::AcceptPaused { why } => word(py, "AcceptPaused")?.call1((why.to_string(),)),
     }
-}
-
-pub(super) fn no_pickle(name: &str) -> PyErr {
-    PyTypeError::new_err(format!("cannot pickle or copy a daytime.{name}: it is of this process"))
-}
-
-/// Says that something was left to the garbage collector. Called where objects are deallocated: whatever is raised at
-/// the moment is put back, and a warning that is an error goes to `sys.unraisablehook`.
-pub(super) fn warn_unclosed<W: pyo3::PyTypeInfo>(what: &str) {
-    if super::host::is_over() {
-        return;
-    }
-    let _ = super::host::attach(|py| {
-        let raised = PyErr::take(py);
-        let text = std::ffi::CString::new(format!("unclosed {what}")).unwrap_or_default();
-        if let Err(error) = PyErr::warn(py, &py.get_type::<W>(), &text, 1) {
-            error.write_unraisable(py, None);
-        }
-        if let Some(raised) = raised {
-            raised.restore(py);
-        }
-    });
 }

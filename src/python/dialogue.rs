@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::{prelude::*, types::PyBytes};
 
-use super::convert;
+use super::{convert, errors};
 use crate::{Date, DateTime, Time, Weekday, protocol};
 
 /// Bytes in, replies out.
@@ -21,7 +21,7 @@ impl Dialogue {
     /// Takes what one read gave. Raises ServerClosed or ProtocolError: to be closed.
     #[pyo3(signature = (data, /))]
     fn receive(&self, py: Python<'_>, data: &[u8]) -> PyResult<()> {
-        self.lock().receive(data).map_err(|fault| convert::fault(py, fault))
+        self.lock().receive(data).map_err(|fault| errors::fault(py, fault))
     }
 
     /// Whether quiet() is to be called if nothing comes for QUIET seconds.
@@ -32,7 +32,7 @@ impl Dialogue {
 
     /// Nothing has come for QUIET seconds.
     fn quiet(&self, py: Python<'_>) -> PyResult<()> {
-        self.lock().quiet().map_err(|fault| convert::fault(py, fault))
+        self.lock().quiet().map_err(|fault| errors::fault(py, fault))
     }
 
     /// The greeting, once it has come whole.
@@ -52,25 +52,25 @@ impl Dialogue {
     #[pyo3(signature = (command, /))]
     fn ask<'py>(&self, py: Python<'py>, command: &str) -> PyResult<Bound<'py, PyBytes>> {
         let mut out = Vec::new();
-        self.lock().ask(command, &mut out).map_err(|fault| convert::fault(py, fault))?;
+        self.lock().ask(command, &mut out).map_err(|fault| errors::fault(py, fault))?;
         Ok(PyBytes::new(py, &out))
     }
 
     /// The next reply, or None while it has not come whole. Raises ProtocolError: to be closed.
     fn reply(&self, py: Python<'_>) -> PyResult<Option<String>> {
-        self.lock().reply().map_err(|fault| convert::fault(py, fault))
+        self.lock().reply().map_err(|fault| errors::fault(py, fault))
     }
 
     /// The server sends nothing more. Raises what that means.
     fn end(&self, py: Python<'_>) -> PyResult<()> {
-        Err(convert::fault(py, self.lock().end()))
+        Err(errors::fault(py, self.lock().end()))
     }
 
     /// Nothing more came in time. Raises ProtocolError with what came, if that was no greeting.
     fn late(&self, py: Python<'_>) -> PyResult<()> {
         let mut dialogue = self.lock();
         match dialogue.greeting().is_none().then(|| dialogue.foreign()) {
-            Some(protocol::Fault::Protocol(bytes)) if !bytes.is_empty() => Err(convert::protocol_error(py, &bytes)),
+            Some(protocol::Fault::Protocol(bytes)) if !bytes.is_empty() => Err(errors::protocol_error(py, &bytes)),
             _ => Ok(()),
         }
     }
@@ -87,7 +87,7 @@ impl Dialogue {
 #[pyfunction]
 #[pyo3(signature = (reply, /))]
 pub(super) fn parse_day(py: Python<'_>, reply: &str) -> PyResult<&'static str> {
-    let day: Weekday = reply.parse().map_err(|error| convert::error(py, error))?;
+    let day: Weekday = reply.parse().map_err(|error| errors::error(py, error))?;
     Ok(day.name())
 }
 
@@ -95,7 +95,7 @@ pub(super) fn parse_day(py: Python<'_>, reply: &str) -> PyResult<&'static str> {
 #[pyfunction]
 #[pyo3(signature = (reply, /))]
 pub(super) fn parse_date(py: Python<'_>, reply: &str) -> PyResult<Py<PyAny>> {
-    let date: Date = reply.parse().map_err(|error| convert::error(py, error))?;
+    let date: Date = reply.parse().map_err(|error| errors::error(py, error))?;
     convert::date(py, date)
 }
 
@@ -103,7 +103,7 @@ pub(super) fn parse_date(py: Python<'_>, reply: &str) -> PyResult<Py<PyAny>> {
 #[pyfunction]
 #[pyo3(signature = (reply, /))]
 pub(super) fn parse_time(py: Python<'_>, reply: &str) -> PyResult<Py<PyAny>> {
-    let time: Time = reply.parse().map_err(|error| convert::error(py, error))?;
+    let time: Time = reply.parse().map_err(|error| errors::error(py, error))?;
     convert::time(py, time)
 }
 
@@ -111,6 +111,6 @@ pub(super) fn parse_time(py: Python<'_>, reply: &str) -> PyResult<Py<PyAny>> {
 #[pyfunction]
 #[pyo3(signature = (reply, /))]
 pub(super) fn parse_datetime(py: Python<'_>, reply: &str) -> PyResult<Py<PyAny>> {
-    let moment: DateTime = reply.parse().map_err(|error| convert::error(py, error))?;
+    let moment: DateTime = reply.parse().map_err(|error| errors::error(py, error))?;
     convert::datetime(py, moment)
 }

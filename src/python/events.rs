@@ -8,21 +8,26 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 use pyo3::{PyTraverseError, PyVisit, prelude::*};
 
-use super::{convert, host, server::Server};
+use super::{
+    convert,
+    host::{self, Home},
+};
 use crate::Event;
 
 /// What happens, see Server.events().
 #[pyclass(frozen, module = "daytime")]
 pub(super) struct Events {
-    server: Py<Server>,
+    /// Kept alive while its events are read.
+    server: Py<PyAny>,
+    home: Home,
     events: Receiver<Event>,
     timeout: Option<Duration>,
     over: AtomicBool,
 }
 
 impl Events {
-    pub(super) fn new(server: Py<Server>, events: Receiver<Event>, timeout: Option<Duration>) -> Self {
-        Events { server, events, timeout, over: AtomicBool::new(false) }
+    pub(super) fn new(server: Py<PyAny>, home: Home, events: Receiver<Event>, timeout: Option<Duration>) -> Self {
+        Events { server, home, events, timeout, over: AtomicBool::new(false) }
     }
 }
 
@@ -33,7 +38,7 @@ impl Events {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.server.get().check(py)?;
+        self.home.check(py, "server")?;
         if self.over.load(SeqCst) {
             return Ok(None);
         }

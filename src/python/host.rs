@@ -6,7 +6,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     thread::{self, ThreadId},
@@ -15,7 +15,7 @@ use std::{
 
 use pyo3::{prelude::*, types::PyDict};
 
-use super::{convert::state_error, server::Core};
+use super::errors::state_error;
 
 /// How long a thread waits before it looks for signals and for the end.
 pub(super) const TICK: Duration = Duration::from_millis(50);
@@ -31,7 +31,7 @@ static LAST: OnceLock<ThreadId> = OnceLock::new();
 static OUTSIDE: AtomicUsize = AtomicUsize::new(0);
 static FORKS: AtomicU64 = AtomicU64::new(0);
 /// Locked only while attached.
-static SERVERS: Mutex<Vec<Weak<Core>>> = Mutex::new(Vec::new());
+static SERVERS: Mutex<Vec<Weak<dyn Guest>>> = Mutex::new(Vec::new());
 
 /// Whether the interpreter ends, and with it this thread.
 pub(super) fn is_ending() -> bool {
@@ -108,14 +108,23 @@ impl Home {
     }
 }
 
-/// Remembers a server until it is gone.
-pub(super) fn remember(core: &Arc<Core>) {
-    let mut servers = servers();
-    servers.retain(|server| server.strong_count() > 0);
-    servers.push(Arc::downgrade(core));
+/// What must be stopped before the interpreter ends, and closed in a forked child.
+pub(super) trait Guest: Send + Sync {
+    /// Stops, and lets nobody wait for that any more. In a forked child: closes what was inherited.
+    fn let_go(&self);
+
+    /// Waits, and tells whether every thread has ended.
+    fn ended(&self, timeout: Duration) -> bool;
 }
 
-fn servers() -> MutexGuard<'static, Vec<Weak<Core>>> {
+/// Remembers a server until it is gone.
+pub(super) fn remember(core: Weak<dyn Guest>) {
+    let mut servers = servers();
+    servers.retain(|server| server.strong_count() > 0);
+    servers.push(core);
+}
+
+fn servers() -> MutexGuard<'static, Vec<Weak<dyn Guest>>> {
     SERVERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -157,4 +166,22 @@ pub(super) fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
     hooks.set_item("after_in_child", wrap_pyfunction!(after_fork, module)?)?;
     py.import("os")?.call_method("register_at_fork", (), Some(&hooks))?;
     Ok(())
+}
+
+/// Says that something was left to the garbage collector. Called where objects are deallocated: whatever is raised at
+/// the moment is put back, and a warning that is an error goes to `sys.unraisablehook`.
+pub(super) fn warn_unclosed<W: pyo3::PyTypeInfo>(what: &str) {
+    if is_over() {
+        return;
+    }
+    let _ = attach(|py| {
+        let raised = PyErr::take(py);
+        let text = std::ffi::CString::new(format!("unclosed {what}")).unwrap_or_default();
+        if let Err(error) = PyErr::warn(py, &py.get_type::<W>(), &text, 1) {
+            error.write_unraisable(py, None);
+        }
+        if let Some(raised) = raised {
+            raised.restore(py);
+        }
+    });
 }

@@ -8,7 +8,10 @@ use pyo3::{
     types::{PyString, PyTuple},
 };
 
-use super::convert::{self, Host, Port, named};
+use super::{
+    convert::{self, Host, Port},
+    errors::{self, named},
+};
 use crate::{Address, Networks};
 
 /// What an iterable gives. A text alone is one of its kind: its characters are nothing here.
@@ -35,10 +38,10 @@ pub(super) fn listening(value: &Bound<'_, PyAny>) -> PyResult<Address> {
 pub(super) fn networks(allow: Option<&Bound<'_, PyAny>>, deny: Option<&Bound<'_, PyAny>>) -> PyResult<Networks> {
     let mut networks = Networks::new();
     for network in several(allow)? {
-        networks.allow(network.extract()?).map_err(|error| convert::error(network.py(), error))?;
+        networks.allow(network.extract()?).map_err(|error| errors::error(network.py(), error))?;
     }
     for network in several(deny)? {
-        networks.deny(network.extract()?).map_err(|error| convert::error(network.py(), error))?;
+        networks.deny(network.extract()?).map_err(|error| errors::error(network.py(), error))?;
     }
     Ok(networks)
 }

@@ -14,6 +14,7 @@ mod calls;
 mod client;
 mod convert;
 mod dialogue;
+mod errors;
 mod events;
 mod host;
 mod listen;

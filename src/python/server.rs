@@ -21,9 +21,10 @@ use pyo3::{
 
 use super::{
     calls::{self, Desk, Handler},
-    convert::{self, Host, Port, Seconds, named, state_error},
+    convert::{self, Host, Port, Seconds},
+    errors::{self, named, state_error},
     events::Events,
-    host::{self, Home},
+    host::{self, Guest, Home},
     listen::{adopt, listening, networks, several, tuple},
 };
 use crate::{Address, Bound as BoundServer, ClientId, Error, Framing, ServerBuilder};
@@ -60,17 +61,17 @@ impl Core {
             server.stop();
         }
     }
+}
 
-    /// Stops, and lets nobody wait for that any more. In a forked child: closes what was inherited.
-    pub(super) fn let_go(&self) {
+impl Guest for Core {
+    fn let_go(&self) {
         self.stop();
         if let Some(server) = self.server.get() {
             server.abandon();
         }
     }
 
-    /// Waits, and tells whether every thread has ended.
-    pub(super) fn ended(&self, timeout: Duration) -> bool {
+    fn ended(&self, timeout: Duration) -> bool {
         match self.server.get() {
             Some(server) => server.wait(Some(timeout)),
             None => self.stopping.load(SeqCst),
@@ -204,11 +205,11 @@ impl Server {
                 builder = add(builder, listening(&address)?);
             }
         }
-        builder.check().map_err(|error| convert::error(py, error))?;
+        builder.check().map_err(|error| errors::error(py, error))?;
         if let Some(sock) = sock {
             builder = builder.listener(adopt(sock, backlog)?);
         }
-        let mut bound = host::detach(py, || builder.bind()).map_err(|error| convert::error(py, error))?;
+        let mut bound = host::detach(py, || builder.bind()).map_err(|error| errors::error(py, error))?;
         static COUNT: AtomicUsize = AtomicUsize::new(1);
         let number = COUNT.fetch_add(1, Relaxed);
         let desk = Desk::new(number);
@@ -217,7 +218,7 @@ impl Server {
             for item in commands.items()? {
                 let (name, handler): (String, Bound<'_, PyAny>) = item.extract()?;
                 let handler = callable(&name, &handler)?;
-                add(&mut bound, &desk, &name, &handler).map_err(|error| convert::error(py, error))?;
+                add(&mut bound, &desk, &name, &handler).map_err(|error| errors::error(py, error))?;
                 handlers.push(handler);
             }
         }
@@ -232,7 +233,8 @@ impl Server {
             server: OnceLock::new(),
             stopping: AtomicBool::new(false),
         });
-        host::remember(&core);
+        let weak = Arc::downgrade(&core);
+        host::remember(weak);
         Ok(Server { core, addresses, timezone, handlers: Mutex::new(handlers) })
     }
 
@@ -258,7 +260,7 @@ impl Server {
             }
             Err(error) => {
                 self.core.stopping.store(true, SeqCst);
-                Err(convert::error(py, error))
+                Err(errors::error(py, error))
             }
         }
     }
@@ -442,7 +444,7 @@ impl Server {
         // No exception is made with the lock in hand: that runs Python code.
         let added = server.core.ready().as_mut().map(|ready| add(&mut ready.bound, &ready.desk, name, &own));
         match added {
-            Some(added) => added.map_err(|error| convert::error(py, error))?,
+            Some(added) => added.map_err(|error| errors::error(py, error))?,
             None => return Err(state_error(py, "own commands are added before the server starts")),
         }
         server.handlers().push(own);
@@ -540,7 +542,7 @@ impl Server {
             return Err(state_error(py, "the server was not started"));
         };
         let events = host::detach(py, || engine.events_with(buffer, commands));
-        Ok(Events::new(slf.clone().unbind(), events, timeout.0))
+        Ok(Events::new(slf.clone().into_any().unbind(), server.core.home, events, timeout.0))
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
@@ -554,7 +556,7 @@ impl Server {
     }
 
     fn __reduce__(&self) -> PyResult<()> {
-        Err(convert::no_pickle("Server"))
+        Err(errors::no_pickle("Server"))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -613,7 +615,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         let open = self.core.home.is_here() && !self.core.stopping.load(SeqCst);
         if open {
-            convert::warn_unclosed::<PyResourceWarning>(&format!("<daytime.Server {}>", self.shown()));
+            host::warn_unclosed::<PyResourceWarning>(&format!("<daytime.Server {}>", self.shown()));
         }
         self.release();
     }

@@ -11,11 +11,11 @@ use nix::errno::Errno;
 use socket2::SockRef;
 
 use super::{
-    Control,
-    connection::{NEVER, Tick, ticks},
+    control::Control,
     event::{ClientId, Event, Reason},
     listen::{Listener, Listening, Service},
     peer::Peer,
+    tick::{NEVER, Tick, ticks},
 };
 
 /// Connections accepted from one listener before other sockets have their turn.

@@ -2,23 +2,23 @@
 
 use std::{fmt, os::fd::OwnedFd, sync::Arc, time::Duration};
 
-use crossbeam_channel::Receiver;
 use nix::sys::resource::{Resource, getrlimit};
 
 use super::{
-    Limits, Request, Server, Setup,
+    Server,
     admission::Admission,
-    callers::{Handler, HandlerResult},
-    event::{Event, Events},
-    listen::{self, Listener, Service},
+    bound::Bound,
+    config::{Limits, Setup},
+    event::Events,
+    handler::{Handler, HandlerResult, Request},
+    launch::Parts,
+    listen::{self, Addresses, Service},
 };
 use crate::{
     Address, Error, Networks,
     clock::{Clock, Zones},
     protocol::{Commands, Formats, Framing, GREETING, check_reply},
 };
-#[cfg(feature = "capi")]
-use {crate::waiting, crossbeam_channel::RecvTimeoutError, std::time::Instant};
 
 /// The settings of a server that does not exist yet. All are checked by [`bind`](Self::bind), none before. Where one takes
 /// an `Option`, `None` is its default.
@@ -46,6 +46,13 @@ pub struct ServerBuilder {
     timezone: Option<String>,
     clock: Clock,
     commands: Vec<(String, Handler)>,
+}
+
+impl Server {
+    /// The settings of a new server, all at their defaults.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::new()
+    }
 }
 
 impl ServerBuilder {
@@ -282,7 +289,7 @@ impl ServerBuilder {
         for (service, listener) in &self.listeners {
             listeners.push(listen::adopt(listener, *service)?);
         }
-        Ok(Bound {
+        Ok(Bound(Parts {
             addresses: Addresses::of(&listeners)?,
             listeners,
             workers,
@@ -308,7 +315,7 @@ impl ServerBuilder {
                     .map(|(name, handler)| (name.to_ascii_lowercase(), handler))
                     .collect(),
             },
-        })
+        }))
     }
 
     fn checked(&self) -> Result<Checked, Error> {
@@ -382,123 +389,6 @@ struct Checked {
     formats: Formats,
     commands: Commands,
     networks: Networks,
-}
-
-/// A server that listens and does not serve yet: its ports are real, and clients queue up.
-#[derive(Debug)]
-#[must_use = "it serves nobody before `start`"]
-pub struct Bound {
-    pub(super) listeners: Vec<Listener>,
-    pub(super) addresses: Addresses,
-    pub(super) workers: usize,
-    pub(super) callers: usize,
-    pub(super) clock: Clock,
-    pub(super) events: Events,
-    pub(super) admission: Admission,
-    pub(super) setup: Setup,
-}
-
-impl Bound {
-    /// The bound addresses, with the ports that the system chose.
-    pub fn addresses(&self) -> &[Address] {
-        &self.addresses.text
-    }
-
-    /// Those of [`ServerBuilder::listen_rfc867`].
-    pub fn rfc867_addresses(&self) -> &[Address] {
-        &self.addresses.rfc867
-    }
-
-    /// Those of [`ServerBuilder::listen_rfc868`].
-    pub fn rfc868_addresses(&self) -> &[Address] {
-        &self.addresses.rfc868
-    }
-
-    /// The port of the first TCP address; 0 if there is none.
-    pub fn port(&self) -> u16 {
-        self.addresses.port()
-    }
-
-    /// Adds an own command, see [`ServerBuilder::command`].
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] says what is wrong with the name; the server is as it was.
-    pub fn command<F>(&mut self, name: impl Into<String>, handler: F) -> Result<(), Error>
-    where
-        F: Fn(&Request<'_>) -> HandlerResult + Send + Sync + 'static,
-    {
-        self.add_command(name.into(), Arc::new(handler))
-    }
-
-    /// Sets the clock that replies are made from, see [`ServerBuilder::clock`].
-    pub fn set_clock(&mut self, clock: Clock) {
-        self.clock = clock;
-    }
-
-    /// Sets whose clients are let in, see [`ServerBuilder::networks`].
-    pub fn set_networks(&mut self, networks: Networks) {
-        self.admission.set_networks(networks);
-    }
-
-    fn add_command(&mut self, name: String, handler: Handler) -> Result<(), Error> {
-        self.setup.commands.add(&name).map_err(Error::Invalid)?;
-        self.setup.handlers.push((name.to_ascii_lowercase(), handler));
-        Ok(())
-    }
-
-    /// A subscription that misses nothing, see [`Server::events_with`]: it is there before the first client.
-    pub fn events_with(&self, capacity: usize, commands: bool) -> Receiver<Event> {
-        self.events.subscribe(capacity, commands)
-    }
-
-    /// [`events_with`](Self::events_with) for a host that takes nothing of crossbeam: gives the next event, once it has
-    /// come, until a deadline.
-    #[cfg(feature = "capi")]
-    pub(crate) fn queue(
-        &self,
-        capacity: usize,
-        commands: bool,
-    ) -> impl Fn(Option<Instant>) -> Result<Event, RecvTimeoutError> + Send + Sync + use<> {
-        let (sender, receiver) = waiting::channel(capacity);
-        self.events.add(Box::new(sender), commands);
-        move |deadline| receiver.receive(deadline)
-    }
-
-    /// Starts serving.
-    ///
-    /// # Errors
-    /// [`Error::Io`] where the system gives no poller or no thread; nothing is left behind then.
-    pub fn start(self) -> Result<Server, Error> {
-        Server::start(self)
-    }
-}
-
-/// Where a server listens.
-#[derive(Debug, Default)]
-pub(super) struct Addresses {
-    pub(super) text: Vec<Address>,
-    pub(super) rfc867: Vec<Address>,
-    pub(super) rfc868: Vec<Address>,
-}
-
-impl Addresses {
-    fn of(listeners: &[Listener]) -> Result<Self, Error> {
-        let mut addresses = Addresses::default();
-        for listener in listeners {
-            let address = listener.address().map_err(Error::io("read the address of a listener"))?;
-            match listener.service {
-                Service::Text => addresses.text.push(address),
-                Service::Rfc867 => addresses.rfc867.push(address),
-                Service::Rfc868 => addresses.rfc868.push(address),
-            }
-        }
-        Ok(addresses)
-    }
-
-    pub(super) fn port(&self) -> u16 {
-        let port = |address: &Address| if let Address::Tcp(address) = address { Some(address.port()) } else { None };
-        self.text.iter().find_map(port).unwrap_or(0)
-    }
 }
 
 /// Networks and one more, or what is wrong with that.

@@ -14,73 +14,22 @@ use std::{
 };
 
 use super::{
-    Control, Handle, Post, Setup,
+    config::Setup,
+    control::{Control, Post, mark_as_own},
     event::{ClientId, Event},
-    worker::Mail,
+    handle::Handle,
+    handler::Request,
+    mailbox::Mail,
 };
 use crate::{
     Address,
-    protocol::{Call, check_reply},
+    protocol::{Call, Reply, check_reply},
     thread,
     waiting::Sender,
 };
 
 /// How long a caller waits for work before it ends.
 const IDLE: Duration = Duration::from_secs(2);
-
-/// An own command as the client asked it, given to its handler.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Request<'a> {
-    /// The command's name, as it was registered but in lower case.
-    pub command: &'a str,
-    /// The rest of the line without blanks around it; may be empty.
-    pub argument: &'a str,
-    /// Where the client connects from.
-    pub peer: &'a Address,
-    /// Who asks.
-    pub client: ClientId,
-    handle: &'a Handle,
-}
-
-impl Request<'_> {
-    /// The server that was asked. Everything that a handle does may be done from inside a handler.
-    pub fn server(&self) -> &Handle {
-        self.handle
-    }
-}
-
-/// What a handler answers: 1 to 1,023 bytes without control characters.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
-    pub(super) text: String,
-    pub(super) closing: bool,
-}
-
-impl Reply {
-    /// A reply after which the connection is closed; an empty text closes it without a reply, as `quit` does.
-    pub fn closing(text: impl Into<String>) -> Self {
-        Reply { text: text.into(), closing: true }
-    }
-}
-
-impl From<&str> for Reply {
-    fn from(text: &str) -> Self {
-        Reply { text: text.into(), closing: false }
-    }
-}
-
-impl From<String> for Reply {
-    fn from(text: String) -> Self {
-        Reply { text, closing: false }
-    }
-}
-
-/// What a handler returns: the reply, or why there is none, which the embedder is told and the peer is not.
-pub type HandlerResult = Result<Reply, Box<dyn std::error::Error + Send + Sync>>;
-
-/// An own command's handler.
-pub(super) type Handler = Arc<dyn Fn(&Request<'_>) -> HandlerResult + Send + Sync>;
 
 /// One call that waits for a caller.
 pub(super) struct Job {
@@ -156,7 +105,7 @@ impl Callers {
         let post = Post::new(control.clone(), alive);
         let callers = self.clone();
         let thread = thread::spawn("daytime-caller".into(), move || {
-            super::mark_as_own(&post.control);
+            mark_as_own(&post.control);
             callers.run();
             drop(callers);
             drop(post);

@@ -14,25 +14,22 @@ use std::{
 use mio::net::TcpStream;
 
 use super::{
-    Control, Limits, Reply,
     callers::{Callers, Job, Ticket},
+    config::Limits,
+    control::Control,
     event::{ClientId, Reason},
     listen::Service,
     peer::Peer,
     stats::{ClientInfo, add},
     texts::Texts,
+    tick::{NEVER, Tick, ticks},
 };
-use crate::protocol::{Framing, Host, Next, QUIET, Session, rfc867, rfc868};
+use crate::protocol::{Framing, Host, Next, QUIET, Reply, Session, rfc867, rfc868};
 
 /// The bytes of one read.
 const READ_MAX: usize = 16 * 1024;
 /// How long a peer is given to close after the last reply.
 const LINGER: Duration = Duration::from_secs(1);
-
-/// A point on the monotonic clock: nanoseconds since the worker began.
-pub(super) type Tick = u64;
-/// Later than any tick.
-pub(super) const NEVER: Tick = Tick::MAX;
 
 /// What a worker lends to each connection in turn.
 pub(super) struct Desk {
@@ -470,10 +467,6 @@ impl Connection {
         }
         Ok(())
     }
-}
-
-pub(super) fn ticks(duration: Duration) -> Tick {
-    duration.as_nanos().try_into().unwrap_or(NEVER)
 }
 
 /// Writes until everything is written or the kernel takes no more. Only `write`: it passes MSG_NOSIGNAL, so that a

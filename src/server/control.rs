@@ -17,15 +17,11 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use crossbeam_channel::Sender;
-use mio::Waker;
-
 use super::{
     admission::Admission,
-    callers::Callers,
     event::{ClientId, Events},
+    mailbox::Door,
     stats::Counters,
-    worker::Mail,
 };
 use crate::{clock::SettableClock, waiting};
 
@@ -155,35 +151,8 @@ impl Control {
             return;
         }
         for door in &self.doors {
-            // Without regard to whether it was rung: this must reach a worker that is just going to sleep.
-            let _ = door.waker.wake();
+            door.wake();
         }
-    }
-}
-
-/// A worker's mailbox from outside.
-pub(super) struct Door {
-    mail: Sender<Mail>,
-    waker: Waker,
-    /// The worker was woken and has not looked yet.
-    rung: AtomicBool,
-}
-
-impl Door {
-    pub(super) fn new(mail: Sender<Mail>, waker: Waker) -> Self {
-        Door { mail, waker, rung: AtomicBool::new(false) }
-    }
-
-    /// Leaves mail and wakes the worker; dropped if that has ended.
-    pub(super) fn post(&self, mail: Mail) {
-        if self.mail.send(mail).is_ok() && !self.rung.swap(true, AcqRel) {
-            let _ = self.waker.wake();
-        }
-    }
-
-    /// The worker is about to read its mail.
-    pub(super) fn open(&self) {
-        self.rung.swap(false, AcqRel);
     }
 }
 
@@ -194,15 +163,6 @@ thread_local! {
 
 pub(super) fn mark_as_own(control: &Arc<Control>) {
     OWN.set(Arc::as_ptr(control));
-}
-
-/// The workers that have not ended, all together.
-pub(super) struct Crew(pub(super) Arc<Callers>);
-
-impl Drop for Crew {
-    fn drop(&mut self) {
-        self.0.close();
-    }
 }
 
 /// A thread's place, left when it ends, however it ends.

@@ -87,6 +87,34 @@ impl AsRawFd for Listener {
     }
 }
 
+/// Where a server listens.
+#[derive(Debug, Default)]
+pub(super) struct Addresses {
+    pub(super) text: Vec<Address>,
+    pub(super) rfc867: Vec<Address>,
+    pub(super) rfc868: Vec<Address>,
+}
+
+impl Addresses {
+    pub(super) fn of(listeners: &[Listener]) -> Result<Self, Error> {
+        let mut addresses = Addresses::default();
+        for listener in listeners {
+            let address = listener.address().map_err(Error::io("read the address of a listener"))?;
+            match listener.service {
+                Service::Text => addresses.text.push(address),
+                Service::Rfc867 => addresses.rfc867.push(address),
+                Service::Rfc868 => addresses.rfc868.push(address),
+            }
+        }
+        Ok(addresses)
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        let port = |address: &Address| if let Address::Tcp(address) = address { Some(address.port()) } else { None };
+        self.text.iter().find_map(port).unwrap_or(0)
+    }
+}
+
 /// Binds every address and listens there. `mode` is that of Unix sockets' files.
 pub(super) fn bind(addresses: &[(Service, Address)], backlog: i32, mode: Option<u32>) -> Result<Vec<Listener>, Error> {
     let resolved =

@@ -17,53 +17,43 @@
 
 mod acceptor;
 mod admission;
+mod bound;
 mod builder;
 mod callers;
+mod config;
 mod connection;
 mod control;
 mod event;
+mod handle;
+mod handler;
+mod launch;
 mod listen;
+mod mailbox;
 mod peer;
 mod stats;
 mod texts;
+mod tick;
 mod unix;
 mod worker;
 
 use std::{
     convert::Infallible,
-    fmt, iter,
-    os::fd::AsRawFd,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc,
-        atomic::{
-            AtomicBool,
-            Ordering::{Relaxed, Release},
-        },
-    },
+    fmt,
+    sync::atomic::{AtomicBool, Ordering::Release},
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
-use mio::{Poll, Token, Waker};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 
-pub use builder::{Bound, ServerBuilder};
-pub use callers::{HandlerResult, Reply, Request};
+pub use bound::Bound;
+pub use builder::ServerBuilder;
 pub use event::{ClientId, Event, Reason};
+pub use handle::Handle;
+pub use handler::{HandlerResult, Request};
 pub use stats::{ClientInfo, Stats};
 
-use crate::{
-    Address, Error, Networks,
-    clock::{Clock, SettableClock, Zones},
-    protocol::{Commands, Formats, Framing},
-    thread,
-    waiting::{self, channel},
-};
-use acceptor::Acceptor;
-use builder::Addresses;
-use callers::{Callers, Handler};
-use control::{Control, Crew, Door, Post, State, mark_as_own};
-use worker::{LISTENERS, MAIL, Mail, Worker};
+use crate::{Address, Networks, clock::Clock, waiting};
+use listen::Addresses;
 
 /// A running server.
 ///
@@ -79,68 +69,6 @@ pub struct Server {
 }
 
 impl Server {
-    /// The settings of a new server, all at their defaults.
-    pub fn builder() -> ServerBuilder {
-        ServerBuilder::new()
-    }
-
-    fn start(bound: Bound) -> Result<Server, Error> {
-        let Bound { mut listeners, addresses, workers, callers, clock, events, admission, setup } = bound;
-        let failed = Error::io("make a poller");
-        let polls = (0..workers).map(|_| Poll::new()).collect::<Result<Vec<_>, _>>().map_err(failed)?;
-        let mut doors = Vec::new();
-        let mut mailboxes = Vec::new();
-        let watched = (|| {
-            for (i, listener) in listeners.iter_mut().enumerate() {
-                listener.register(polls[0].registry(), Token(LISTENERS + i))?;
-            }
-            for poll in &polls {
-                let (sender, mailbox) = unbounded();
-                doors.push(Door::new(sender, Waker::new(poll.registry(), MAIL)?));
-                mailboxes.push(mailbox);
-            }
-            Ok(())
-        })();
-        watched.map_err(Error::io("watch the listeners"))?;
-        let descriptors = listeners.iter().map(AsRawFd::as_raw_fd).collect();
-        let control = Arc::new(Control::new(doors, SettableClock::new(clock), events, admission, descriptors));
-        let (alive, done) = channel(0);
-        let server = Server {
-            handle: Handle { control: control.clone() },
-            addresses,
-            warnings: setup.zones.warnings(),
-            done,
-            abandoned: AtomicBool::new(false),
-        };
-        let setup = Arc::new(setup);
-        let callers = Arc::new(Callers::new(control.clone(), setup.clone(), callers, alive.clone()));
-        // Each worker has a share of this; the last one to end lets the callers go.
-        let crew = Arc::new(Crew(callers.clone()));
-        // Until all have begun, none can be the last to end.
-        let starting = Post::new(control.clone(), alive.clone());
-        let mut acceptor = Some(Acceptor::new(listeners));
-        let started = polls.into_iter().zip(mailboxes).enumerate().try_for_each(|(index, (poll, mailbox))| {
-            let setup = setup.clone();
-            let worker = Worker::new(index, control.clone(), setup, callers.clone(), poll, mailbox, acceptor.take());
-            let post = Post::new(control.clone(), alive.clone());
-            let crew = crew.clone();
-            let thread = thread::spawn(format!("daytime-{index}"), move || {
-                mark_as_own(&post.control);
-                // A panic is a bug of this crate: no half of a server is left running.
-                if catch_unwind(AssertUnwindSafe(|| worker.run())).is_err() {
-                    post.control.stop();
-                }
-                drop(crew);
-                drop(post);
-            })?;
-            control.keep(thread);
-            Ok(())
-        });
-        drop((alive, callers, crew, starting));
-        // Where a thread was refused, dropping the server stops and joins those before it.
-        started.map(|()| server)
-    }
-
     /// The bound addresses, with the ports that the system chose.
     pub fn addresses(&self) -> &[Address] {
         &self.addresses.text
@@ -272,110 +200,5 @@ impl Drop for Server {
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").field("addresses", &self.addresses.text).finish_non_exhaustive()
-    }
-}
-
-/// Reaches a running server from anywhere. Cheap to clone; it keeps no server running.
-#[derive(Clone)]
-pub struct Handle {
-    control: Arc<Control>,
-}
-
-impl Handle {
-    /// Stops the server: every connection is closed at once, without the replies still owed. Returns before that is
-    /// done. A flag and a wake-up, no lock and no allocation: to be called from anywhere, a signal handler included.
-    pub fn stop(&self) {
-        self.control.stop();
-    }
-
-    /// Begins to close down, and returns at once: no new clients; idle ones are closed, replies owed are sent. The
-    /// server stops when the last client is gone, or after `grace`; [`Server::wait`] tells when. The first call counts.
-    pub fn drain(&self, grace: Duration) {
-        self.control.drain(grace);
-    }
-
-    /// Answers from another clock, from the next read of each client on. Timeouts never depend on it.
-    pub fn set_clock(&self, clock: Clock) {
-        self.control.clock.set(clock);
-    }
-
-    /// Whose clients are let in from now on; those that are connected stay.
-    pub fn set_networks(&self, networks: Networks) {
-        self.control.admission.set_networks(networks);
-    }
-
-    /// Reads the files of time zones anew, which is done every five minutes without being asked.
-    pub fn reload_zones(&self) {
-        self.control.zones_wanted.fetch_add(1, Relaxed);
-    }
-
-    /// The clients that are connected, in the order of their numbers; those being closed are left out.
-    pub fn clients(&self) -> Vec<ClientInfo> {
-        if self.control.is_inherited() {
-            return Vec::new();
-        }
-        let (sender, parts) = channel(self.control.doors.len());
-        for door in &self.control.doors {
-            door.post(Mail::Clients(sender.clone()));
-        }
-        // A worker that has ended drops its mail, and with it the sender.
-        drop(sender);
-        let mut clients: Vec<ClientInfo> = iter::from_fn(|| parts.receive(None).ok()).flatten().collect();
-        clients.sort_by_key(|client| client.id);
-        clients
-    }
-
-    /// Closes a client's connection at once, without the replies still owed; true if it was there. The number of a
-    /// client that has left hits nobody: no number is used twice.
-    pub fn disconnect(&self, client: ClientId) -> bool {
-        if self.control.is_inherited() {
-            return false;
-        }
-        let (sender, kicked) = channel(1);
-        self.control.door_of(client).post(Mail::Kick(client, sender));
-        kicked.receive(None).unwrap_or(false)
-    }
-
-    /// What the server has done so far.
-    pub fn stats(&self) -> Stats {
-        let control = &self.control;
-        let mut stats = Stats::sum(&control.counters);
-        stats.refused = control.refused.load(Relaxed);
-        stats.events_dropped = control.events.dropped();
-        stats.uptime = control.began.elapsed();
-        stats
-    }
-}
-
-impl fmt::Debug for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").finish_non_exhaustive()
-    }
-}
-
-/// What everybody reads and nobody writes once the server has started.
-struct Setup {
-    greeting: String,
-    framing: Framing,
-    limits: Limits,
-    busy_poll: Option<Duration>,
-    formats: Formats,
-    zones: Zones,
-    commands: Commands,
-    /// By the numbers that the table of commands has given them, with their names.
-    handlers: Vec<(String, Handler)>,
-}
-
-/// How long a client may do nothing.
-#[derive(Clone, Copy, Debug)]
-struct Limits {
-    write: Duration,
-    idle: Option<Duration>,
-    first_command: Option<Duration>,
-}
-
-impl fmt::Debug for Setup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Setup").field("greeting", &self.greeting).finish_non_exhaustive()
     }
 }

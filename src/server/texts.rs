@@ -7,10 +7,11 @@ use std::{
 };
 
 use super::{
-    Control, Setup,
-    connection::{Tick, ticks},
+    config::Setup,
+    control::Control,
     event::{ClientId, Event},
     stats::add,
+    tick::{Tick, ticks},
 };
 use crate::protocol::{Commands, Formats, Host, Stamp, Zone};
 

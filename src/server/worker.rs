@@ -20,17 +20,20 @@ use mio::{Events, Interest, Poll, Token, net::TcpStream};
 use slab::Slab;
 
 use super::{
-    Control, Reply, Setup, State,
     acceptor::Acceptor,
     callers::Callers,
-    connection::{Connection, Desk, NEVER, Tick, Turn, ticks},
+    config::Setup,
+    connection::{Connection, Desk, Turn},
+    control::{Control, State},
     event::{ClientId, Event, Reason},
     listen::Service,
+    mailbox::Mail,
     peer::Peer,
-    stats::{ClientInfo, add, sub},
+    stats::{add, sub},
     texts::Texts,
+    tick::{NEVER, Tick, ticks},
 };
-use crate::{protocol::errors, waiting::Sender};
+use crate::protocol::errors;
 
 /// The poller's name for the mailbox.
 pub(super) const MAIL: Token = Token(usize::MAX);
@@ -40,18 +43,6 @@ pub(super) const LISTENERS: usize = usize::MAX / 2;
 /// How many that are turned away are given time to read why; more are closed at once. They, and what the process opens
 /// otherwise, come out of the descriptors that `max_clients` leaves free by default.
 const REFUSED_MAX: usize = 32;
-
-/// What others ask of a worker.
-pub(super) enum Mail {
-    /// A client that was accepted for it.
-    Adopt(TcpStream, Peer, Service, ClientId),
-    /// What a handler answered, `None` if it failed, to the client that had this slot then.
-    Reply { slot: usize, client: ClientId, command: usize, reply: Option<Reply> },
-    /// A client to be disconnected; whether it was there.
-    Kick(ClientId, Sender<bool>),
-    /// Its part of the client list.
-    Clients(Sender<Vec<ClientInfo>>),
-}
 
 pub(super) struct Worker {
     index: usize,
