@@ -1,4 +1,4 @@
-//! Where a server listens and a client connects.
+//! Addresses: where a server listens, where a client connects, and those of peers.
 
 use std::{
     ffi::OsString,
@@ -13,34 +13,42 @@ use socket2::SockAddr;
 
 use crate::Error;
 
-/// The port of the original, and of an address that names none.
+/// The default port, which is that of the original classroom program.
 pub const DEFAULT_PORT: u16 = 9990;
 
 /// An address to listen on or to connect to, or a peer's.
 ///
-/// Text becomes one by `From` where it is checked later, by the call that uses it, or by `parse`, which checks it at
-/// once. It is one of
+/// `From<&str>` never fails, and the text is checked by the call that uses it; `parse` checks at once. Accepted forms:
 ///
-/// - `HOST:PORT` or `HOST`, whose port is [`DEFAULT_PORT`] then, or that of the protocol that is spoken there; an IPv6
-///   address with a port stands in brackets: `localhost:0`, `192.0.2.1`, `[::1]:9990`;
-/// - `unix:PATH`, a Unix socket, or `unix:@NAME`, one in Linux's abstract namespace (unix(7)), with at most 107 bytes
-///   of path, or of `@` and name.
+/// - `HOST:PORT` or `HOST`: `localhost:0`, `192.0.2.1`, `[::1]:9990`. The default port is [`DEFAULT_PORT`], or that of
+///   the protocol of the listener. An IPv6 address with a port needs brackets.
+/// - `unix:PATH`, a Unix socket, or `unix:@NAME`, one in Linux's abstract namespace (unix(7)). The path, or `@` and the
+///   name, have at most 107 bytes.
+///
+/// ```
+/// use daytime::Address;
+///
+/// assert_eq!("unix:/run/daytime.sock".parse::<Address>()?, Address::Unix("/run/daytime.sock".into()));
+/// assert!(matches!(Address::from("localhost:9990"), Address::Name(_)));
+/// assert!("localhost:port".parse::<Address>().is_err());
+/// # Ok::<(), daytime::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Address {
-    /// An IP address and a port. Those of bound TCP listeners and of TCP peers are always of this kind.
+    /// An IP address and a port. Bound TCP listeners and TCP peers always have this kind.
     Tcp(SocketAddr),
-    /// A host name, or an IP address without a port: all the addresses that it resolves to.
+    /// A host name, or an IP address without a port. It stands for all addresses that it resolves to.
     Name(String),
-    /// A Unix socket's path, or `@` and its abstract name. That of a peer which has bound none, as most have, is empty.
+    /// The path of a Unix socket, or `@` and its abstract name. It is empty for most peers, which bind no path.
     Unix(PathBuf),
 }
 
-/// The bytes of a Unix socket's path that the system takes, less a final NUL (unix(7)).
+/// The largest size of a Unix socket's path, without its NUL (unix(7)).
 const UNIX_MAX: usize = 107;
 
 impl Address {
-    /// Says what is wrong with it, as far as that can be said without resolving it.
+    /// Says what is wrong with the address, as far as that is known without resolving it.
     pub(crate) fn check(&self) -> Result<(), Error> {
         match self {
             Address::Tcp(_) => Ok(()),
@@ -49,7 +57,7 @@ impl Address {
         }
     }
 
-    /// What the system tells of a Unix socket; an empty path where it is bound to none.
+    /// From the system's form of a Unix socket's address. The path is empty for an unbound socket.
     pub(crate) fn of_unix(address: &SockAddr) -> Self {
         match address.as_abstract_namespace() {
             Some(name) => Address::Unix(OsString::from_vec([b"@", name].concat()).into()),
@@ -57,11 +65,11 @@ impl Address {
         }
     }
 
-    /// Every IP address that this stands for, each once, in the resolver's order; a Unix socket has none. `port` is for
-    /// text that has none. Blocks while a name is resolved.
+    /// The IP addresses that this address stands for, each once, in the resolver's order. It is empty for a Unix socket.
+    /// `port` is the default port. Blocks while a name is resolved.
     ///
     /// # Errors
-    /// [`Error::Invalid`] says what is wrong with the text, [`Error::Io`] why a name could not be resolved.
+    /// [`Error::Invalid`] if the text is not an address, [`Error::Io`] if a name cannot be resolved.
     pub fn resolve(&self, port: u16) -> Result<Vec<SocketAddr>, Error> {
         let name = match self {
             Address::Tcp(address) => return Ok(vec![*address]),
@@ -76,13 +84,13 @@ impl Address {
                 addresses.push(address);
             }
         }
-        if addresses.is_empty() { Err(Error::Invalid(format!("{name} has no address"))) } else { Ok(addresses) }
+        if addresses.is_empty() { Err(Error::Invalid(format!("{name} does not resolve to an address"))) } else { Ok(addresses) }
     }
 }
 
-/// A name's host and port.
+/// Splits a name into host and port.
 fn split(name: &str) -> Result<(&str, Option<u16>), Error> {
-    let refuse = |why: &str| Err(Error::Invalid(format!("the address {name:?} {why}")));
+    let reject = |reason: &str| Err(Error::Invalid(format!("the address {name:?} {reason}")));
     let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
     if bare.parse::<IpAddr>().is_ok() {
         return Ok((bare, None));
@@ -91,41 +99,42 @@ fn split(name: &str) -> Result<(&str, Option<u16>), Error> {
         Some((host, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => {
             match port.parse() {
                 Ok(port) => (host, Some(port)),
-                Err(_) => return refuse("has a port above 65535"),
+                Err(_) => return reject("has a port above 65,535"),
             }
         }
-        Some(_) => return refuse("has no port number after its colon"),
+        Some(_) => return reject("does not have a port number after its colon"),
         None => (name, None),
     };
     if host.is_empty() || host.len() > 253 {
-        return refuse("has no host name");
+        return reject("does not have a host name");
     }
     if host.contains(|c: char| c.is_whitespace() || c.is_control() || "[]:/".contains(c)) {
-        return refuse("has a host name that is none");
+        return reject("has an invalid host name");
     }
     Ok((host, port))
 }
 
-/// A Unix socket's address as the system has it: an abstract name begins with a NUL there.
+/// The system's form of a Unix socket's address, in which an abstract name starts with a NUL.
 pub(crate) fn unix(path: &Path) -> Result<SockAddr, Error> {
-    let refuse = |why: &str| Err(Error::Invalid(format!("the address \"{}\" {why}", Address::Unix(path.to_owned()))));
+    let shown = Address::Unix(path.to_owned());
+    let reject = |reason: &str| Err(Error::Invalid(format!("the address \"{shown}\" {reason}")));
     let mut bytes = path.as_os_str().as_bytes().to_vec();
     if matches!(&bytes[..], b"" | b"@") {
-        return refuse("has no path");
+        return reject("does not have a path");
     }
     if bytes.len() > UNIX_MAX {
-        return refuse("is too long: a Unix socket's path has at most 107 bytes");
+        return reject("is too long: the path of a Unix socket has at most 107 bytes");
     }
     if bytes.contains(&0) {
-        return refuse("has a NUL");
+        return reject("has a NUL");
     }
     if bytes[0] == b'@' {
         if cfg!(not(any(target_os = "linux", target_os = "android"))) {
-            return refuse("is abstract, which this system does not have");
+            return reject("is abstract, which this system does not support");
         }
         bytes[0] = 0;
     }
-    SockAddr::unix(OsString::from_vec(bytes)).map_err(Error::io(format!("use {}", Address::Unix(path.to_owned()))))
+    SockAddr::unix(OsString::from_vec(bytes)).map_err(Error::io(format!("use {shown}")))
 }
 
 impl From<&str> for Address {
@@ -160,7 +169,7 @@ impl FromStr for Address {
     type Err = Error;
 
     /// # Errors
-    /// [`Error::Invalid`] says what is wrong with the text. A name is not resolved here.
+    /// [`Error::Invalid`] if the text is not an address. A name is not resolved here.
     fn from_str(text: &str) -> Result<Self, Error> {
         let address = Address::from(text);
         address.check()?;
@@ -173,7 +182,7 @@ impl fmt::Display for Address {
         match self {
             Address::Tcp(address) => address.fmt(f),
             Address::Name(name) => f.write_str(name),
-            // Any byte but NUL may stand in a path; in a log each address is part of one line.
+            // A path can have any byte but NUL. Control characters are escaped, since a log has one line an event.
             Address::Unix(path) => {
                 f.write_str("unix:")?;
                 path.to_string_lossy().chars().try_for_each(|c| match c.is_control() {

@@ -1,6 +1,6 @@
 //! What time it is, and where: the clocks that a server answers from, and the system's time zones.
 //!
-//! Only answers come from these clocks; every timeout is measured on the monotonic clock.
+//! Only replies depend on these clocks. Every timeout uses the monotonic clock.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -11,14 +11,26 @@ use std::{
     time::SystemTime,
 };
 
+use chrono::{DateTime, Utc};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use crate::{
     Error,
-    protocol::{Stamp, Zone},
+    protocol::{FormattedTime, Zone},
 };
 
-/// A clock to answer from: the system's, one that stands still, or the system's shifted.
+/// The clock that a server answers from: the system's clock, a stopped one, or the system's clock shifted.
+///
+/// ```
+/// use daytime::{Clock, chrono::{TimeZone, Utc}};
+/// use std::time::{Duration, SystemTime};
+///
+/// let noon = Clock::fixed(Utc.with_ymd_and_hms(2026, 11, 22, 12, 0, 0).unwrap());
+/// assert_eq!(noon.unix_seconds(), 1_795_348_800);
+/// assert_eq!(Clock::fixed(SystemTime::UNIX_EPOCH + Duration::from_secs(60)), Clock::fixed_unix(60));
+/// let tomorrow = Clock::offset(86_400); // in seconds, ahead of the system's clock
+/// # let _ = tomorrow;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock(Source);
 
@@ -35,29 +47,32 @@ impl Clock {
         Clock(Source::System)
     }
 
-    /// A clock that stands still at the second that `time` is in.
-    pub fn fixed(time: SystemTime) -> Self {
-        Self::fixed_unix(unix_seconds(time))
+    /// A clock that is stopped at a moment, rounded down to its second: a [`SystemTime`] or a [`DateTime`] of chrono.
+    ///
+    /// # Panics
+    /// chrono's conversion from [`SystemTime`] panics for moments more than 262,000 years away.
+    pub fn fixed(moment: impl Into<DateTime<Utc>>) -> Self {
+        Self::fixed_unix(moment.into().timestamp())
     }
 
-    /// A clock that stands still at this second since the Unix epoch; times before it are negative.
+    /// A clock that is stopped at a second since the Unix epoch; negative before 1970.
     pub fn fixed_unix(seconds: i64) -> Self {
         Clock(Source::Fixed(in_range(seconds)))
     }
 
-    /// The system's clock, this many seconds ahead, or behind where they are negative.
+    /// The system's clock, this many seconds ahead, or behind if they are negative.
     pub fn offset(seconds: i64) -> Self {
-        // More than the whole calendar: no sum can leave i64.
-        let most = Stamp::RANGE.end() - Stamp::RANGE.start();
+        // The length of the whole calendar: sums with it do not overflow.
+        let most = FormattedTime::RANGE.end() - FormattedTime::RANGE.start();
         Clock(Source::Offset(seconds.clamp(-most, most)))
     }
 
-    /// The seconds since the Unix epoch that this clock shows, held within [`Stamp::RANGE`].
+    /// The seconds since the Unix epoch that this clock shows, clamped to [`FormattedTime::RANGE`].
     pub fn unix_seconds(self) -> i64 {
         match self.0 {
-            Source::System => in_range(unix_seconds(SystemTime::now())),
+            Source::System => in_range(system_seconds()),
             Source::Fixed(seconds) => seconds,
-            Source::Offset(seconds) => in_range(unix_seconds(SystemTime::now()).saturating_add(seconds)),
+            Source::Offset(seconds) => in_range(system_seconds().saturating_add(seconds)),
         }
     }
 }
@@ -69,12 +84,12 @@ impl Default for Clock {
 }
 
 fn in_range(seconds: i64) -> i64 {
-    seconds.clamp(*Stamp::RANGE.start(), *Stamp::RANGE.end())
+    seconds.clamp(*FormattedTime::RANGE.start(), *FormattedTime::RANGE.end())
 }
 
-/// Rounded towards the past, as a clock shows it; total, also for a machine that woke up before 1970.
-fn unix_seconds(time: SystemTime) -> i64 {
-    match time.duration_since(SystemTime::UNIX_EPOCH) {
+/// The system's clock, rounded down. It is defined for every setting, also for a machine that starts before 1970.
+fn system_seconds() -> i64 {
+    match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
         Err(error) => {
             let before = error.duration();
@@ -84,7 +99,8 @@ fn unix_seconds(time: SystemTime) -> i64 {
     }
 }
 
-/// A clock that can be set while others read it: one atomic word, so that no reader ever waits or sees half of it.
+/// A clock that one thread sets while others read it. It is one atomic word: a reader never waits, spins or sees half of
+/// a change, since each read of each client asks it.
 #[derive(Debug)]
 pub(crate) struct SettableClock(AtomicI64);
 
@@ -107,7 +123,7 @@ impl SettableClock {
         Clock(clock).unix_seconds()
     }
 
-    /// The kind of clock in two bits; the seconds have at most 39 and fit above them.
+    /// The kind of clock in two bits. The seconds have at most 39 bits and fit above them.
     fn pack(clock: Clock) -> i64 {
         match clock.0 {
             Source::System => 0,
@@ -117,82 +133,87 @@ impl SettableClock {
     }
 }
 
-/// The zone database of the system and the zone of the server, opened once a server: the environment is read here
+/// The system's time zone database and the zone of the server, opened once for each server. The environment is read here
 /// and never again.
 #[derive(Debug)]
 pub(crate) struct Zones {
     database: TimeZoneDatabase,
-    home: Home,
+    local: LocalZone,
 }
 
-/// Where the server's own zone comes from.
+/// The source of the server's zone.
 #[derive(Debug)]
-enum Home {
-    /// It was asked for by name.
+enum LocalZone {
+    /// A name, from the settings.
     Named(String),
-    /// `TZ`, as it was when the server was made, or else this file.
+    /// The value of `TZ` when the server was made, or else this file.
     System(Option<OsString>, PathBuf),
 }
 
 impl Zones {
-    /// Opens the database; `home` is the name of the server's zone, by default the system's as `TZ` or `/etc/localtime`
-    /// tells.
-    pub(crate) fn open(home: Option<&str>) -> Self {
-        let home = match home {
-            Some(name) => Home::Named(name.to_owned()),
-            None => Home::System(std::env::var_os("TZ"), "/etc/localtime".into()),
+    /// Opens the database. `local` is the name of the server's zone; by default it is the system's, from `TZ` or
+    /// `/etc/localtime`.
+    pub(crate) fn open(local: Option<&str>) -> Self {
+        let local = match local {
+            Some(name) => LocalZone::Named(name.to_owned()),
+            None => LocalZone::System(std::env::var_os("TZ"), "/etc/localtime".into()),
         };
-        Zones { database: TimeZoneDatabase::from_env(), home }
+        Zones { database: TimeZoneDatabase::from_env(), local }
     }
 
-    /// Says what is wrong with the name of a zone.
+    /// Says whether the name of a zone is known.
     pub(crate) fn check(name: &str) -> Result<(), Error> {
         match Zone::parse(name).or_else(|| Zones::open(Some(name)).get(name)) {
             Some(_) => Ok(()),
-            None => Err(Error::Invalid(format!("the time zone {name:?} is unknown"))),
+            None => Err(Error::Invalid(format!(
+                "the time zone {name:?} is unknown; expected a name such as Europe/Berlin, UTC, or an offset such as +05:30"
+            ))),
         }
     }
 
-    /// What is missing; then the server's zone is UTC.
+    /// The reasons why the server's zone became UTC, or names are unknown; empty if there are none.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.database.available().next().is_none() {
-            warnings.push("there is no time zone database: UTC and offsets are the only names of zones".to_owned());
-        } else if let Err(why) = self.home() {
-            warnings.push(format!("the time zone is UTC: {why}"));
+            let warning = "the time zone database is missing; only UTC and offsets are known as zones";
+            warnings.push(warning.to_owned());
+        } else if let Err(error) = self.local() {
+            warnings.push(format!("the time zone is UTC: {error}"));
         }
         warnings
     }
 
-    /// The server's zone as it is now.
-    pub(crate) fn home(&self) -> Result<Zone, String> {
-        match &self.home {
-            Home::Named(name) => self.get(name).ok_or_else(|| format!("the time zone {name:?} is gone")),
-            Home::System(tz, localtime) => system_zone(&self.database, tz.as_deref(), localtime).map(Zone::new),
+    /// The server's zone, read now.
+    pub(crate) fn local(&self) -> Result<Zone, String> {
+        match &self.local {
+            LocalZone::Named(name) => self.get(name).ok_or_else(|| format!("the time zone {name:?} is missing")),
+            LocalZone::System(tz, localtime) => {
+                system_zone(&self.database, tz.as_deref(), localtime).map(Zone::new)
+            }
         }
     }
 
-    /// Forgets what was read, so that zone files that were replaced meanwhile are read anew.
+    /// Drops the cached zones, so that files that were replaced in the meantime are read again.
     pub(crate) fn renew(&self) {
         self.database.reset();
     }
 
     /// The zone that a client names: `UTC`, an offset, or a name of the database in any letter case.
     ///
-    /// A name never becomes a path: the database is asked only for what can be a zone's name, and it looks that up in
-    /// its own listing of the files, so that an unknown one reads nothing (the listing is renewed every five minutes).
+    /// A name never becomes a path. The database is asked only for a plausible zone name, and looks it up in its own
+    /// listing of the files. An unknown name therefore reads nothing; the listing is renewed every five minutes.
     pub(crate) fn get(&self, name: &str) -> Option<Zone> {
         Zone::parse(name).or_else(|| {
-            let listed = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-/".contains(&byte);
-            let fit = name.len() <= 64 && name.bytes().all(listed) && !name.starts_with('/');
-            // Two entries of the database that are no zones but links to the system's choice.
+            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-/".contains(&byte);
+            let plausible = name.len() <= 64 && name.bytes().all(allowed) && !name.starts_with('/');
+            // Two entries of the database that are links to the system's choice instead of zones.
             let link = ["localtime", "posixrules"].iter().any(|link| name.eq_ignore_ascii_case(link));
-            if fit && !link { self.database.get(name).ok().map(Zone::new) } else { None }
+            if plausible && !link { self.database.get(name).ok().map(Zone::new) } else { None }
         })
     }
 }
 
-/// The zone that `TZ` names, as tzset(3) reads it, or that the file holds.
+/// The zone of `TZ`, interpreted as tzset(3) does, or of the file.
 fn system_zone(database: &TimeZoneDatabase, tz: Option<&OsStr>, localtime: &Path) -> Result<TimeZone, String> {
     let read = |path: &Path| read_zone(path).map_err(|error| format!("{}: {error}", path.display()));
     let Some(tz) = tz else { return read(localtime) };
@@ -205,12 +226,12 @@ fn system_zone(database: &TimeZoneDatabase, tz: Option<&OsStr>, localtime: &Path
         return read(Path::new(name));
     }
     let known = database.get(name).or_else(|_| TimeZone::posix(name));
-    known.map_err(|_| format!("TZ={tz:?} names no zone"))
+    known.map_err(|_| format!("TZ={tz:?} is not a time zone"))
 }
 
 fn read_zone(path: &Path) -> io::Result<TimeZone> {
     let mut bytes = Vec::new();
-    // No zone file has a hundredth of this, and a device has no end.
+    // Zone files are a hundred times smaller. The limit is for devices, which do not end.
     File::open(path)?.take(1 << 20).read_to_end(&mut bytes)?;
     TimeZone::tzif("Local", &bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
@@ -219,19 +240,21 @@ fn read_zone(path: &Path) -> io::Result<TimeZone> {
 mod tests {
     use std::fs;
 
+    use tempfile::TempDir;
+
     use super::*;
     use crate::protocol::{Command, Formats};
 
-    /// A folder with one zone and a file for the system's, both the same; `None` where the machine has no zones.
-    fn folder(name: &str) -> Option<PathBuf> {
-        let folder = std::env::temp_dir().join(format!("daytime-{name}-{}", std::process::id()));
-        fs::create_dir_all(folder.join("zones/Here")).unwrap();
-        put(&folder, "Asia/Tokyo").then_some(folder)
+    /// A folder with one zone and a file for the system's zone, both the same. `None` if the machine has no database.
+    fn folder() -> Option<TempDir> {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("zones/Here")).unwrap();
+        put(folder.path(), "Asia/Tokyo").then_some(folder)
     }
 
     fn put(folder: &Path, zone: &str) -> bool {
         let source = Path::new("/usr/share/zoneinfo").join(zone);
-        // As package managers do: a new file takes the place of the old one.
+        // A new file replaces the old one, as package managers do.
         for place in ["zones/Here/Now", "localtime"] {
             let new = folder.join("new");
             if fs::copy(&source, &new).is_err() {
@@ -244,25 +267,26 @@ mod tests {
     }
 
     fn hour(zone: &Zone) -> String {
-        Stamp::new(1_795_362_297, zone, &Formats::default()).text(Command::Time)[..2].to_owned()
+        FormattedTime::new(1_795_362_297, zone, &Formats::default()).text(Command::Time)[..2].to_owned()
     }
 
     #[test]
-    fn zone_files_that_are_replaced_are_read_anew() {
-        let Some(folder) = folder("renew") else { return };
+    fn zone_files_that_are_replaced_are_read_again() {
+        let Some(folder) = folder() else { return };
+        let folder = folder.path();
         let database = TimeZoneDatabase::from_dir(folder.join("zones")).unwrap();
-        let zones = Zones { database, home: Home::System(None, folder.join("localtime")) };
-        let hours = || (hour(&zones.get("here/now").unwrap()), hour(&zones.home().unwrap()));
+        let zones = Zones { database, local: LocalZone::System(None, folder.join("localtime")) };
+        let hours = || (hour(&zones.get("here/now").unwrap()), hour(&zones.local().unwrap()));
         assert_eq!(hours(), ("00".into(), "00".into()), "Asia/Tokyo");
-        assert!(put(&folder, "America/New_York"));
+        assert!(put(folder, "America/New_York"));
         zones.renew();
         assert_eq!(hours(), ("10".into(), "10".into()), "America/New_York");
-        fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
     fn tz_is_read_as_tzset_does() {
-        let Some(folder) = folder("tz") else { return };
+        let Some(folder) = folder() else { return };
+        let folder = folder.path();
         let localtime = folder.join("localtime");
         for (tz, expected) in [
             (None, Ok("00")),
@@ -272,15 +296,14 @@ mod tests {
             (Some(""), Ok("15")),
             (Some("XYZ-2"), Ok("17")),
             (Some("EST5EDT,M3.2.0,M11.1.0"), Ok("10")),
-            (Some("no zone"), Err("TZ=\"no zone\" names no zone")),
+            (Some("no zone"), Err("TZ=\"no zone\" is not a time zone")),
             (Some("/no/such/file"), Err("/no/such/file: No such file or directory (os error 2)")),
         ] {
             let database = TimeZoneDatabase::from_dir(folder.join("zones")).unwrap();
-            let zones = Zones { database, home: Home::System(tz.map(OsString::from), localtime.clone()) };
-            let told = zones.home().map(|zone| hour(&zone));
-            assert_eq!(told.as_deref().map_err(String::as_str), expected, "{tz:?}");
+            let zones = Zones { database, local: LocalZone::System(tz.map(OsString::from), localtime.clone()) };
+            let result = zones.local().map(|zone| hour(&zone));
+            assert_eq!(result.as_deref().map_err(String::as_str), expected, "{tz:?}");
             assert_eq!(zones.warnings().len(), usize::from(expected.is_err()));
         }
-        fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -1,55 +1,59 @@
-//! Every error of this crate.
+//! The errors of this crate.
 
 use std::{fmt, io};
 
-/// What can go wrong with a server or a client.
+use chrono::NaiveDateTime;
+
+/// An error of a server or a client.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// A setting or an argument: says which, and why it is refused.
+    /// A setting or an argument is invalid. The text says which one, what was given, and what was expected.
     Invalid(String),
-    /// A call in the wrong order or from the wrong thread.
+    /// A call came in the wrong order, or from the wrong thread.
     State(String),
-    /// An error of the operating system, and what was being done, such as `bind 127.0.0.1:9990`.
+    /// The operating system reported an error. The text is its context, such as `bind 127.0.0.1:9990`.
     Io(io::Error, String),
-    /// The deadline has passed. A client that was waiting for a reply is broken.
+    /// The deadline passed. A client that was waiting for a reply is broken.
     Timeout,
-    /// The server closed the connection, or this client is broken by an earlier error.
+    /// The server closed the connection, or an earlier error broke this client.
     Closed,
-    /// The client's interrupt function asked for it. A client that was waiting for a reply is broken.
+    /// The client's interrupt function returned true. A client that was waiting for a reply is broken.
     Interrupted,
-    /// The peer does not speak this protocol: what it sent, at most 64 KiB.
+    /// The peer does not speak this protocol: the bytes that it sent, at most 64 KiB.
     Protocol(Vec<u8>),
-    /// The server answered with one of the [error lines](crate::protocol::errors), word for word.
+    /// The server answered with one of the [error lines](crate::protocol::errors), exactly this text.
     Refused(String),
+    /// The server does not send its offset from UTC, as the original classroom program does not. The value is the date
+    /// and the time of one moment on the server's clock. The client stays usable.
+    NoOffset(NaiveDateTime),
 }
 
 impl Error {
-    /// For `map_err`: an error of the operating system with what was being done.
-    pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
-        let doing = doing.into();
-        |error| Error::Io(error, doing)
+    /// For `map_err`: adds the context to an error of the operating system.
+    pub(crate) fn io(context: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
+        let context = context.into();
+        |error| Error::Io(error, context)
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Invalid(why) | Error::State(why) => f.write_str(why),
-            Error::Io(error, doing) => write!(f, "{doing}: {error}"),
-            Error::Timeout => f.write_str("no complete answer in time"),
+            Error::Invalid(message) | Error::State(message) => f.write_str(message),
+            Error::Io(error, context) => write!(f, "{context}: {error}"),
+            Error::Timeout => f.write_str("timed out before the reply was complete"),
             Error::Closed => f.write_str("the connection is closed"),
             Error::Interrupted => f.write_str("interrupted"),
             Error::Protocol(bytes) => {
                 let shown = &bytes[..bytes.len().min(80)];
-                write!(
-                    f,
-                    "the peer does not speak this protocol, it sent {} bytes: {}",
-                    bytes.len(),
-                    shown.escape_ascii()
-                )
+                let (count, shown) = (bytes.len(), shown.escape_ascii());
+                write!(f, "the peer does not speak this protocol; it sent {count} bytes: {shown}")
             }
             Error::Refused(line) => f.write_str(line),
+            Error::NoOffset(local) => {
+                write!(f, "the server does not send its offset from UTC; its clock shows {}", local.format("%FT%T"))
+            }
         }
     }
 }

@@ -9,27 +9,26 @@
 //!     .clock(Clock::fixed_unix(1_795_362_297))
 //!     .start()?;
 //! let mut client = Client::connect(&server.addresses()[0])?;
-//! assert_eq!(client.datetime()?.to_string(), "2026-11-22T15:44:57+00:00");
+//! assert_eq!(client.datetime()?.to_rfc3339(), "2026-11-22T15:44:57+00:00");
 //! assert_eq!(client.request("time Asia/Tokyo")?, "00:44:57");
 //! # Ok::<(), daytime::Error>(())
 //! ```
 //!
 //! | | |
 //! |---|---|
-//! | [`Server`], [`ServerBuilder`], [`Bound`], [`Handle`] | worker threads that serve; every setting; what can be done while they do |
-//! | [`Request`], [`Reply`] | own commands |
-//! | [`Event`], [`Stats`], [`ClientInfo`] | what the embedder is told |
-//! | [`Client`], [`ClientBuilder`] | a blocking client, every call of which ends by its deadline |
-//! | [`Address`], [`Networks`] | where a server listens and who may connect |
-//! | [`rfc867`], [`rfc868`] | readers of the two older protocols, which a [`Server`] speaks too |
-//! | [`Clock`] | what time replies tell: the system's, a fixed one, a shifted one |
+//! | [`Server`], [`ServerBuilder`], [`Bound`], [`Handle`] | a running server, its settings, a server before its start, and access to a running one from any thread |
+//! | [`Request`], [`Reply`] | custom commands |
+//! | [`Event`], [`Stats`], [`ClientInfo`] | observing a server |
+//! | [`Client`], [`ClientBuilder`] | a blocking client with a deadline for each call |
+//! | [`Address`], [`Service`], [`Networks`] | where a server listens, for which protocol, and whose clients it accepts |
+//! | [`rfc867`], [`rfc868`] | clients of two older protocols, which a [`Server`] also speaks |
+//! | [`Clock`] | the clock of the replies: the system's, a stopped one, a shifted one |
 //! | [`protocol`] | the wire as pure functions, for other servers and clients, and for fuzzers |
 //!
-//! The README tells the protocol, and how it differs from the original program's.
+//! [`protocol`] documents every rule of the wire. Dates and times are those of [`chrono`], which this crate re-exports.
 //!
-//! Feature `cli` (default) has the two programs and nothing of the library: set `default-features = false`. Feature
-//! `capi` adds the exported functions of `include/daytime.h` and nothing for Rust; `python` is the Python module, which
-//! `pip install .` builds.
+//! The feature `cli` (default) builds the two programs and adds nothing to the library: set `default-features = false`.
+//! `capi` exports the functions of `include/daytime.h`, and `python` is the Python module that `pip install .` builds.
 
 pub mod protocol;
 
@@ -37,7 +36,7 @@ mod address;
 #[cfg(feature = "capi")]
 #[allow(unsafe_code)]
 mod capi;
-mod civil;
+mod channel;
 mod client;
 mod clock;
 mod error;
@@ -46,20 +45,20 @@ mod networks;
 mod python;
 mod server;
 mod thread;
-mod waiting;
+
+pub use chrono;
 
 pub use address::{Address, DEFAULT_PORT};
-pub use civil::{Date, DateTime, Time, Weekday};
 pub use client::{Client, ClientBuilder, rfc867, rfc868};
 pub use clock::Clock;
 pub use error::Error;
 pub use networks::Networks;
 pub use protocol::{Framing, Reply};
 pub use server::{
-    Bound, ClientId, ClientInfo, Event, Handle, HandlerResult, Reason, Request, Server, ServerBuilder, Stats,
+    Bound, ClientId, ClientInfo, Event, Handle, HandlerResult, Reason, Request, Server, ServerBuilder, Service, Stats,
 };
 
-/// The README's examples are tests.
+/// Checks the examples of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,4 +1,4 @@
-//! Who may connect, by network.
+//! Networks whose clients a server accepts or rejects.
 
 use std::net::IpAddr;
 
@@ -7,20 +7,32 @@ use prefix_trie::PrefixMap;
 
 use crate::Error;
 
-/// Networks whose clients are let in, or turned away without a word.
+/// Networks whose clients a server accepts, and networks whose clients it closes silently.
 ///
-/// Of the networks that have a client's address the longest prefix decides; where the same one is allowed and denied, it
-/// is denied. An address that none of them has is let in, unless any network is allowed. Looking one up costs as many
-/// steps as its prefix has branches, at most 32 for IPv4 and 128 for IPv6, however many networks there are.
+/// The longest prefix that contains a client's address decides. A network that is both allowed and denied is denied. An
+/// address that no network contains is accepted, unless at least one network is allowed. A lookup costs at most as many
+/// steps as the address has bits, 32 for IPv4 and 128 for IPv6, for any number of networks.
 ///
-/// A network is written `192.0.2.0/24` or `2001:db8::/32` (RFC 4632, RFC 4291), one address without the slash. Bits
-/// beyond the prefix mean nothing. An IPv4 address, or network, that is mapped into IPv6 (`::ffff:192.0.2.0/120`) is the
-/// one that it stands for; `::/0` is all of IPv6 and nothing of IPv4.
+/// A network is written in CIDR notation, `192.0.2.0/24` or `2001:db8::/32` (RFC 4632, RFC 4291), or as one address. Bits
+/// beyond the prefix are ignored. IPv4 mapped into IPv6 (`::ffff:192.0.2.0/120`) is IPv4, and `::/0` is all of IPv6 and
+/// nothing of IPv4.
+///
+/// ```
+/// use daytime::Networks;
+///
+/// let mut networks = Networks::new();
+/// networks.allow("192.0.2.0/24")?;
+/// networks.deny("192.0.2.66")?;
+/// assert!(networks.allows("192.0.2.1".parse().unwrap()));
+/// assert!(!networks.allows("192.0.2.66".parse().unwrap()));
+/// assert!(!networks.allows("198.51.100.1".parse().unwrap()));
+/// # Ok::<(), daytime::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Networks {
     v4: PrefixMap<Ipv4Net, Verdict>,
     v6: PrefixMap<Ipv6Net, Verdict>,
-    /// What becomes of an address that none of them has.
+    /// The verdict for an address that no network contains.
     others: Verdict,
 }
 
@@ -32,30 +44,30 @@ enum Verdict {
 }
 
 impl Networks {
-    /// None: everybody is let in.
+    /// An empty list, which accepts every client.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Lets the clients of a network in, and from now on nobody else who is in no network.
+    /// Accepts the clients of a network. From now on, addresses that no network contains are rejected.
     ///
     /// # Errors
-    /// [`Error::Invalid`] where the text is no network; nothing has changed then.
+    /// [`Error::Invalid`] if the text is not a network. The list is unchanged then.
     pub fn allow(&mut self, network: &str) -> Result<(), Error> {
         self.add(network, Verdict::Allowed)?;
         self.others = Verdict::Denied;
         Ok(())
     }
 
-    /// Turns the clients of a network away.
+    /// Rejects the clients of a network.
     ///
     /// # Errors
-    /// [`Error::Invalid`] where the text is no network; nothing has changed then.
+    /// [`Error::Invalid`] if the text is not a network. The list is unchanged then.
     pub fn deny(&mut self, network: &str) -> Result<(), Error> {
         self.add(network, Verdict::Denied)
     }
 
-    /// Whether a client with this address is let in.
+    /// Whether a client with this address is accepted.
     pub fn allows(&self, ip: IpAddr) -> bool {
         let verdict = match ip.to_canonical() {
             IpAddr::V4(ip) => self.v4.get_lpm(&ip.into()).map(|(_, verdict)| *verdict),
@@ -65,12 +77,12 @@ impl Networks {
     }
 
     fn add(&mut self, text: &str, verdict: Verdict) -> Result<(), Error> {
-        let place = match parse(text)? {
+        let entry = match parse(text)? {
             IpNet::V4(network) => self.v4.entry(network).or_insert(verdict),
             IpNet::V6(network) => self.v6.entry(network).or_insert(verdict),
         };
         if verdict == Verdict::Denied {
-            *place = verdict;
+            *entry = verdict;
         }
         Ok(())
     }
@@ -81,7 +93,7 @@ fn parse(text: &str) -> Result<IpNet, Error> {
         true => text.parse().ok(),
         false => text.parse::<IpAddr>().ok().map(IpNet::from),
     };
-    let network = network.ok_or_else(|| Error::Invalid(format!("{text:?} is no network, such as 192.0.2.0/24")))?;
+    let network = network.ok_or_else(|| Error::Invalid(format!("{text:?} is not a network; expected CIDR notation such as 192.0.2.0/24")))?;
     Ok(match network.trunc() {
         IpNet::V6(v6) => match (v6.addr().to_ipv4_mapped(), v6.prefix_len().checked_sub(96)) {
             (Some(ip), Some(prefix)) => IpNet::V4(Ipv4Net::new_assert(ip, prefix)),
@@ -122,7 +134,7 @@ mod tests {
             (&["::/0"], &[], "2001:db8::1", true),
             (&["2001:db8::/32"], &["2001:db8:0:1::/64"], "2001:db8::1", true),
             (&["2001:db8::/32"], &["2001:db8:0:1::/64"], "2001:db8:0:1::1", false),
-            // Bits beyond the prefix mean nothing.
+            // Bits beyond the prefix are ignored.
             (&["10.1.2.3/8"], &[], "10.9.9.9", true),
             (&["10.1.2.3/8"], &["10.4.5.6/8"], "10.1.2.3", false),
             // Mapped addresses and networks are IPv4.
@@ -132,24 +144,24 @@ mod tests {
             (&[], &["::ffff:192.0.2.1"], "192.0.2.1", false),
             (&[], &["::/0"], "::ffff:192.0.2.1", true),
         ] {
-            let told = networks(allow, deny).allows(ip.parse().unwrap());
-            assert_eq!(told, allowed, "{ip}: allow {allow:?}, deny {deny:?}");
+            let result = networks(allow, deny).allows(ip.parse().unwrap());
+            assert_eq!(result, allowed, "{ip}: allow {allow:?}, deny {deny:?}");
         }
-        // In whichever order.
+        // The order does not matter.
         let mut networks = networks(&[], &["10.0.0.0/8"]);
         networks.allow("10.0.0.0/8").unwrap();
         assert!(!networks.allows("10.0.0.1".parse().unwrap()));
     }
 
     #[test]
-    fn what_is_no_network_is_refused() {
+    fn text_that_is_not_a_network_is_rejected() {
         for text in ["", "localhost", "192.0.2.0/33", "192.0.2/24", "192.0.2.0/", "/24", "::/129", "192.0.2.0/24 ", "*"]
         {
             let mut networks = Networks::new();
             let error = networks.allow(text).unwrap_err();
-            assert_eq!(error.to_string(), format!("{text:?} is no network, such as 192.0.2.0/24"));
+            assert_eq!(error.to_string(), format!("{text:?} is not a network; expected CIDR notation such as 192.0.2.0/24"));
             assert!(networks.deny(text).is_err());
-            assert!(networks.allows("192.0.2.1".parse().unwrap()), "nothing has changed");
+            assert!(networks.allows("192.0.2.1".parse().unwrap()), "the list is unchanged");
         }
     }
 

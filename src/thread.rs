@@ -1,4 +1,5 @@
-//! Threads of this crate: named, with every signal blocked, so that a host's handlers run on the host's threads alone.
+//! The threads of this crate. They have names and block all signals, so that the embedder's signal handlers run on the
+//! embedder's threads only.
 
 use std::thread::{Builder, JoinHandle};
 
@@ -6,14 +7,14 @@ use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 
 use crate::Error;
 
-/// Starts a thread. It inherits its signal mask, so the mask is set here and restored before this returns.
+/// Starts a thread. A thread inherits its signal mask, so the mask is set here and restored before this returns.
 pub(crate) fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
     let mut before = SigSet::empty();
     let masked = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before));
-    let doing = format!("start the thread {name}");
-    let thread = Builder::new().name(name).spawn(body).map_err(Error::io(doing));
+    let context = format!("start the thread {name}");
+    let thread = Builder::new().name(name).spawn(body).map_err(Error::io(context));
     if masked.is_ok() {
-        // Cannot fail: it restores what it read.
+        // This cannot fail: it restores a mask that was just read.
         let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
     }
     thread

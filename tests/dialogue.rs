@@ -5,30 +5,30 @@
 #[path = "support/core.rs"]
 mod support;
 
-use daytime::protocol::{COMMAND_MAX, Dialogue, Fault, errors};
+use daytime::protocol::{COMMAND_MAX, ClientSession, SessionError, errors};
 use support::{EOF, PAUSE};
 
 const LIMIT: usize = 64 * 1024;
 
-/// What a dialogue is after these reads: `lines: ` or `bare: ` and the greeting, or why there is none.
+/// What a session is after these reads: `lines: ` or `bare: ` and the greeting, or why there is none.
 fn greeted(reads: &[&[u8]]) -> String {
-    let mut dialogue = Dialogue::new();
+    let mut session = ClientSession::new();
     for &read in reads {
         let heard = match read {
-            EOF => Err(dialogue.end()),
-            PAUSE if dialogue.awaits_quiet() => dialogue.quiet(),
+            EOF => Err(session.handle_eof()),
+            PAUSE if session.needs_timeout() => session.handle_timeout(),
             PAUSE => Ok(()),
-            _ => dialogue.receive(read),
+            _ => session.receive(read),
         };
         match heard {
             Ok(()) => {}
-            Err(Fault::Protocol(text)) => return format!("foreign: {}", text.escape_ascii()),
+            Err(SessionError::Protocol(text)) => return format!("foreign: {}", text.escape_ascii()),
             Err(fault) => return format!("{fault:?}"),
         }
     }
-    match dialogue.greeting() {
+    match session.greeting() {
         None => "waits".into(),
-        Some(greeting) if dialogue.frames_lines() => format!("lines: {greeting}"),
+        Some(greeting) if session.frames_lines() => format!("lines: {greeting}"),
         Some(greeting) => format!("bare: {greeting}"),
     }
 }
@@ -41,36 +41,36 @@ fn check(rows: &[(&[&[u8]], &str)]) {
 }
 
 /// A conversation with a server that frames lines.
-fn lines() -> Dialogue {
-    let mut dialogue = Dialogue::new();
-    dialogue.receive(b"Hi\n").unwrap();
-    assert!(dialogue.frames_lines());
-    dialogue
+fn lines() -> ClientSession {
+    let mut session = ClientSession::new();
+    session.receive(b"Hi\n").unwrap();
+    assert!(session.frames_lines());
+    session
 }
 
 /// A conversation with the original.
-fn bare() -> Dialogue {
-    let mut dialogue = Dialogue::new();
-    dialogue.receive(b"Welcome to the serverYou entered an invalid command").unwrap();
-    dialogue.quiet().unwrap();
-    assert!(!dialogue.frames_lines());
-    dialogue
+fn bare() -> ClientSession {
+    let mut session = ClientSession::new();
+    session.receive(b"Welcome to the serverYou entered an invalid command").unwrap();
+    session.handle_timeout().unwrap();
+    assert!(!session.frames_lines());
+    session
 }
 
 /// What is sent to ask `question`.
-fn ask(dialogue: &mut Dialogue, question: &str) -> Result<String, Fault> {
+fn ask(session: &mut ClientSession, question: &str) -> Result<String, SessionError> {
     let mut out = Vec::new();
-    let asked = dialogue.ask(question, &mut out);
+    let asked = session.ask(question, &mut out);
     assert!(asked.is_ok() || out.is_empty(), "a question that is refused is not sent");
     asked.map(|()| String::from_utf8(out).unwrap())
 }
 
 /// The next reply after these bytes, `…` while it has not come whole, or what came instead.
-fn reply(dialogue: &mut Dialogue, bytes: &[u8]) -> String {
-    dialogue.receive(bytes).unwrap();
-    match dialogue.reply() {
+fn reply(session: &mut ClientSession, bytes: &[u8]) -> String {
+    session.receive(bytes).unwrap();
+    match session.reply() {
         Ok(reply) => reply.unwrap_or("…".into()),
-        Err(Fault::Protocol(text)) => format!("foreign: {}", text.escape_ascii()),
+        Err(SessionError::Protocol(text)) => format!("foreign: {}", text.escape_ascii()),
         Err(fault) => panic!("{fault:?}"),
     }
 }
@@ -79,9 +79,9 @@ fn reply(dialogue: &mut Dialogue, bytes: &[u8]) -> String {
 
 #[test]
 fn a_client_begins_with_an_empty_line() {
-    assert_eq!(Dialogue::HELLO, b"\n");
-    let dialogue = Dialogue::new();
-    assert_eq!((dialogue.greeting(), dialogue.frames_lines(), dialogue.awaits_quiet()), (None, false, false));
+    assert_eq!(ClientSession::HELLO, b"\n");
+    let session = ClientSession::new();
+    assert_eq!((session.greeting(), session.frames_lines(), session.needs_timeout()), (None, false, false));
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn the_first_newline_ends_the_greeting_of_a_server_that_frames_lines() {
 #[test]
 fn an_error_line_in_place_of_the_greeting_is_the_error() {
     for error in errors::ALL {
-        let refused = format!("{:?}", Fault::Refused(error.into()));
+        let refused = format!("{:?}", SessionError::Refused(error.into()));
         for end in ["\n", "\r\n", "\nmore", "\n\n"] {
             let text = format!("{error}{end}");
             assert_eq!(greeted(&[text.as_bytes()]), refused, "{text:?}");
@@ -159,9 +159,9 @@ fn silence_alone_proves_nothing() {
         (&[b"HiYou entered an unknown time zone", PAUSE], "waits"),
     ]);
     // Nor does a call at the wrong time.
-    let mut dialogue = Dialogue::new();
-    dialogue.receive(b"Hi").unwrap();
-    assert_eq!((dialogue.quiet(), dialogue.greeting()), (Ok(()), None));
+    let mut session = ClientSession::new();
+    session.receive(b"Hi").unwrap();
+    assert_eq!((session.handle_timeout(), session.greeting()), (Ok(()), None));
 }
 
 #[test]
@@ -176,9 +176,9 @@ fn the_end_before_the_greeting_is_an_error_that_carries_the_text() {
         (&[b"HiYou entered an invalid command", PAUSE, EOF], "Closed"),
     ]);
     // A deadline is the caller's, the text is here.
-    let mut dialogue = Dialogue::new();
-    dialogue.receive(b"Welc").unwrap();
-    assert_eq!(dialogue.foreign(), Fault::Protocol(b"Welc".to_vec()));
+    let mut session = ClientSession::new();
+    session.receive(b"Welc").unwrap();
+    assert_eq!(session.take_unexpected(), SessionError::Protocol(b"Welc".to_vec()));
 }
 
 #[test]
@@ -212,9 +212,9 @@ fn at_most_64_kib_are_read_for_the_greeting() {
         assert!(greeted(&reads) == *expected, "reads of {lens:?}");
     }
     // Piece by piece.
-    let mut dialogue = Dialogue::new();
-    assert!(long.chunks(64).all(|piece| dialogue.receive(piece) == Ok(())));
-    assert_eq!(dialogue.receive(b"x"), Err(Fault::Protocol(long)));
+    let mut session = ClientSession::new();
+    assert!(long.chunks(64).all(|piece| session.receive(piece) == Ok(())));
+    assert_eq!(session.receive(b"x"), Err(SessionError::Protocol(long)));
 }
 
 // Questions
@@ -238,47 +238,47 @@ fn questions_that_cannot_be_asked_are_refused_and_change_nothing() {
     let (long, wide) = ("x".repeat(COMMAND_MAX + 1), "ß".repeat(COMMAND_MAX / 2 + 1));
     let blank = ["", " ", "\t", "\r", "\n", " \t\r"];
     let control = ["day\n", "day\r", "day\r\n", "\nday", "day\nquit", "a\rb", "\0", "day\x1b", "day \x7f", "\x01day"];
-    for mut dialogue in [lines(), bare()] {
+    for mut session in [lines(), bare()] {
         for question in [&blank[..], &control, &[&long, &wide]].concat() {
-            assert!(matches!(ask(&mut dialogue, question), Err(Fault::Question(_))), "{question:?}");
-            assert_eq!(dialogue.reply(), Ok(None));
+            assert!(matches!(ask(&mut session, question), Err(SessionError::InvalidCommand(_))), "{question:?}");
+            assert_eq!(session.reply(), Ok(None));
         }
-        assert!(ask(&mut dialogue, "day").is_ok());
-        let reply = if dialogue.frames_lines() { &b"Sunday\n"[..] } else { b"Sunday" };
-        dialogue.receive(reply).unwrap();
-        assert_eq!(dialogue.reply(), Ok(Some("Sunday".into())));
-        assert!(ask(&mut dialogue, "time").is_ok());
+        assert!(ask(&mut session, "day").is_ok());
+        let reply = if session.frames_lines() { &b"Sunday\n"[..] } else { b"Sunday" };
+        session.receive(reply).unwrap();
+        assert_eq!(session.reply(), Ok(Some("Sunday".into())));
+        assert!(ask(&mut session, "time").is_ok());
     }
 }
 
 #[test]
 fn a_question_before_the_greeting_is_refused() {
-    let mut dialogue = Dialogue::new();
-    assert!(matches!(ask(&mut dialogue, "day"), Err(Fault::Question(_))));
-    dialogue.receive(b"Hi\n").unwrap();
-    assert_eq!(ask(&mut dialogue, "day"), Ok("day\n".into()));
+    let mut session = ClientSession::new();
+    assert!(matches!(ask(&mut session, "day"), Err(SessionError::InvalidCommand(_))));
+    session.receive(b"Hi\n").unwrap();
+    assert_eq!(ask(&mut session, "day"), Ok("day\n".into()));
 }
 
 #[test]
 fn a_question_within_the_greeting_is_refused_and_changes_nothing() {
-    let mut dialogue = Dialogue::new();
-    dialogue.receive(b"H").unwrap();
-    assert!(matches!(ask(&mut dialogue, "day"), Err(Fault::Question(_))));
-    dialogue.receive(b"i\n").unwrap();
-    assert_eq!(dialogue.greeting(), Some("Hi"));
+    let mut session = ClientSession::new();
+    session.receive(b"H").unwrap();
+    assert!(matches!(ask(&mut session, "day"), Err(SessionError::InvalidCommand(_))));
+    session.receive(b"i\n").unwrap();
+    assert_eq!(session.greeting(), Some("Hi"));
 }
 
 #[test]
 fn the_original_is_asked_one_question_at_a_time() {
-    let mut dialogue = bare();
-    ask(&mut dialogue, "day").unwrap();
-    assert!(matches!(ask(&mut dialogue, "time"), Err(Fault::Question(_))));
-    assert_eq!(reply(&mut dialogue, b"Sun"), "…");
-    assert!(matches!(ask(&mut dialogue, "time"), Err(Fault::Question(_))));
-    assert_eq!(reply(&mut dialogue, b"day"), "Sunday");
-    assert_eq!(ask(&mut dialogue, "time"), Ok("time".into()));
+    let mut session = bare();
+    ask(&mut session, "day").unwrap();
+    assert!(matches!(ask(&mut session, "time"), Err(SessionError::InvalidCommand(_))));
+    assert_eq!(reply(&mut session, b"Sun"), "…");
+    assert!(matches!(ask(&mut session, "time"), Err(SessionError::InvalidCommand(_))));
+    assert_eq!(reply(&mut session, b"day"), "Sunday");
+    assert_eq!(ask(&mut session, "time"), Ok("time".into()));
     // The question that was refused is not the one that waits.
-    assert_eq!(reply(&mut dialogue, b"15:44:57"), "15:44:57");
+    assert_eq!(reply(&mut session, b"15:44:57"), "15:44:57");
 }
 
 // Replies
@@ -298,18 +298,18 @@ fn a_reply_is_a_line_an_error_line_as_any_other() {
         (b"gro\xdf\n", "foreign: gro\\xdf\\n"),
         (b"gro\xdf", "…"),
     ] {
-        let mut dialogue = lines();
-        ask(&mut dialogue, "day").unwrap();
-        assert_eq!(reply(&mut dialogue, come), expected, "{}", come.escape_ascii());
+        let mut session = lines();
+        ask(&mut session, "day").unwrap();
+        assert_eq!(reply(&mut session, come), expected, "{}", come.escape_ascii());
     }
 }
 
 #[test]
 fn split_and_joined_replies_come_out_one_by_one() {
-    let mut dialogue = lines();
+    let mut session = lines();
     for question in ["day", "time", "echo a", "date"] {
-        ask(&mut dialogue, question).unwrap();
-        assert!(dialogue.awaits_replies());
+        ask(&mut session, question).unwrap();
+        assert!(session.awaits_replies());
     }
     for (come, expected) in [
         (&b"Sun"[..], "…"),
@@ -322,19 +322,19 @@ fn split_and_joined_replies_come_out_one_by_one() {
         (b"11-22\n", "26-11-22"),
         (b"", "…"),
     ] {
-        assert_eq!(reply(&mut dialogue, come), expected, "{}", come.escape_ascii());
+        assert_eq!(reply(&mut session, come), expected, "{}", come.escape_ascii());
     }
-    assert!(!dialogue.awaits_replies());
-    assert!(ask(&mut dialogue, "day").is_ok(), "nothing is left over");
+    assert!(!session.awaits_replies());
+    assert!(ask(&mut session, "day").is_ok(), "nothing is left over");
 }
 
 #[test]
 fn nobody_who_did_not_ask_gets_a_reply() {
-    let mut dialogue = lines();
-    assert!(!dialogue.awaits_replies());
-    assert_eq!(reply(&mut dialogue, b""), "…");
-    assert_eq!(reply(&mut dialogue, b"Sunday\n"), "…");
-    assert_eq!(Dialogue::new().reply(), Ok(None));
+    let mut session = lines();
+    assert!(!session.awaits_replies());
+    assert_eq!(reply(&mut session, b""), "…");
+    assert_eq!(reply(&mut session, b"Sunday\n"), "…");
+    assert_eq!(ClientSession::new().reply(), Ok(None));
 }
 
 #[test]
@@ -345,29 +345,29 @@ fn what_is_left_over_breaks_the_next_question() {
         (b"Sunday\n1", b"1"),
         (b"Sunday\r\n\xff", b"\xff"),
     ] {
-        let mut dialogue = lines();
-        ask(&mut dialogue, "day").unwrap();
-        assert_eq!(reply(&mut dialogue, come), "Sunday");
-        assert_eq!(ask(&mut dialogue, "time"), Err(Fault::Protocol(left.to_vec())));
+        let mut session = lines();
+        ask(&mut session, "day").unwrap();
+        assert_eq!(reply(&mut session, come), "Sunday");
+        assert_eq!(ask(&mut session, "time"), Err(SessionError::Protocol(left.to_vec())));
     }
     // Also with the greeting, and in a pause.
-    let mut dialogue = Dialogue::new();
-    dialogue.receive(b"Hi\nSunday\n").unwrap();
-    assert_eq!(ask(&mut dialogue, "day"), Err(Fault::Protocol(b"Sunday\n".to_vec())));
-    let mut dialogue = lines();
-    dialogue.receive(b"b").unwrap();
-    dialogue.receive(b"ye").unwrap();
-    assert_eq!(ask(&mut dialogue, "day"), Err(Fault::Protocol(b"bye".to_vec())));
+    let mut session = ClientSession::new();
+    session.receive(b"Hi\nSunday\n").unwrap();
+    assert_eq!(ask(&mut session, "day"), Err(SessionError::Protocol(b"Sunday\n".to_vec())));
+    let mut session = lines();
+    session.receive(b"b").unwrap();
+    session.receive(b"ye").unwrap();
+    assert_eq!(ask(&mut session, "day"), Err(SessionError::Protocol(b"bye".to_vec())));
     // The original's.
     for (come, left) in [(&b"Sunday\n"[..], &b"\n"[..]), (b"SundaySunday", b"Sunday"), (b"Sunday15", b"15")] {
-        let mut dialogue = bare();
-        ask(&mut dialogue, "day").unwrap();
-        assert_eq!(reply(&mut dialogue, come), "Sunday");
-        assert_eq!(ask(&mut dialogue, "time"), Err(Fault::Protocol(left.to_vec())));
+        let mut session = bare();
+        ask(&mut session, "day").unwrap();
+        assert_eq!(reply(&mut session, come), "Sunday");
+        assert_eq!(ask(&mut session, "time"), Err(SessionError::Protocol(left.to_vec())));
     }
-    let mut dialogue = bare();
-    dialogue.receive(b"\n").unwrap();
-    assert_eq!(ask(&mut dialogue, "day"), Err(Fault::Protocol(b"\n".to_vec())));
+    let mut session = bare();
+    session.receive(b"\n").unwrap();
+    assert_eq!(ask(&mut session, "day"), Err(SessionError::Protocol(b"\n".to_vec())));
 }
 
 #[test]
@@ -378,51 +378,53 @@ fn what_is_left_over_breaks_the_next_question_of_a_pipeline_too() {
         (2, b"Sunday\n15:44:57\n\n", b"\n"),
         (3, b"a\nb\nc\nd\ne", b"d\ne"),
     ] {
-        let mut dialogue = lines();
-        (0..asked).for_each(|_| drop(ask(&mut dialogue, "day").unwrap()));
-        dialogue.receive(come).unwrap();
-        assert_eq!(ask(&mut dialogue, "time"), Err(Fault::Protocol(left.to_vec())), "{}", come.escape_ascii());
+        let mut session = lines();
+        (0..asked).for_each(|_| drop(ask(&mut session, "day").unwrap()));
+        session.receive(come).unwrap();
+        assert_eq!(ask(&mut session, "time"), Err(SessionError::Protocol(left.to_vec())), "{}", come.escape_ascii());
     }
     // As many replies as questions, or fewer, are none too many.
     for come in [&b"Sunday\nMonday\n"[..], b"Sunday\nMon", b"Sunday\n", b"Sun", b""] {
-        let mut dialogue = lines();
-        (0..2).for_each(|_| drop(ask(&mut dialogue, "day").unwrap()));
-        dialogue.receive(come).unwrap();
-        assert!(ask(&mut dialogue, "time").is_ok(), "{}", come.escape_ascii());
+        let mut session = lines();
+        (0..2).for_each(|_| drop(ask(&mut session, "day").unwrap()));
+        session.receive(come).unwrap();
+        assert!(ask(&mut session, "time").is_ok(), "{}", come.escape_ascii());
     }
 }
 
 #[test]
 fn at_most_64_kib_are_read_for_a_reply() {
     let long = vec![b'x'; LIMIT];
-    let mut dialogue = lines();
-    ask(&mut dialogue, "day").unwrap();
-    assert_eq!(reply(&mut dialogue, &long), "…");
-    assert_eq!(reply(&mut dialogue, b"\n"), "x".repeat(LIMIT));
-    let mut dialogue = lines();
-    ask(&mut dialogue, "day").unwrap();
-    assert_eq!(reply(&mut dialogue, &long), "…");
-    assert_eq!(reply(&mut dialogue, b"x"), format!("foreign: {}", "x".repeat(LIMIT)));
+    let mut session = lines();
+    ask(&mut session, "day").unwrap();
+    assert_eq!(reply(&mut session, &long), "…");
+    assert_eq!(reply(&mut session, b"\n"), "x".repeat(LIMIT));
+    let mut session = lines();
+    ask(&mut session, "day").unwrap();
+    assert_eq!(reply(&mut session, &long), "…");
+    assert_eq!(reply(&mut session, b"x"), format!("foreign: {}", "x".repeat(LIMIT)));
     // Its newline in the same read makes it no shorter.
-    let mut dialogue = lines();
-    ask(&mut dialogue, "day").unwrap();
-    assert_eq!(reply(&mut dialogue, &[&long[..], b"x\n"].concat()), format!("foreign: {}", "x".repeat(LIMIT)));
+    let mut session = lines();
+    ask(&mut session, "day").unwrap();
+    assert_eq!(reply(&mut session, &[&long[..], b"x\n"].concat()), format!("foreign: {}", "x".repeat(LIMIT)));
     // Many replies may be more.
-    let mut dialogue = lines();
-    (0..3).for_each(|_| drop(ask(&mut dialogue, "day").unwrap()));
+    let mut session = lines();
+    (0..3).for_each(|_| drop(ask(&mut session, "day").unwrap()));
     let line = [&long[..40_000], b"\n"].concat();
-    assert_eq!(reply(&mut dialogue, &line.repeat(3)).len(), 40_000);
-    assert_eq!(reply(&mut dialogue, b"").len(), 40_000);
-    assert_eq!(reply(&mut dialogue, b"").len(), 40_000);
-    assert!(ask(&mut dialogue, "day").is_ok());
+    assert_eq!(reply(&mut session, &line.repeat(3)).len(), 40_000);
+    assert_eq!(reply(&mut session, b"").len(), 40_000);
+    assert_eq!(reply(&mut session, b"").len(), 40_000);
+    assert!(ask(&mut session, "day").is_ok());
 }
 
 #[test]
 fn what_an_error_carries_is_at_most_64_kib() {
     for come in [[&b"Hi\n"[..], &[b'x'; LIMIT + 1]].concat(), [&b"Hi\n"[..], &b"x\n".repeat(LIMIT)].concat()] {
-        let mut dialogue = Dialogue::new();
-        dialogue.receive(&come).unwrap();
-        let Err(Fault::Protocol(text)) = ask(&mut dialogue, "day") else { panic!("what is left over is nothing") };
+        let mut session = ClientSession::new();
+        session.receive(&come).unwrap();
+        let Err(SessionError::Protocol(text)) = ask(&mut session, "day") else {
+            panic!("what is left over is nothing")
+        };
         assert_eq!(text.len(), LIMIT);
     }
 }
@@ -471,13 +473,13 @@ fn the_originals_replies_are_found_by_their_shape() {
         ("time UTC", b"15:44:57", "foreign: 15:44:57"),
         ("help", b"You entered an unknown time zone", "foreign: You entered an unknown time zone"),
     ] {
-        let mut dialogue = bare();
-        ask(&mut dialogue, question).unwrap();
-        assert_eq!(reply(&mut dialogue, come), expected, "{question:?} answered by {}", come.escape_ascii());
+        let mut session = bare();
+        ask(&mut session, question).unwrap();
+        assert_eq!(reply(&mut session, come), expected, "{question:?} answered by {}", come.escape_ascii());
         // Byte by byte as well.
-        let mut dialogue = bare();
-        ask(&mut dialogue, question).unwrap();
-        let last = come.iter().map(|&byte| reply(&mut dialogue, &[byte])).find(|reply| reply != "…");
+        let mut session = bare();
+        ask(&mut session, question).unwrap();
+        let last = come.iter().map(|&byte| reply(&mut session, &[byte])).find(|reply| reply != "…");
         let last = last.unwrap_or("…".into());
         assert!(last == expected || (last.starts_with("foreign") && expected.starts_with(&last)), "{last} {expected}");
     }
@@ -485,22 +487,22 @@ fn the_originals_replies_are_found_by_their_shape() {
 
 #[test]
 fn every_weekday_is_a_reply_of_the_original() {
-    let mut dialogue = bare();
+    let mut session = bare();
     for day in ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"] {
-        ask(&mut dialogue, "day").unwrap();
+        ask(&mut session, "day").unwrap();
         for byte in &day.as_bytes()[..day.len() - 1] {
-            assert_eq!(reply(&mut dialogue, &[*byte]), "…");
+            assert_eq!(reply(&mut session, &[*byte]), "…");
         }
-        assert_eq!(reply(&mut dialogue, &day.as_bytes()[day.len() - 1..]), day);
+        assert_eq!(reply(&mut session, &day.as_bytes()[day.len() - 1..]), day);
     }
 }
 
 #[test]
 fn the_end_while_a_reply_is_awaited_is_the_end() {
-    for mut dialogue in [lines(), bare()] {
-        ask(&mut dialogue, "quit").unwrap();
-        assert_eq!(dialogue.reply(), Ok(None));
-        assert_eq!(dialogue.end(), Fault::Closed);
+    for mut session in [lines(), bare()] {
+        ask(&mut session, "quit").unwrap();
+        assert_eq!(session.reply(), Ok(None));
+        assert_eq!(session.handle_eof(), SessionError::Closed);
     }
 }
 
@@ -514,14 +516,14 @@ fn what_the_original_answers_is_understood() {
         "quit" | "exit" => "",
         _ => "You entered an invalid command",
     };
-    let mut dialogue = Dialogue::new();
-    dialogue.receive(b"Welcome to the server").unwrap();
-    dialogue.receive(original(str::from_utf8(Dialogue::HELLO).unwrap()).as_bytes()).unwrap();
-    assert!(dialogue.awaits_quiet());
-    dialogue.quiet().unwrap();
-    assert_eq!(dialogue.greeting(), Some("Welcome to the server"));
+    let mut session = ClientSession::new();
+    session.receive(b"Welcome to the server").unwrap();
+    session.receive(original(str::from_utf8(ClientSession::HELLO).unwrap()).as_bytes()).unwrap();
+    assert!(session.needs_timeout());
+    session.handle_timeout().unwrap();
+    assert_eq!(session.greeting(), Some("Welcome to the server"));
     for question in ["day", "DATE", "Time", "datetime", "help", " day", "day UTC", "daytime", "time"] {
-        let sent = ask(&mut dialogue, question).unwrap();
-        assert_eq!(reply(&mut dialogue, original(&sent).as_bytes()), original(question), "{question:?}");
+        let sent = ask(&mut session, question).unwrap();
+        assert_eq!(reply(&mut session, original(&sent).as_bytes()), original(question), "{question:?}");
     }
 }

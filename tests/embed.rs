@@ -38,7 +38,7 @@ fn next(events: &Receiver<Event>) -> Event {
     events.recv_timeout(PATIENCE).unwrap()
 }
 
-fn callers() -> usize {
+fn handler_threads() -> usize {
     server_threads().iter().filter(|(_, name)| name.starts_with("daytime-caller")).count()
 }
 
@@ -111,18 +111,18 @@ fn callers_start_on_demand_are_bounded_and_end_when_idle() {
     if !support::alone("callers_start_on_demand_are_bounded_and_end_when_idle") {
         return;
     }
-    let (builder, entries, leave) = gate(builder().callers(2));
+    let (builder, entries, leave) = gate(builder().handler_threads(2));
     let server = builder.start().unwrap();
     let mut peers = [(); 3].map(|()| Peer::greeted(server.port()));
     peers[0].ask("day", "Sunday");
-    assert_eq!(callers(), 0, "none until one is needed");
+    assert_eq!(handler_threads(), 0, "none until one is needed");
     for (n, peer) in peers.iter_mut().enumerate() {
         peer.send(format!("wait {n}\n"));
     }
     entries.recv_timeout(PATIENCE).unwrap();
     entries.recv_timeout(PATIENCE).unwrap();
     assert!(entries.is_empty());
-    assert_eq!(callers(), 2, "never more than asked for");
+    assert_eq!(handler_threads(), 2, "never more than asked for");
     for _ in 0..3 {
         leave.send(()).unwrap();
     }
@@ -130,7 +130,7 @@ fn callers_start_on_demand_are_bounded_and_end_when_idle() {
     for (n, peer) in peers.iter_mut().enumerate() {
         peer.expect(format!("\nwaited {n}\n"));
     }
-    eventually("idle callers end", || callers() == 0);
+    eventually("idle callers end", || handler_threads() == 0);
     peers[0].send("wait again\n");
     entries.recv_timeout(PATIENCE).unwrap();
     leave.send(()).unwrap();
@@ -162,7 +162,7 @@ fn a_failing_handler_is_answered_and_told_and_the_connection_lives() {
         peer.ask(format!("{command}\n"), "The command failed\n");
         let event = next(&events);
         assert!(!event.to_string().contains('\u{1b}'), "a log shows no control characters");
-        let Event::CommandFailed { command: name, why, .. } = event else { panic!("{event:?}") };
+        let Event::CommandFailed { command: name, error: why, .. } = event else { panic!("{event:?}") };
         assert_eq!((name.as_str(), why.as_str()), (command.to_lowercase().as_str(), reason));
     }
     peer.ask("fits\n", "x".repeat(1023) + "\n");
@@ -232,7 +232,7 @@ fn a_handler_gets_who_asks_and_what() {
 
 #[test]
 fn no_reply_goes_to_a_later_client() {
-    let (builder, entries, leave) = gate(builder().callers(1));
+    let (builder, entries, leave) = gate(builder().handler_threads(1));
     let server = builder.start().unwrap();
     let mut busy = Peer::greeted(server.port());
     busy.send("wait busy\n");
@@ -443,7 +443,9 @@ fn each_subscription_is_its_own_and_commands_are_told_where_asked_for() {
     drop(server);
     let commands: Vec<(String, bool)> = all
         .iter()
-        .filter_map(|event| if let Event::Command { command, ok, .. } = event { Some((command, ok)) } else { None })
+        .filter_map(
+            |event| if let Event::CommandServed { command, ok, .. } = event { Some((command, ok)) } else { None },
+        )
         .collect();
     let expected = [
         ("day", true),
@@ -668,7 +670,7 @@ fn limits_are_checked_when_they_are_set() {
         (builder().first_command_timeout(zero), "first-command timeout of zero"),
         (builder().write_timeout(zero), "write timeout of zero"),
         (builder().workers(0), "0 workers"),
-        (builder().callers(5000), "5000 callers"),
+        (builder().handler_threads(5000), "5000 callers"),
         (builder().backlog(0), "a backlog of 0"),
     ] {
         let error = refused.check().unwrap_err();

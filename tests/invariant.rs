@@ -13,8 +13,8 @@ mod support;
 use std::{collections::BTreeSet, fmt};
 
 use daytime::protocol::{
-    COMMAND_MAX, Command, Dialogue, Fault, Formats, Framing, Next, OWED_MAX, REPLY_MAX, Session, Stamp, Zone,
-    check_reply, errors,
+    COMMAND_MAX, ClientSession, Command, Formats, FormattedTime, Framing, Next, OWED_MAX, REPLY_MAX, ServerSession,
+    SessionError, Zone, check_reply, errors,
 };
 use proptest::{prelude::*, sample::Index, test_runner::FileFailurePersistence};
 use support::{Desk, OWN, answer, size};
@@ -274,7 +274,7 @@ fn habits() -> impl Strategy<Value = Habits> {
 
 /// What a client reads that sends these reads and then ends, and how often the session wanted to send first.
 fn converse(framing: Framing, reads: &[&[u8]], habits: &Habits) -> (String, usize) {
-    let (mut session, mut desk) = (Session::new(framing), Desk::default());
+    let (mut session, mut desk) = (ServerSession::new(framing), Desk::default());
     let (mut out, mut sent, mut pauses) = (Vec::new(), Vec::new(), 0);
     let mut framed = framing == Framing::Line;
     session.greet("Hi", &mut out);
@@ -285,18 +285,18 @@ fn converse(framing: Framing, reads: &[&[u8]], habits: &Habits) -> (String, usiz
         }
         let ended = input.is_empty();
         let (taken, mut next) = match ended {
-            true => (0, session.end(&mut desk, &mut out)),
+            true => (0, session.handle_eof(&mut desk, &mut out)),
             false => session.receive(&input, &mut desk, &mut out),
         };
         framed |= input.drain(..taken).any(|byte| byte == b'\n');
         if framed {
             // From the first line end on, a pause is nothing.
-            assert!(!session.awaits_quiet());
-            assert_eq!(session.quiet(&mut desk, &mut out), Next::Read);
+            assert!(!session.needs_timeout());
+            assert_eq!(session.handle_timeout(&mut desk, &mut out), Next::Read);
         }
         if let Next::Call(call) = &next {
             assert_eq!(session.receive(&input, &mut desk, &mut out), (0, Next::Read), "a handler runs");
-            assert!(session.awaits_reply() && !session.awaits_quiet());
+            assert!(session.awaits_reply() && !session.needs_timeout());
             let (text, closing) = answer(call);
             next = session.reply(text.as_deref(), closing, &mut out);
         }
@@ -315,7 +315,7 @@ fn converse(framing: Framing, reads: &[&[u8]], habits: &Habits) -> (String, usiz
     sent.append(&mut out);
     // Closed is closed.
     assert_eq!(session.receive(b"day\ntime", &mut desk, &mut out), (8, Next::Close));
-    assert_eq!((session.end(&mut desk, &mut out), out.len()), (Next::Close, 0));
+    assert_eq!((session.handle_eof(&mut desk, &mut out), out.len()), (Next::Close, 0));
     (String::from_utf8(sent).expect("a server sends UTF-8") + "■", pauses)
 }
 
@@ -401,7 +401,7 @@ proptest! {
         events in prop::collection::vec(server_event(), 0..24),
         framing in prop_oneof![Just(Framing::Auto), Just(Framing::Line)],
     ) {
-        let (mut session, mut desk, mut out) = (Session::new(framing), Desk::default(), Vec::new());
+        let (mut session, mut desk, mut out) = (ServerSession::new(framing), Desk::default(), Vec::new());
         let fresh = size(&session);
         let (mut waits, mut closed) = (false, false);
         for event in events {
@@ -422,10 +422,10 @@ proptest! {
                     prop_assert!(before < OWED_MAX || out.len() == before, "what is owed is enough");
                     next
                 }
-                Event::Quiet => session.quiet(&mut desk, &mut out),
+                Event::Quiet => session.handle_timeout(&mut desk, &mut out),
                 Event::End => {
                     closed = true;
-                    let next = session.end(&mut desk, &mut out);
+                    let next = session.handle_eof(&mut desk, &mut out);
                     prop_assert_eq!(waits, next == Next::Read, "the end waits for a handler");
                     next
                 }
@@ -441,7 +441,7 @@ proptest! {
             closed |= next == Next::Close;
             prop_assert!(!was_closed || (out.len() == before && !waits), "a closed session speaks");
             prop_assert_eq!(waits, session.awaits_reply());
-            prop_assert!(!waits || !session.awaits_quiet(), "the quiet time runs while a handler does");
+            prop_assert!(!waits || !session.needs_timeout(), "the quiet time runs while a handler does");
             prop_assert!(out.len() < OWED_MAX + STEP_MAX, "{} bytes owed", out.len());
             prop_assert!(str::from_utf8(&out).is_ok(), "a server sends UTF-8");
             prop_assert!(size(&session) < fresh + 64 + 5 * (COMMAND_MAX + 1), "{session:?}");
@@ -452,33 +452,33 @@ proptest! {
     fn a_dialogue_survives_anything_and_hands_out_no_reply_that_nobody_asked_for(
         events in prop::collection::vec(client_event(), 0..24),
     ) {
-        let (mut dialogue, mut asked) = (Dialogue::new(), 0);
+        let (mut session, mut asked) = (ClientSession::new(), 0);
         for event in events {
             let heard = match event {
-                Event::Read(Bytes(bytes)) => dialogue.receive(&bytes),
-                Event::Quiet => dialogue.quiet(),
-                Event::End => Err(dialogue.end()),
+                Event::Read(Bytes(bytes)) => session.receive(&bytes),
+                Event::Quiet => session.handle_timeout(),
+                Event::End => Err(session.handle_eof()),
                 Event::Reply(..) => continue,
                 Event::Ask(question) => {
                     let mut out = Vec::new();
-                    let result = dialogue.ask(&question, &mut out);
+                    let result = session.ask(&question, &mut out);
                     asked += usize::from(result.is_ok());
                     prop_assert_eq!(result.is_ok(), !out.is_empty());
-                    if let Err(Fault::Question(_)) = result { Ok(()) } else { result }
+                    if let Err(SessionError::InvalidCommand(_)) = result { Ok(()) } else { result }
                 }
             };
-            let mut heard = heard.and_then(|()| dialogue.reply());
+            let mut heard = heard.and_then(|()| session.reply());
             while let Ok(Some(_)) = heard {
                 prop_assert!(asked > 0, "{heard:?} answers nothing");
                 asked -= 1;
-                heard = dialogue.reply();
+                heard = session.reply();
             }
-            prop_assert!(heard.is_err() || dialogue.awaits_replies() == (asked > 0));
+            prop_assert!(heard.is_err() || session.awaits_replies() == (asked > 0));
             match heard {
-                Ok(_) | Err(Fault::Closed) => {}
-                Err(Fault::Protocol(text)) => prop_assert!(text.len() <= 64 * 1024),
-                Err(Fault::Question(why)) => prop_assert!(false, "{why}"),
-                Err(Fault::Refused(error)) => prop_assert!(errors::ALL.contains(&&error[..])),
+                Ok(_) | Err(SessionError::Closed) => {}
+                Err(SessionError::Protocol(text)) => prop_assert!(text.len() <= 64 * 1024),
+                Err(SessionError::InvalidCommand(why)) => prop_assert!(false, "{why}"),
+                Err(SessionError::Refused(error)) => prop_assert!(errors::ALL.contains(&&error[..])),
             }
         }
     }
@@ -497,8 +497,8 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 /// All replies that there are.
-fn replies(dialogue: &mut Dialogue) -> Result<Vec<String>, Fault> {
-    std::iter::from_fn(|| dialogue.reply().transpose()).collect()
+fn replies(session: &mut ClientSession) -> Result<Vec<String>, SessionError> {
+    std::iter::from_fn(|| session.reply().transpose()).collect()
 }
 
 proptest! {
@@ -510,33 +510,33 @@ proptest! {
         texts in prop::collection::vec((text(), prop::sample::select(vec!["\n", "\r\n"])), 0..8),
         answers in cuts(), eager in any::<bool>(),
     ) {
-        let mut dialogue = Dialogue::new();
+        let mut session = ClientSession::new();
         let refused = errors::ALL.contains(&&greeting[..]);
         let mut result = Ok(());
         for read in greets.reads(format!("{greeting}\r\n").as_bytes(), Framing::Line) {
-            result = result.and_then(|()| dialogue.receive(read));
+            result = result.and_then(|()| session.receive(read));
         }
         if refused {
-            prop_assert_eq!(result, Err(Fault::Refused(greeting)));
+            prop_assert_eq!(result, Err(SessionError::Refused(greeting)));
             return Ok(());
         }
         prop_assert_eq!(result, Ok(()));
-        prop_assert_eq!((dialogue.greeting(), dialogue.frames_lines()), (Some(&greeting[..]), true));
+        prop_assert_eq!((session.greeting(), session.frames_lines()), (Some(&greeting[..]), true));
 
         for _ in &texts {
-            prop_assert_eq!(dialogue.ask("day", &mut Vec::new()), Ok(()));
+            prop_assert_eq!(session.ask("day", &mut Vec::new()), Ok(()));
         }
         let (texts, lines): (Vec<_>, Vec<_>) = texts.into_iter().map(|(text, end)| (text.clone(), text + end)).unzip();
         let mut come = Vec::new();
         for read in answers.reads(lines.concat().as_bytes(), Framing::Line) {
-            prop_assert_eq!(dialogue.receive(read), Ok(()));
+            prop_assert_eq!(session.receive(read), Ok(()));
             if eager {
-                come.extend(replies(&mut dialogue).unwrap());
+                come.extend(replies(&mut session).unwrap());
             }
         }
-        come.extend(replies(&mut dialogue).unwrap());
+        come.extend(replies(&mut session).unwrap());
         prop_assert_eq!(come, texts);
-        prop_assert_eq!(dialogue.ask("day", &mut Vec::new()), Ok(()), "nothing is left over");
+        prop_assert_eq!(session.ask("day", &mut Vec::new()), Ok(()), "nothing is left over");
     }
 
     #[test]
@@ -547,21 +547,21 @@ proptest! {
             ("help", errors::INVALID), ("day", errors::INVALID), ("time UTC", errors::INVALID),
         ]), cuts()), 0..8),
     ) {
-        let mut dialogue = Dialogue::new();
+        let mut session = ClientSession::new();
         for read in greets.reads(format!("{greeting}{}", errors::INVALID).as_bytes(), Framing::Line) {
-            prop_assert_eq!((dialogue.receive(read), dialogue.greeting()), (Ok(()), None));
+            prop_assert_eq!((session.receive(read), session.greeting()), (Ok(()), None));
         }
-        prop_assert!(dialogue.awaits_quiet());
-        prop_assert_eq!(dialogue.quiet(), Ok(()));
-        prop_assert_eq!((dialogue.greeting(), dialogue.frames_lines()), (Some(&greeting[..]), false));
+        prop_assert!(session.needs_timeout());
+        prop_assert_eq!(session.handle_timeout(), Ok(()));
+        prop_assert_eq!((session.greeting(), session.frames_lines()), (Some(&greeting[..]), false));
         for ((question, answer), cuts) in questions {
             let mut out = Vec::new();
-            prop_assert_eq!((dialogue.ask(question, &mut out), &out[..]), (Ok(()), question.as_bytes()));
+            prop_assert_eq!((session.ask(question, &mut out), &out[..]), (Ok(()), question.as_bytes()));
             for read in cuts.reads(answer.as_bytes(), Framing::Line) {
-                prop_assert_eq!(dialogue.reply(), Ok(None));
-                prop_assert_eq!(dialogue.receive(read), Ok(()));
+                prop_assert_eq!(session.reply(), Ok(None));
+                prop_assert_eq!(session.receive(read), Ok(()));
             }
-            prop_assert_eq!(dialogue.reply(), Ok(Some(answer.to_owned())));
+            prop_assert_eq!(session.reply(), Ok(Some(answer.to_owned())));
         }
     }
 
@@ -571,16 +571,16 @@ proptest! {
         questions in prop::collection::vec(command(), 0..12),
         there in cuts(), back in cuts(), habits in habits(),
     ) {
-        let mut dialogue = Dialogue::new();
-        dialogue.receive(converse(framing, &[Dialogue::HELLO], &habits).0.trim_end_matches('■').as_bytes()).unwrap();
-        prop_assert_eq!((dialogue.greeting(), dialogue.frames_lines()), (Some("Hi"), true));
+        let mut session = ClientSession::new();
+        session.receive(converse(framing, &[ClientSession::HELLO], &habits).0.trim_end_matches('■').as_bytes()).unwrap();
+        prop_assert_eq!((session.greeting(), session.frames_lines()), (Some("Hi"), true));
 
-        let mut sent = Dialogue::HELLO.to_vec();
+        let mut sent = ClientSession::HELLO.to_vec();
         let mut expected = Vec::new();
         for question in &questions {
             let question = str::from_utf8(question).unwrap();
-            match dialogue.ask(question, &mut sent) {
-                Err(Fault::Question(_)) => continue,
+            match session.ask(question, &mut sent) {
+                Err(SessionError::InvalidCommand(_)) => continue,
                 result => prop_assert_eq!(result, Ok(())),
             }
             match meaning(question.as_bytes()) {
@@ -596,10 +596,10 @@ proptest! {
         let (text, _) = converse(framing, &there.reads(&sent, Framing::Line), &habits);
         let stream = text.strip_prefix("Hi\n").unwrap().trim_end_matches('■');
         for read in back.reads(stream.as_bytes(), Framing::Line) {
-            prop_assert_eq!(dialogue.receive(read), Ok(()));
+            prop_assert_eq!(session.receive(read), Ok(()));
         }
-        prop_assert_eq!(replies(&mut dialogue), Ok(expected));
-        prop_assert_eq!(dialogue.end(), Fault::Closed);
+        prop_assert_eq!(replies(&mut session), Ok(expected));
+        prop_assert_eq!(session.handle_eof(), SessionError::Closed);
     }
 }
 
@@ -625,11 +625,11 @@ proptest! {
 
     #[test]
     fn every_second_has_the_texts_of_the_calendar(
-        seconds in prop_oneof![Stamp::RANGE, 0..4_102_444_800i64], sign in prop_oneof![Just("+"), Just("-")],
+        seconds in prop_oneof![FormattedTime::RANGE, 0..4_102_444_800i64], sign in prop_oneof![Just("+"), Just("-")],
         hours in 0..24i64, minutes in 0..60i64,
     ) {
         let offset = format!("{sign}{hours:02}:{minutes:02}");
-        let stamp = Stamp::new(seconds, &Zone::parse(&offset).unwrap(), &Formats::default());
+        let stamp = FormattedTime::new(seconds, &Zone::parse(&offset).unwrap(), &Formats::default());
         let east = (hours * 60 + minutes) * 60;
         let local = if sign == "-" { seconds - east } else { seconds + east };
         let (day, second) = (local.div_euclid(86_400), local.rem_euclid(86_400));
@@ -657,7 +657,7 @@ proptest! {
         let format = parts.concat().repeat(times);
         if let Ok(formats) = Formats::new(&format, &format, &format) {
             for (second, zone) in [(seconds, "UTC"), (seconds, &offset), (recent, "utc"), (recent, &offset)] {
-                let stamp = Stamp::new(second, &Zone::parse(zone).unwrap(), &formats);
+                let stamp = FormattedTime::new(second, &Zone::parse(zone).unwrap(), &formats);
                 for command in [Command::Day, Command::Date, Command::Time] {
                     prop_assert_eq!(check_reply(stamp.text(command)), Ok(()));
                 }

@@ -65,7 +65,11 @@ fn a_wrong_arrow_is_seen() {
         ("src/protocol/mod.rs", "use mio::Poll;", "uses mio::Poll"),
         ("src/protocol/mod.rs", "fn f() -> ::socket2::Socket { todo!() }", "uses socket2::Socket"),
         ("src/protocol/mod.rs", "extern crate mio;", "uses mio"),
-        ("src/client/mod.rs", "use crate::{Date, Error, protocol::Dialogue, Server};", "uses crate::server::Server"),
+        (
+            "src/client/mod.rs",
+            "use crate::{Date, Error, protocol::ClientSession, Server};",
+            "uses crate::server::Server",
+        ),
         ("src/client/mod.rs", "use crate::Clock;", "uses crate::clock::Clock"),
         ("src/client/mod.rs", "use super::server::worker::Mail;", "uses crate::server::worker::Mail"),
         ("src/clock.rs", "use crate::{Error, protocol::Zone, thread};", "uses crate::thread"),
@@ -100,7 +104,7 @@ fn a_wrong_arrow_is_seen() {
         ),
         ("src/protocol/session.rs", "use super::{COMMAND_MAX, is_blank}; impl<'a> X<'a> { fn f(&'a self) {} }"),
         ("src/protocol/stamp.rs", "use jiff::{Timestamp, tz::TimeZone}; fn f() { Timestamp::now() }"),
-        ("src/client/mod.rs", "use std::net::TcpStream; use crate::{Error, Day, protocol::Dialogue, thread};"),
+        ("src/client/mod.rs", "use std::net::TcpStream; use crate::{Error, Day, protocol::ClientSession, thread};"),
         ("src/server/mod.rs", "mod client; use client::Slot; use crate::{Clock, Error, clock::Zones};"),
         ("src/server/mod.rs", "use crate::thread; fn f() { thread::spawn(); std::thread::yield_now() }"),
         (

@@ -249,7 +249,7 @@ fn a_client_that_has_bound_a_name_is_told_by_it() {
         let Event::Connected { peer: from, .. } = next(&events) else { panic!("who comes is told first") };
         assert_eq!(from.to_string(), shown);
         drop(peer);
-        assert_eq!(farewell(&events).1, Reason::EndOfFile);
+        assert_eq!(farewell(&events).1, Reason::Eof);
     }
 }
 
@@ -336,7 +336,7 @@ fn a_unix_client_that_vanishes_raises_no_signal() {
     assert!(seen.join().unwrap(), "a signal would be seen");
     let dir = Dir::new("vanish");
     let path = dir.at("socket");
-    let bound = settings().listen(text(&path)).listen_rfc867(text(&dir.at("rfc867"))).bind().unwrap();
+    let bound = settings().listen(text(&path)).listen_as(Service::Rfc867, text(&dir.at("rfc867"))).bind().unwrap();
     let events = bound.events_with(1000, false);
     for _ in 0..10 {
         // Gone before the first byte is sent to it.
@@ -378,7 +378,7 @@ fn limits_by_address_are_none_of_unix_clients_and_the_others_are() {
     assert!(events.try_iter().any(|event| refused(&event)));
     assert_eq!(server.stats().refused, 1);
     drop(peers.pop());
-    assert_eq!(farewell(&events).1, Reason::EndOfFile);
+    assert_eq!(farewell(&events).1, Reason::Eof);
     connect(&path).expect(GREETING);
 }
 
@@ -491,7 +491,7 @@ fn paths_that_no_socket_can_have() {
         let shown = path.replace('\0', "\\u{0}");
         is_refused(path.parse::<Address>(), &shown);
         is_refused(settings().listen(path).check(), &shown);
-        is_refused(settings().listen_rfc868(path).bind(), &shown);
+        is_refused(settings().listen_as(Service::Rfc868, path).bind(), &shown);
         is_refused(Client::connect(path), &shown);
         is_refused(rfc867(path), &shown);
     }
@@ -544,7 +544,7 @@ fn the_file_goes_when_nobody_listens_any_more() {
     server.stop();
     assert!(server.wait(Some(PATIENCE)) && !path.exists(), "stopped");
     let server = bind().start().unwrap();
-    server.abandon();
+    server.detach();
     eventually("abandoned", || !path.exists());
     // While somebody is still served.
     let (entered, entries) = crossbeam_channel::unbounded();
@@ -676,8 +676,12 @@ fn abstract_names_have_no_file() {
 
 #[test]
 fn who_is_denied_is_closed_without_a_word() {
-    let server =
-        settings().listen("127.0.0.1:0").listen_rfc868("127.0.0.1:0").allow("127.0.0.2").deny("127.0.0.4/30").start();
+    let server = settings()
+        .listen("127.0.0.1:0")
+        .listen_as(Service::Rfc868, "127.0.0.1:0")
+        .allow("127.0.0.2")
+        .deny("127.0.0.4/30")
+        .start();
     let server = server.unwrap();
     let events = server.events();
     let refused = |peer: SocketAddr, port: u16, says: &str| {
@@ -688,7 +692,7 @@ fn who_is_denied_is_closed_without_a_word() {
         hears_nothing(denied);
         assert_eq!(next(&events), Event::Refused { peer, reason: Reason::Denied });
     };
-    let rfc868 = tcp(&server.rfc868_addresses()[0]).port();
+    let rfc868 = tcp(&server.addresses_of(Service::Rfc868)[0]).port();
     for (n, (last, says)) in [(1, ""), (1, "day\n"), (5, ""), (3, "day")].into_iter().enumerate() {
         refused(([127, 0, 0, last], 0).into(), server.port(), says);
         refused(([127, 0, 0, last], 0).into(), rfc868, says);
@@ -839,23 +843,23 @@ fn listeners_of_every_kind_are_each_served_by_every_worker() {
         .listen("127.0.0.1:0")
         .listen("127.0.0.2:0")
         .listen(text(&dir.at("text")))
-        .listen_rfc867("127.0.0.1:0")
-        .listen_rfc867(text(&dir.at("rfc867")))
-        .listen_rfc868("127.0.0.1:0")
-        .listen_rfc868(text(&dir.at("rfc868")))
+        .listen_as(Service::Rfc867, "127.0.0.1:0")
+        .listen_as(Service::Rfc867, text(&dir.at("rfc867")))
+        .listen_as(Service::Rfc868, "127.0.0.1:0")
+        .listen_as(Service::Rfc868, text(&dir.at("rfc868")))
         .start()
         .unwrap();
     let events = server.events();
     let unix = |name: &str| Address::Unix(dir.at(name));
     assert_eq!(server.addresses()[2..], [unix("text")]);
-    assert_eq!(server.rfc867_addresses()[1..], [unix("rfc867")]);
-    assert_eq!(server.rfc868_addresses()[1..], [unix("rfc868")]);
+    assert_eq!(server.addresses_of(Service::Rfc867)[1..], [unix("rfc867")]);
+    assert_eq!(server.addresses_of(Service::Rfc868)[1..], [unix("rfc868")]);
     assert_eq!(server.port(), tcp(&server.addresses()[0]).port());
     let greeting = GREETING.as_bytes();
     let all = [
         (server.addresses(), greeting),
-        (server.rfc867_addresses(), LINE.as_bytes()),
-        (server.rfc868_addresses(), &SECONDS),
+        (server.addresses_of(Service::Rfc867), LINE.as_bytes()),
+        (server.addresses_of(Service::Rfc868), &SECONDS),
     ];
     // Clients are given to the workers in turn.
     for n in 0..2 {
@@ -868,7 +872,7 @@ fn listeners_of_every_kind_are_each_served_by_every_worker() {
             peer.finish();
             peer.expect_eof();
             let (client, reason, commands) = farewell(&events);
-            let why = if reply == greeting { Reason::EndOfFile } else { Reason::Answered };
+            let why = if reply == greeting { Reason::Eof } else { Reason::Answered };
             assert_eq!((reason, commands), (why, 0), "{address}");
             assert!(n == 0 || u64::from(client) > 7);
         }
@@ -878,18 +882,20 @@ fn listeners_of_every_kind_are_each_served_by_every_worker() {
 
 #[test]
 fn an_ipv6_listener_leaves_ipv4_to_a_listener_of_another_protocol() {
-    let any = match settings().listen_rfc868("[::]:0").start() {
+    let any = match settings().listen_as(Service::Rfc868, "[::]:0").start() {
         Ok(server) => server,
         Err(error) => return skip(format!("there is no IPv6: {error}")),
     };
-    let of_both = tcp(&any.rfc868_addresses()[0]).port();
+    let of_both = tcp(&any.addresses_of(Service::Rfc868)[0]).port();
     same(&Peer::connect(of_both).rest(), &SECONDS);
     same(&Peer::connect_to((Ipv6Addr::LOCALHOST, of_both).into()).rest(), &SECONDS);
     // The same port for both kinds; another test may just have taken it.
     let began = Instant::now();
     let (server, port) = loop {
         let port = UdpSocket::bind("127.0.0.8:0").unwrap().local_addr().unwrap().port();
-        let both = settings().listen_rfc868(format!("[::]:{port}")).listen_rfc867(format!("127.0.0.8:{port}"));
+        let both = settings()
+            .listen_as(Service::Rfc868, format!("[::]:{port}"))
+            .listen_as(Service::Rfc867, format!("127.0.0.8:{port}"));
         match both.start() {
             Ok(server) => break (server, port),
             Err(error) => assert!(began.elapsed() < PATIENCE, "{error}"),
@@ -907,11 +913,12 @@ fn an_ipv6_listener_leaves_ipv4_to_a_listener_of_another_protocol() {
 
 /// One that speaks both, on free ports.
 fn rfc_settings() -> ServerBuilder {
-    settings().listen_rfc867("127.0.0.1:0").listen_rfc868("127.0.0.1:0")
+    settings().listen_as(Service::Rfc867, "127.0.0.1:0").listen_as(Service::Rfc868, "127.0.0.1:0")
 }
 
 fn rfc_ports(server: &Server) -> [u16; 2] {
-    [&server.rfc867_addresses()[0], &server.rfc868_addresses()[0]].map(|address| tcp(address).port())
+    [&server.addresses_of(Service::Rfc867)[0], &server.addresses_of(Service::Rfc868)[0]]
+        .map(|address| tcp(address).port())
 }
 
 #[test]
@@ -931,8 +938,8 @@ fn the_answers_of_rfc_867_and_rfc_868_are_exact() {
         same(&Peer::connect(of_867).rest(), line.as_bytes());
         same(&Peer::connect(of_868).rest(), &seconds);
         // And back.
-        assert_eq!(rfc867(&server.rfc867_addresses()[0]).unwrap(), line.trim_end());
-        let read = rfc868(&server.rfc868_addresses()[0]).unwrap();
+        assert_eq!(rfc867(&server.addresses_of(Service::Rfc867)[0]).unwrap(), line.trim_end());
+        let read = rfc868(&server.addresses_of(Service::Rfc868)[0]).unwrap();
         assert_eq!(read, UNIX_EPOCH + Duration::from_secs(moment as u64));
     }
 }
@@ -1202,21 +1209,22 @@ fn readers_and_clients_at_the_wrong_door_fail_at_once() {
     let server = rfc_settings()
         .clock(Clock::fixed_unix(WRAPPED))
         .listen(text(&dir.at("text")))
-        .listen_rfc868(text(&dir.at("rfc868")))
+        .listen_as(Service::Rfc868, text(&dir.at("rfc868")))
         .start()
         .unwrap();
     let at = |name: &str| text(&dir.at(name));
     assert_eq!(rfc868(at("rfc868")).unwrap(), UNIX_EPOCH + Duration::from_secs(WRAPPED as u64));
     // The line of RFC 867 may be any server's greeting; what comes after it is none.
-    let (asked, took) =
-        timed(|| within(30_000).connect(&server.rfc867_addresses()[0]).and_then(|mut client| client.request("day")));
+    let (asked, took) = timed(|| {
+        within(30_000).connect(&server.addresses_of(Service::Rfc867)[0]).and_then(|mut client| client.request("day"))
+    });
     assert_eq!(told(asked), "closed");
     assert!(took < Duration::from_secs(20), "{took:?}");
-    let (asked, took) = timed(|| within(30_000).connect(&server.rfc868_addresses()[0]));
+    let (asked, took) = timed(|| within(30_000).connect(&server.addresses_of(Service::Rfc868)[0]));
     assert_eq!(told(asked.map(|client| client.greeting().to_owned())), "protocol: \\x00\\x00\\x00\\x01");
     assert!(took < Duration::from_secs(20), "{took:?}");
-    assert_eq!(told(within(30_000).rfc867(&server.rfc868_addresses()[0])), "protocol: \\x00\\x00\\x00\\x01");
-    let read = within(30_000).rfc868(&server.rfc867_addresses()[0]).map(|time| format!("{time:?}"));
+    assert_eq!(told(within(30_000).rfc867(&server.addresses_of(Service::Rfc868)[0])), "protocol: \\x00\\x00\\x00\\x01");
+    let read = within(30_000).rfc868(&server.addresses_of(Service::Rfc867)[0]).map(|time| format!("{time:?}"));
     assert_eq!(told(read), "protocol: Thursday, February 7, 2036 06:28:17-UTC\\r\\n");
     let read = within(30_000).rfc868(at("text")).map(|time| format!("{time:?}"));
     assert_eq!(told(read), format!("protocol: {GREETING}"));
@@ -1237,14 +1245,14 @@ fn sockets_that_listen_already_are_taken() {
     let server = settings()
         .listener(UnixListener::bind(&path).unwrap())
         .listener(text)
-        .listener_rfc867(of_867)
-        .listener_rfc868(of_868)
+        .listener_as(Service::Rfc867, of_867)
+        .listener_as(Service::Rfc868, of_868)
         .max_clients_per_source(1)
         .start()
         .unwrap();
     assert_eq!(server.addresses(), [Address::Unix(path.clone()), wanted[0].clone()], "and no other");
-    assert_eq!(server.rfc867_addresses(), [Address::Unix(dir.at("rfc867"))]);
-    assert_eq!(server.rfc868_addresses(), &wanted[1..]);
+    assert_eq!(server.addresses_of(Service::Rfc867), [Address::Unix(dir.at("rfc867"))]);
+    assert_eq!(server.addresses_of(Service::Rfc868), &wanted[1..]);
     assert_eq!(server.port(), tcp(&wanted[0]).port());
     serves(&path);
     same(&connect(&dir.at("rfc867")).rest(), LINE.as_bytes());
@@ -1316,14 +1324,14 @@ fn zones_are_read_anew_by_every_worker() {
     if !put("Asia/Tokyo") {
         return skip("there are no files of time zones");
     }
-    let settings = settings().listen("127.0.0.1:0").listen_rfc867("127.0.0.1:0");
+    let settings = settings().listen("127.0.0.1:0").listen_as(Service::Rfc867, "127.0.0.1:0");
     let server = settings.timezone("Here/Now").start().unwrap();
     let mut peers: Vec<Peer> = (0..4).map(|_| Peer::greeted(server.port())).collect();
     peers.iter_mut().for_each(|peer| peer.ask("\n", "\n"));
     let mut all_say = |replies: &str, line: &str| {
         peers.iter_mut().for_each(|peer| peer.ask("time\ntime here/now\n", replies));
         for _ in 0..2 {
-            assert_eq!(rfc867(&server.rfc867_addresses()[0]).unwrap(), line);
+            assert_eq!(rfc867(&server.addresses_of(Service::Rfc867)[0]).unwrap(), line);
         }
     };
     let tokyo = ("00:44:57\n00:44:57\n", "Monday, November 23, 2026 00:44:57-JST");

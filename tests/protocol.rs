@@ -7,8 +7,8 @@
 mod support;
 
 use daytime::protocol::{
-    COMMAND_MAX, Call, Command, Commands, Formats, Framing, Framing::Auto, Framing::Line, GREETING, Next, OWED_MAX,
-    QUIET, REPLY_MAX, Session, Stamp, Zone, check_reply, errors, rfc867, rfc868, rfc868_seconds,
+    COMMAND_MAX, Call, Command, Commands, Formats, FormattedTime, Framing, Framing::Auto, Framing::Line, GREETING,
+    Next, OWED_MAX, QUIET, REPLY_MAX, ServerSession, Zone, check_reply, errors, rfc867, rfc868, rfc868_seconds,
 };
 use proptest::prelude::*;
 use support::{Desk, EOF, NOW, PAUSE, Talk, size, talk};
@@ -111,7 +111,7 @@ fn rule_2_the_first_line_end_frames_lines_for_good() {
     let mut talk = Talk::new(Auto, "Hi");
     for (read, awaits) in [(&b"da"[..], true), (b"y\nti", false), (b"me", false), (b"\nd", false)] {
         talk.read(read);
-        assert_eq!(talk.session.awaits_quiet(), awaits, "after {read:?}");
+        assert_eq!(talk.session.needs_timeout(), awaits, "after {read:?}");
     }
 }
 
@@ -340,7 +340,7 @@ fn rule_8_the_argument_is_trimmed_neither_folded_nor_split() {
         (b"ECHO echo\n", "echo"),
         ("echo ÄÖ\u{a0}\u{85}\n".as_bytes(), "ÄÖ\u{a0}\u{85}"),
     ] {
-        let (taken, next) = Session::new(Auto).receive(line, &mut Desk::default(), &mut Vec::new());
+        let (taken, next) = ServerSession::new(Auto).receive(line, &mut Desk::default(), &mut Vec::new());
         let call = Call { command: 0, argument: argument.into() };
         assert_eq!((taken, next), (line.len(), Next::Call(call)), "{}", line.escape_ascii());
     }
@@ -355,7 +355,7 @@ fn rule_8_names_fold_in_ascii_only() {
     }
     let mut desk = Desk::default();
     desk.commands.add("k").unwrap();
-    assert_eq!(desk.commands.find("K".as_bytes()), Some(Command::Own(6)));
+    assert_eq!(desk.commands.find("K".as_bytes()), Some(Command::Custom(6)));
     assert_eq!(desk.commands.find("\u{212a}".as_bytes()), None);
     for letters in ["timestamp", "TIMESTAMP", "tImEsTaMp"] {
         assert_eq!(desk.commands.find(letters.as_bytes()), Some(Command::Timestamp));
@@ -424,14 +424,14 @@ fn rule_9_after_quit_nothing_more_is_executed() {
         (&[b"bye", b"day"], "HiBye■"),
         (&[b"\nday\nquit", b"\ntime\n"], "Hi\nSunday\n■"),
     ]);
-    let (mut session, mut desk, mut out) = (Session::new(Auto), Desk::default(), Vec::new());
+    let (mut session, mut desk, mut out) = (ServerSession::new(Auto), Desk::default(), Vec::new());
     assert_eq!(session.receive(b"quit\nday\n", &mut desk, &mut out), (5, Next::Close));
     // What else comes is taken and forgotten.
     for _ in 0..3 {
         assert_eq!(session.receive(b"day\ntim", &mut desk, &mut out), (7, Next::Close));
-        assert!(!session.awaits_quiet());
+        assert!(!session.needs_timeout());
     }
-    assert_eq!(session.end(&mut desk, &mut out), Next::Close);
+    assert_eq!(session.handle_eof(&mut desk, &mut out), Next::Close);
     assert_eq!(out, b"\n");
     assert_eq!(desk.log, [("quit".to_owned(), true)]);
 }
@@ -565,7 +565,7 @@ fn a_reply_is_1_to_1023_bytes_without_control_characters() {
         ("a\u{85}b", false),
     ] {
         assert_eq!(check_reply(text).is_ok(), good, "{text:?}");
-        let mut session = Session::new(Line);
+        let mut session = ServerSession::new(Line);
         let (mut desk, mut out) = (Desk::default(), Vec::new());
         assert!(matches!(session.receive(b"echo\r\n", &mut desk, &mut out), (6, Next::Call(_))));
         assert_eq!(session.reply(Some(text), false, &mut out), Next::Read);
@@ -586,7 +586,7 @@ fn a_handler_that_fails_is_answered_and_the_connection_lives() {
         (&[b"\nfail", EOF], "Hi\nThe command failed■"),
     ]);
     // A closing reply closes, also one that failed.
-    let (mut session, mut desk, mut out) = (Session::new(Line), Desk::default(), Vec::new());
+    let (mut session, mut desk, mut out) = (ServerSession::new(Line), Desk::default(), Vec::new());
     session.receive(b"fail\nday\n", &mut desk, &mut out);
     assert_eq!(session.reply(None, true, &mut out), Next::Close);
     assert_eq!(session.receive(b"day\n", &mut desk, &mut out), (4, Next::Close));
@@ -596,10 +596,10 @@ fn a_handler_that_fails_is_answered_and_the_connection_lives() {
 #[test]
 fn a_handler_may_close_without_a_reply() {
     for (read, expected) in [(&b"echo x"[..], ""), (b"day\necho x\r\nday\n", "\nSunday\n"), (b"echo x\r\n", "\r\n")] {
-        let (mut session, mut desk, mut out) = (Session::new(Auto), Desk::default(), Vec::new());
+        let (mut session, mut desk, mut out) = (ServerSession::new(Auto), Desk::default(), Vec::new());
         let mut next = session.receive(read, &mut desk, &mut out).1;
         if next == Next::Read {
-            next = session.quiet(&mut desk, &mut out);
+            next = session.handle_timeout(&mut desk, &mut out);
         }
         assert!(matches!(next, Next::Call(_)));
         assert_eq!(session.reply(Some(""), true, &mut out), Next::Close);
@@ -620,7 +620,7 @@ fn own_names_are_one_word_no_built_in_and_not_twice() {
     }
     for (index, name) in ["Weather", "größe", "days", "day[ZONE],"].into_iter().enumerate() {
         assert_eq!(commands.add(name), Ok(()));
-        assert_eq!(commands.find(name.as_bytes()), Some(Command::Own(index)));
+        assert_eq!(commands.find(name.as_bytes()), Some(Command::Custom(index)));
     }
     for name in ["weather", "WEATHER", "Größe"] {
         assert!(commands.add(name).is_err(), "{name}");
@@ -646,14 +646,14 @@ fn the_reply_to_help_is_a_reply_whatever_is_added() {
 
 #[test]
 fn while_a_handler_runs_nothing_is_taken() {
-    let (mut session, mut desk, mut out) = (Session::new(Auto), Desk::default(), Vec::new());
+    let (mut session, mut desk, mut out) = (ServerSession::new(Auto), Desk::default(), Vec::new());
     let (taken, next) = session.receive(b"day\necho x\r\ntime\nqu", &mut desk, &mut out);
     assert_eq!((taken, next), (12, Next::Call(Call { command: 0, argument: "x".into() })));
     for _ in 0..3 {
         assert!(session.awaits_reply());
         assert_eq!(session.receive(b"time\nqu", &mut desk, &mut out), (0, Next::Read));
-        assert!(!session.awaits_quiet(), "no quiet time runs");
-        assert_eq!(session.quiet(&mut desk, &mut out), Next::Read);
+        assert!(!session.needs_timeout(), "no quiet time runs");
+        assert_eq!(session.handle_timeout(&mut desk, &mut out), Next::Read);
     }
     assert_eq!(out, b"\nSunday\n");
     // What was read already runs after it.
@@ -669,9 +669,9 @@ fn while_a_handler_runs_nothing_is_taken() {
 #[test]
 fn the_end_of_a_last_own_command_is_its_reply() {
     for (framing, reads) in [(Auto, &b"echo x"[..]), (Auto, b"\necho x"), (Line, b"echo x")] {
-        let (mut session, mut desk, mut out) = (Session::new(framing), Desk::default(), Vec::new());
+        let (mut session, mut desk, mut out) = (ServerSession::new(framing), Desk::default(), Vec::new());
         assert_eq!(session.receive(reads, &mut desk, &mut out), (reads.len(), Next::Read));
-        assert!(matches!(session.end(&mut desk, &mut out), Next::Call(_)));
+        assert!(matches!(session.handle_eof(&mut desk, &mut out), Next::Call(_)));
         assert_eq!(session.receive(b"day\n", &mut desk, &mut out), (0, Next::Read));
         out.clear();
         assert_eq!(session.reply(Some("x"), false, &mut out), Next::Close);
@@ -682,9 +682,9 @@ fn the_end_of_a_last_own_command_is_its_reply() {
 #[test]
 fn the_end_waits_for_the_reply_of_an_own_command() {
     for (framing, read, expected) in [(Line, &b"echo x\n"[..], "x\n"), (Auto, b"echo", "The command failed")] {
-        let (mut session, mut desk, mut out) = (Session::new(framing), Desk::default(), Vec::new());
+        let (mut session, mut desk, mut out) = (ServerSession::new(framing), Desk::default(), Vec::new());
         assert!(matches!(session.receive(read, &mut desk, &mut out), (_, Next::Call(_))));
-        assert_eq!(session.end(&mut desk, &mut out), Next::Read);
+        assert_eq!(session.handle_eof(&mut desk, &mut out), Next::Read);
         assert_eq!(session.receive(b"day\n", &mut desk, &mut out), (0, Next::Read));
         assert_eq!(session.reply(Some(expected.trim_end()), false, &mut out), Next::Close);
         assert_eq!(out, expected.as_bytes());
@@ -694,7 +694,7 @@ fn the_end_waits_for_the_reply_of_an_own_command() {
 
 #[test]
 fn an_own_command_ends_the_reading_of_the_clock() {
-    let (mut session, mut desk, mut out) = (Session::new(Line), Desk::default(), Vec::new());
+    let (mut session, mut desk, mut out) = (ServerSession::new(Line), Desk::default(), Vec::new());
     let input = b"time\ntime\necho x\ntime\n";
     let (taken, _) = session.receive(input, &mut desk, &mut out);
     assert_eq!(&input[taken..], b"time\n", "what comes after it is left for the next reading");
@@ -728,7 +728,7 @@ fn once_owed_max_is_owed_nothing_more_is_executed() {
         ("DAY\n", "%a", "Sun"),
         ("TIME\n", "%A", "15:44:57"),
     ] {
-        let (mut session, mut desk, mut out) = (Session::new(Line), Desk::default(), Vec::new());
+        let (mut session, mut desk, mut out) = (ServerSession::new(Line), Desk::default(), Vec::new());
         desk.formats = Formats::new(format, "%F", "%T").unwrap();
         let (line, reply) = (line.as_bytes(), reply.len() + 1);
         let input = line.repeat(20_000);
@@ -750,7 +750,7 @@ fn once_owed_max_is_owed_nothing_more_is_executed() {
 
 #[test]
 fn once_owed_max_is_owed_no_bare_name_is_executed() {
-    let (mut session, mut desk, mut out) = (Session::new(Auto), Desk::default(), vec![b'.'; OWED_MAX]);
+    let (mut session, mut desk, mut out) = (ServerSession::new(Auto), Desk::default(), vec![b'.'; OWED_MAX]);
     assert_eq!(session.receive(b"day", &mut desk, &mut out), (0, Next::Send));
     assert_eq!(out.len(), OWED_MAX);
 }
@@ -824,7 +824,7 @@ fn zones_of_the_core_are_utc_and_offsets() {
         ("-23:59", "2026-11-21T15:45:57-23:59"),
     ] {
         let zone = Zone::parse(zone).unwrap_or_else(|| panic!("{zone} is refused"));
-        assert_eq!(Stamp::new(NOW, &zone, &Formats::default()).text(Command::Datetime), expected);
+        assert_eq!(FormattedTime::new(NOW, &zone, &Formats::default()).text(Command::Datetime), expected);
     }
     let no_offset = ["+24:00", "-24:00", "+05:60", "+5:30", "+0530", "+05", "05:30", "+05:3", "+05:300", "+05:30:00"];
     let no_text = ["", "+", "Z", "UT", "UTC+1", " UTC", "+05:30 ", " +05:30", "+ 5:30", "++5:30", "+0x:30", "−05:30"];
@@ -850,7 +850,7 @@ fn zones_of_the_core_are_utc_and_offsets() {
 #[test]
 fn stamps_are_right_at_every_edge_of_time() {
     let texts = |second| {
-        let stamp = Stamp::new(second, &Zone::UTC, &Formats::default());
+        let stamp = FormattedTime::new(second, &Zone::UTC, &Formats::default());
         [Command::Day, Command::Date, Command::Time, Command::Datetime, Command::Timestamp]
             .map(|command| stamp.text(command).to_owned())
     };
@@ -876,8 +876,8 @@ fn stamps_are_right_at_every_edge_of_time() {
     ] {
         assert_eq!(texts(second), expected);
     }
-    let last = [Command::Help, Command::Quit, Command::Own(0)];
-    let stamp = Stamp::new(NOW, &Zone::UTC, &Formats::default());
+    let last = [Command::Help, Command::Quit, Command::Custom(0)];
+    let stamp = FormattedTime::new(NOW, &Zone::UTC, &Formats::default());
     assert_eq!(last.map(|command| stamp.text(command)), [""; 3]);
 }
 
@@ -889,17 +889,17 @@ fn the_ends_of_time_have_texts_in_every_zone() {
         (i64::MAX, "-23:59", "9999-12-29T22:01:00-23:59"),
         (i64::MAX, "+23:59", "9999-12-31T21:59:00+23:59"),
     ] {
-        let stamp = Stamp::new(second, &Zone::parse(zone).unwrap(), &Formats::default());
+        let stamp = FormattedTime::new(second, &Zone::parse(zone).unwrap(), &Formats::default());
         assert_eq!(stamp.text(Command::Datetime), expected);
     }
-    assert_eq!(Stamp::RANGE, -62_135_596_800..=253_402_207_200);
+    assert_eq!(FormattedTime::RANGE, -62_135_596_800..=253_402_207_200);
 }
 
 #[test]
 fn formats_have_the_conversions_of_strftime() {
     let text = |format: &str, second| {
         let formats = Formats::new("%A", format, "%T").unwrap_or_else(|why| panic!("{why}"));
-        Stamp::new(second, &Zone::UTC, &formats).text(Command::Date).to_owned()
+        FormattedTime::new(second, &Zone::UTC, &formats).text(Command::Date).to_owned()
     };
     for (format, expected) in [
         ("%a %A %b %B %h", "Sun Sunday Nov November Nov"),
@@ -945,7 +945,7 @@ fn formats_that_give_no_reply_are_refused_when_they_are_set() {
 #[test]
 fn formats_belong_each_to_its_command() {
     let formats = Formats::new("%a", "%F", "%R").unwrap();
-    let stamp = Stamp::new(NOW, &Zone::UTC, &formats);
+    let stamp = FormattedTime::new(NOW, &Zone::UTC, &formats);
     let commands = [Command::Day, Command::Date, Command::Time, Command::Datetime];
     assert_eq!(
         commands.map(|command| stamp.text(command)),
@@ -958,7 +958,7 @@ fn formats_belong_each_to_its_command() {
 fn a_text_that_grows_beyond_a_reply_is_cut() {
     let formats = Formats::new(&"%Z".repeat(341), &format!("{}%Z", "ß".repeat(510)), "%T").unwrap();
     for (zone, day, date) in [("UTC", "UTC".repeat(341), "UTC"), ("+05:30", "+05:30".repeat(171), "+05")] {
-        let stamp = Stamp::new(NOW, &Zone::parse(zone).unwrap(), &formats);
+        let stamp = FormattedTime::new(NOW, &Zone::parse(zone).unwrap(), &formats);
         assert_eq!(stamp.text(Command::Day), &day[..1023]);
         assert_eq!(stamp.text(Command::Date), format!("{}{date}", "ß".repeat(510)));
     }
@@ -979,8 +979,8 @@ fn a_line_of_rfc_867_is_of_its_first_syntax() {
         (1_794_268_799, "UTC", "Monday, November 9, 2026 23:59:59-UTC"),
         (1_794_268_800, "UTC", "Tuesday, November 10, 2026 00:00:00-UTC"),
         // The ends of time, and what is beyond them.
-        (*Stamp::RANGE.start(), "UTC", "Monday, January 1, 0001 00:00:00-UTC"),
-        (*Stamp::RANGE.end(), "UTC", "Thursday, December 30, 9999 22:00:00-UTC"),
+        (*FormattedTime::RANGE.start(), "UTC", "Monday, January 1, 0001 00:00:00-UTC"),
+        (*FormattedTime::RANGE.end(), "UTC", "Thursday, December 30, 9999 22:00:00-UTC"),
         (i64::MIN, "UTC", "Monday, January 1, 0001 00:00:00-UTC"),
         (i64::MAX, "UTC", "Thursday, December 30, 9999 22:00:00-UTC"),
     ] {

@@ -342,7 +342,7 @@ fn two_hundred_thousand_commands_in_one_stream() {
     peer.expect_eof();
     // Empty lines are no commands.
     let commands = turns().filter(|(command, _)| *command != "\n").count() as u64;
-    assert_eq!(events.farewell(peer.address()), (Reason::EndOfFile, commands));
+    assert_eq!(events.farewell(peer.address()), (Reason::Eof, commands));
     let Stats { accepted, commands: all, bytes_in, bytes_out, .. } = server.stats();
     let counted = (accepted, all, bytes_in, bytes_out);
     assert_eq!(counted, (1, commands, input.len() as u64 + 1, (GREETING.len() + 1 + output.len()) as u64));
@@ -741,7 +741,7 @@ fn events_tell_of_every_client_in_order() {
         .zip(addresses)
         .flat_map(|(client, peer)| {
             let (client, peer) = (client.into(), Address::from(peer));
-            let gone = Event::Disconnected { client, peer: peer.clone(), reason: Reason::EndOfFile, commands: 2 };
+            let gone = Event::Disconnected { client, peer: peer.clone(), reason: Reason::Eof, commands: 2 };
             [Event::Connected { client, peer }, gone]
         })
         .collect();
@@ -779,7 +779,7 @@ fn events_tell_why_a_client_left() {
     assert!(commands > 0);
     let wanted = [
         (Reason::Quit, 2),
-        (Reason::EndOfFile, 1),
+        (Reason::Eof, 1),
         (Reason::Error, 0),
         (Reason::WriteTimeout, commands),
         (Reason::Shutdown, 1),

@@ -37,7 +37,7 @@ fn main() -> Result<(), Error> {
         // The subscription ends when the server has ended.
         for event in events {
             match event {
-                Event::CommandFailed { command, why, .. } => println!("{command} failed: {why}"),
+                Event::CommandFailed { command, error: why, .. } => println!("{command} failed: {why}"),
                 other => println!("{other}"),
             }
         }

@@ -157,7 +157,7 @@ pub unsafe extern "C" fn daytime_server_rfc867_address(
     buf: *mut c_char,
     cap: usize,
 ) -> daytime_status {
-    entry!(server, out = (buf, cap) => out.write(nth(server.running()?.server.rfc867_addresses(), index)?))
+    entry!(server, out = (buf, cap) => out.write(nth(server.running()?.server.addresses_of(Service::Rfc867), index)?))
 }
 
 /// A bound address of daytime_server_listen_rfc868() by its number, from 0.
@@ -169,7 +169,7 @@ pub unsafe extern "C" fn daytime_server_rfc868_address(
     buf: *mut c_char,
     cap: usize,
 ) -> daytime_status {
-    entry!(server, out = (buf, cap) => out.write(nth(server.running()?.server.rfc868_addresses(), index)?))
+    entry!(server, out = (buf, cap) => out.write(nth(server.running()?.server.addresses_of(Service::Rfc868), index)?))
 }
 
 /// The port of the first TCP address among those of daytime_server_address().

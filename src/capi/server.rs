@@ -106,7 +106,7 @@ pub unsafe extern "C" fn daytime_server_set_workers(server: *mut daytime_server,
 /// once started.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_server_set_callers(server: *mut daytime_server, n: u32) -> daytime_status {
-    entry!(server => server.set(|settings| settings.callers(n as usize)))
+    entry!(server => server.set(|settings| settings.handler_threads(n as usize)))
 }
 
 /// The connections that may wait to be accepted, at least 1; the system may allow fewer. Default: 4,096.

@@ -1,4 +1,4 @@
-//! Connecting, from a name to a socket, within the patience that there is for all of it.
+//! Connecting, from a name to a socket, within one deadline for all steps.
 
 use std::{
     io,
@@ -15,18 +15,18 @@ use nix::{
 };
 use socket2::{SockAddr, Socket, Type};
 
-use super::wire::Patience;
-use crate::{Address, Error, address, thread, waiting::channel};
+use super::transport::Deadline;
+use crate::{Address, Error, address, thread, channel::channel};
 
-/// How long to wait where a Unix socket's queue is full: nothing tells when it is not.
+/// How long to wait while the queue of a Unix socket is full: nothing signals that it has room.
 const QUEUE: Duration = Duration::from_millis(10);
 
-/// One socket's address, and how it is written.
+/// The address of one socket, and its text.
 pub(super) struct Target(SockAddr, Address);
 
-/// What an address stands for, `port` where it names none. A name is resolved on a thread of its own, as that may take
-/// long; one that outlasts the patience ends by itself.
-pub(super) fn resolve(address: Address, port: u16, patience: &Patience<'_>) -> Result<Vec<Target>, Error> {
+/// Resolves an address; `port` is the default port. A name is resolved on a separate thread, since that can take long. A
+/// thread that exceeds the deadline ends by itself.
+pub(super) fn resolve(address: Address, port: u16, deadline: &Deadline<'_>) -> Result<Vec<Target>, Error> {
     let name = match &address {
         Address::Tcp(tcp) => return Ok(vec![Target((*tcp).into(), address)]),
         Address::Unix(path) => return Ok(vec![Target(address::unix(path)?, address)]),
@@ -37,24 +37,24 @@ pub(super) fn resolve(address: Address, port: u16, patience: &Patience<'_>) -> R
         let _ = sender.send(name.resolve(port));
     })?;
     loop {
-        match resolved.receive(Some(Instant::now() + patience.slice()?)) {
+        match resolved.receive(Some(Instant::now() + deadline.next_wait()?)) {
             Ok(resolved) => {
-                // That was its last act; nothing of it is left behind.
+                // The thread has sent its result and ends now.
                 let _ = resolver.join();
                 return Ok(resolved?.into_iter().map(|address| Target(address.into(), address.into())).collect());
             }
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return Err(Error::State("the resolver's thread has died".into())),
+            Err(RecvTimeoutError::Disconnected) => return Err(Error::State("the resolver thread panicked".into())),
         }
     }
 }
 
-/// Connects to the first address that answers. Each has an equal share of the time that is left, so that a dead one
-/// before a live one does not use it up. The first error is given where none answers.
-pub(super) fn connect_any(targets: &[Target], patience: &Patience<'_>) -> Result<TcpStream, Error> {
+/// Connects to the first address that answers. Each address gets an equal part of the remaining time, so that a dead one
+/// does not use up the time of a live one. If none answers, the first error is returned.
+pub(super) fn connect_any(targets: &[Target], deadline: &Deadline<'_>) -> Result<TcpStream, Error> {
     let mut first = None;
     for (i, target) in targets.iter().enumerate() {
-        match connect(target, &patience.share(targets.len() - i)) {
+        match connect(target, &deadline.split(targets.len() - i)) {
             Ok(stream) => return Ok(stream),
             Err(Error::Interrupted) => return Err(Error::Interrupted),
             Err(error) => first = first.or(Some(error)),
@@ -63,40 +63,40 @@ pub(super) fn connect_any(targets: &[Target], patience: &Patience<'_>) -> Result
     Err(first.unwrap_or(Error::Timeout))
 }
 
-/// The type for TCP carries the connection of a Unix socket, too: what it does, read and write with a time-out, is the
-/// same for both, and it writes with MSG_NOSIGNAL.
-fn connect(Target(address, shown): &Target, patience: &Patience<'_>) -> Result<TcpStream, Error> {
-    let doing = || Error::io(format!("connect {shown}"));
-    let socket = Socket::new(address.domain(), Type::STREAM, None).map_err(doing())?;
-    socket.set_nonblocking(true).map_err(doing())?;
+/// Connects. `TcpStream` also carries the connection of a Unix socket: reads and writes with a timeout are the same for
+/// both, and it writes with MSG_NOSIGNAL.
+fn connect(Target(address, text): &Target, deadline: &Deadline<'_>) -> Result<TcpStream, Error> {
+    let context = || Error::io(format!("connect {text}"));
+    let socket = Socket::new(address.domain(), Type::STREAM, None).map_err(context())?;
+    socket.set_nonblocking(true).map_err(context())?;
     while let Err(error) = socket.connect(address) {
         match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::EINPROGRESS) => {
-                finish(&socket, doing, patience)?;
+                finish(&socket, context, deadline)?;
                 break;
             }
-            Some(Errno::EAGAIN) if address.is_unix() => sleep(patience.slice()?.min(QUEUE)),
-            _ => return Err(doing()(error)),
+            Some(Errno::EAGAIN) if address.is_unix() => sleep(deadline.next_wait()?.min(QUEUE)),
+            _ => return Err(context()(error)),
         }
     }
-    socket.set_nonblocking(false).map_err(doing())?;
+    socket.set_nonblocking(false).map_err(context())?;
     if !address.is_unix() {
-        socket.set_tcp_nodelay(true).map_err(doing())?;
+        socket.set_tcp_nodelay(true).map_err(context())?;
     }
     Ok(OwnedFd::from(socket).into())
 }
 
-/// Waits until a connection is made, or refused.
-fn finish<F>(socket: &Socket, doing: impl Fn() -> F, patience: &Patience<'_>) -> Result<(), Error>
+/// Waits until a connection is established or refused.
+fn finish<F>(socket: &Socket, context: impl Fn() -> F, deadline: &Deadline<'_>) -> Result<(), Error>
 where
     F: FnOnce(io::Error) -> Error,
 {
     loop {
-        let slice = PollTimeout::try_from(patience.slice()?).unwrap_or(PollTimeout::MAX);
-        match poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)], slice) {
+        let wait = PollTimeout::try_from(deadline.next_wait()?).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)], wait) {
             Ok(0) | Err(Errno::EINTR) => {}
-            Ok(_) => return socket.take_error().map_err(doing())?.map_or(Ok(()), |error| Err(doing()(error))),
-            Err(error) => return Err(doing()(error.into())),
+            Ok(_) => return socket.take_error().map_err(context())?.map_or(Ok(()), |error| Err(context()(error))),
+            Err(error) => return Err(context()(error.into())),
         }
     }
 }

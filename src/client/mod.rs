@@ -1,12 +1,12 @@
-//! A blocking client, every call of which ends by its deadline.
+//! A blocking client. Each of its calls ends by its deadline.
 //!
-//! What is said is the [`Dialogue`]'s business; here is who asks and when a client is broken. `wire.rs` has the socket and
-//! the patience, `connect.rs` the way from a name to a socket. A socket call waits 100 ms at most before the deadline and
-//! the interrupt function are looked at again.
+//! [`ClientSession`] knows what to send and where a reply ends. This file decides who asks, and when a client is broken;
+//! `transport.rs` has the socket and the deadline, `connect.rs` the way from a name to a socket. A system call waits at
+//! most 100 ms before the deadline and the interrupt function are checked again.
 
 mod connect;
 mod rfc;
-mod wire;
+mod transport;
 
 use std::{
     collections::VecDeque,
@@ -14,21 +14,39 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveTime, Weekday};
 use socket2::SockRef;
 
 use crate::{
-    Address, DEFAULT_PORT, Date, DateTime, Error, Time, Weekday,
-    protocol::{Dialogue, Fault, QUIET, errors},
+    Address, DEFAULT_PORT, Error,
+    protocol::{
+        ClientSession, QUIET, SessionError, errors, parse_date, parse_datetime, parse_day, parse_time, parse_timestamp,
+    },
 };
 use connect::{connect_any, resolve};
 pub use rfc::{rfc867, rfc868};
-use wire::{Interrupt, Patience, Wire};
+use transport::{Deadline, Interrupt, Transport};
 
-/// The bytes of questions that a pipeline keeps in flight. The server reads nothing while replies are owed, so that a
-/// client that only wrote would wait for ever; this much fits into any socket's buffers.
+/// The bytes of commands that a pipeline keeps in flight. A server reads nothing while it owes replies, so a client that
+/// only wrote would wait forever. This size fits into the buffers of any socket.
 const IN_FLIGHT: usize = 4096;
 
-/// How to connect: how long to be patient, and when to give up earlier.
+/// The settings of a client: its timeout, and a function that interrupts it.
+///
+/// ```
+/// use std::{sync::{Arc, atomic::{AtomicBool, Ordering::Relaxed}}, time::Duration};
+/// use daytime::{Client, Server};
+///
+/// let server = Server::builder().listen("127.0.0.1:0").start()?;
+/// let cancelled = Arc::new(AtomicBool::new(false));
+/// let flag = cancelled.clone(); // another thread sets it
+/// let mut client = Client::builder()
+///     .timeout(Duration::from_secs(2))
+///     .interrupt(move || flag.load(Relaxed))
+///     .connect(&server.addresses()[0])?;
+/// assert_eq!(client.request("timestamp")?.len(), 10);
+/// # Ok::<(), daytime::Error>(())
+/// ```
 #[must_use = "nothing is connected before `connect`"]
 pub struct ClientBuilder {
     timeout: Duration,
@@ -36,29 +54,31 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// How long each call may take, connecting among them, from the name's resolution to the greeting. Default: 5 s.
+    /// The longest duration of each call, connecting included: from resolving the name to the greeting. Default: 5 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// A function that is asked every 100 ms while a call blocks; true ends that with [`Error::Interrupted`].
+    /// A function that is asked every 100 ms while a call blocks. If it returns true, the call ends with
+    /// [`Error::Interrupted`].
     pub fn interrupt(mut self, interrupt: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         self.interrupt = Some(Box::new(interrupt));
         self
     }
 
-    /// Connects, to the first of the address's IP addresses that answers, and reads the greeting.
+    /// Connects to the first IP address that answers, and reads the greeting.
     ///
     /// # Errors
-    /// [`Error::Io`] where no address can be connected to, [`Error::Timeout`], [`Error::Interrupted`];
-    /// [`Error::Refused`] with the server's words; [`Error::Protocol`] with what was sent where that is no greeting.
+    /// [`Error::Io`] if no address accepts the connection, [`Error::Timeout`], [`Error::Interrupted`],
+    /// [`Error::Refused`] with the server's error line, [`Error::Protocol`] with the received bytes if they are not a
+    /// greeting.
     pub fn connect(self, address: impl Into<Address>) -> Result<Client, Error> {
-        let patience = Patience::new(self.timeout, self.interrupt.as_ref());
-        let stream = connect_any(&resolve(address.into(), DEFAULT_PORT, &patience)?, &patience)?;
+        let deadline = Deadline::new(self.timeout, self.interrupt.as_ref());
+        let stream = connect_any(&resolve(address.into(), DEFAULT_PORT, &deadline)?, &deadline)?;
         let mut client = Client {
-            wire: Wire::new(stream),
-            dialogue: Dialogue::new(),
+            transport: Transport::new(stream),
+            session: ClientSession::new(),
             out: Vec::new(),
             timeout: self.timeout,
             interrupt: self.interrupt,
@@ -76,25 +96,41 @@ impl fmt::Debug for ClientBuilder {
     }
 }
 
-/// One conversation with a server: this crate's, which frames lines, or the original's, which does not. Which of them
-/// it is was found out when connecting.
+/// One connection to a server of this crate, which frames lines, or to the original classroom program, which does not.
+/// The client detects the kind when it connects.
 ///
-/// An error other than [`Error::Invalid`] and [`Error::Refused`] breaks a client: what comes later might be the answer to
-/// an earlier question. Every call gives [`Error::Closed`] from then on.
+/// An error other than [`Error::Invalid`], [`Error::Refused`] and [`Error::NoOffset`] breaks the client: the next bytes
+/// could be the answer to an earlier command. From then on every call returns [`Error::Closed`].
+///
+/// ```
+/// use daytime::{Client, Server, chrono::Weekday};
+///
+/// let server = Server::builder()
+///     .listen("127.0.0.1:0")
+///     .timezone("UTC")
+///     .clock(daytime::Clock::fixed_unix(1_795_362_297))
+///     .start()?;
+/// let mut client = Client::connect(&server.addresses()[0])?;
+/// assert_eq!(client.day()?, Weekday::Sun);
+/// assert_eq!(client.datetime_in("Asia/Tokyo")?.to_rfc3339(), "2026-11-23T00:44:57+09:00");
+/// assert_eq!(client.request("help")?.split(", ").next(), Some("day [ZONE]"));
+/// client.quit()?;
+/// # Ok::<(), daytime::Error>(())
+/// ```
 pub struct Client {
-    wire: Wire,
-    dialogue: Dialogue,
-    /// What is to be sent; empty between calls.
+    transport: Transport,
+    session: ClientSession,
+    /// The bytes to send; empty between calls.
     out: Vec<u8>,
     timeout: Duration,
     interrupt: Option<Interrupt>,
     broken: bool,
-    /// The server has said that it does not know `datetime`.
+    /// The server has answered that it does not know `datetime`.
     lacks_datetime: bool,
 }
 
 impl Client {
-    /// Connects with all defaults, see [`ClientBuilder::connect`].
+    /// Connects with the default settings, see [`ClientBuilder::connect`].
     ///
     /// # Errors
     /// Those of [`ClientBuilder::connect`].
@@ -102,34 +138,34 @@ impl Client {
         Self::builder().connect(address)
     }
 
-    /// How to connect, all at the defaults.
+    /// The default settings.
     pub fn builder() -> ClientBuilder {
         ClientBuilder { timeout: Duration::from_secs(5), interrupt: None }
     }
 
-    /// How long each call may take from now on, see [`ClientBuilder::timeout`].
+    /// Changes the timeout of later calls, see [`ClientBuilder::timeout`].
     pub fn set_timeout(&mut self, timeout: Duration) {
         self.timeout = timeout;
     }
 
-    /// What the server said first.
+    /// The greeting of the server.
     pub fn greeting(&self) -> &str {
-        self.dialogue.greeting().unwrap_or_default()
+        self.session.greeting().unwrap_or_default()
     }
 
-    /// The address that this client is connected to.
+    /// The address of the server.
     ///
     /// # Errors
     /// [`Error::Io`] once the connection is broken.
     pub fn peer(&self) -> Result<Address, Error> {
-        let peer = SockRef::from(&self.wire.stream).peer_addr().map_err(Error::io("read the peer's address"))?;
+        let peer = SockRef::from(&self.transport.stream).peer_addr().map_err(Error::io("read the peer's address"))?;
         Ok(peer.as_socket().map_or_else(|| Address::of_unix(&peer), Address::from))
     }
 
-    /// The day of the week in the server's zone.
+    /// The day of the week in the server's zone. [`day_name`](crate::protocol::day_name) has its full name.
     ///
     /// # Errors
-    /// As [`request`](Self::request), and [`Error::Protocol`] where the reply is no such thing.
+    /// As [`request`](Self::request), and [`Error::Protocol`] if the reply is not a day.
     pub fn day(&mut self) -> Result<Weekday, Error> {
         self.day_of(None)
     }
@@ -137,7 +173,7 @@ impl Client {
     /// The day of the week in a zone, see [`datetime_in`](Self::datetime_in).
     ///
     /// # Errors
-    /// As [`datetime_in`](Self::datetime_in).
+    /// As [`day`](Self::day), and [`Error::Refused`] if the server does not know the zone, or zones at all.
     pub fn day_in(&mut self, zone: &str) -> Result<Weekday, Error> {
         self.day_of(Some(zone))
     }
@@ -145,81 +181,114 @@ impl Client {
     /// The date in the server's zone.
     ///
     /// # Errors
-    /// As [`day`](Self::day).
-    pub fn date(&mut self) -> Result<Date, Error> {
+    /// As [`request`](Self::request), and [`Error::Protocol`] if the reply is not a date.
+    pub fn date(&mut self) -> Result<NaiveDate, Error> {
         self.date_of(None)
     }
 
     /// The date in a zone, see [`datetime_in`](Self::datetime_in).
     ///
     /// # Errors
-    /// As [`datetime_in`](Self::datetime_in).
-    pub fn date_in(&mut self, zone: &str) -> Result<Date, Error> {
+    /// As [`date`](Self::date), and [`Error::Refused`] if the server does not know the zone, or zones at all.
+    pub fn date_in(&mut self, zone: &str) -> Result<NaiveDate, Error> {
         self.date_of(Some(zone))
     }
 
-    /// The time of day in the server's zone.
+    /// The time of day in the server's zone, in whole seconds.
     ///
     /// # Errors
-    /// As [`day`](Self::day).
-    pub fn time(&mut self) -> Result<Time, Error> {
+    /// As [`request`](Self::request), and [`Error::Protocol`] if the reply is not a time.
+    pub fn time(&mut self) -> Result<NaiveTime, Error> {
         self.time_of(None)
     }
 
     /// The time of day in a zone, see [`datetime_in`](Self::datetime_in).
     ///
     /// # Errors
-    /// As [`datetime_in`](Self::datetime_in).
-    pub fn time_in(&mut self, zone: &str) -> Result<Time, Error> {
+    /// As [`time`](Self::time), and [`Error::Refused`] if the server does not know the zone, or zones at all.
+    pub fn time_in(&mut self, zone: &str) -> Result<NaiveTime, Error> {
         self.time_of(Some(zone))
     }
 
-    /// The date and the time of one moment in the server's zone. The original server is asked for the one, the other,
-    /// and the one again, until no midnight was between.
+    /// The date, the time and the offset of one moment in the server's zone.
+    ///
+    /// The original classroom program does not send its offset, and this client does not guess one. It asks such a
+    /// server for the date, the time, and the date again until no midnight was between them, and returns both in
+    /// [`Error::NoOffset`]:
+    ///
+    /// ```
+    /// # use daytime::{Client, Error, chrono::NaiveDateTime};
+    /// /// The date and the time on the server's clock, for both kinds of servers.
+    /// fn local(client: &mut Client) -> Result<NaiveDateTime, Error> {
+    ///     match client.datetime() {
+    ///         Ok(datetime) => Ok(datetime.naive_local()),
+    ///         Err(Error::NoOffset(local)) => Ok(local),
+    ///         Err(error) => Err(error),
+    ///     }
+    /// }
+    /// ```
     ///
     /// # Errors
-    /// As [`day`](Self::day).
-    pub fn datetime(&mut self) -> Result<DateTime, Error> {
+    /// As [`request`](Self::request), [`Error::Protocol`] if a reply is not a time, and [`Error::NoOffset`].
+    pub fn datetime(&mut self) -> Result<DateTime<FixedOffset>, Error> {
         self.datetime_of(None)
     }
 
-    /// The date and the time of one moment in a zone: an IANA name in any letter case, `UTC`, or an offset such as
-    /// `+05:30`.
+    /// The date, the time and the offset of one moment in a zone: an IANA name in any letter case, `UTC`, or an offset
+    /// such as `+05:30`.
     ///
     /// # Errors
-    /// As [`day`](Self::day), and [`Error::Refused`] where the server does not know the zone, or no zones at all.
-    pub fn datetime_in(&mut self, zone: &str) -> Result<DateTime, Error> {
+    /// As [`datetime`](Self::datetime), and [`Error::Refused`] if the server does not know the zone, or zones at all.
+    pub fn datetime_in(&mut self, zone: &str) -> Result<DateTime<FixedOffset>, Error> {
         self.datetime_of(Some(zone))
     }
 
-    /// Sends a command and gives the reply's text, without its terminator.
+    /// The seconds since the Unix epoch.
     ///
     /// # Errors
-    /// [`Error::Refused`] with the server's error line; [`Error::Invalid`] where the command cannot be sent: it is
-    /// blank, over 1,024 bytes, has a control character, or is `quit`, which [`quit`](Self::quit) says. Any other error
-    /// breaks the client.
-    pub fn request(&mut self, command: &str) -> Result<String, Error> {
-        self.attempt(|client, patience| client.exchange(command, patience))
+    /// As [`request`](Self::request), [`Error::Protocol`] if the reply is not a number, and [`Error::Refused`] by the
+    /// original classroom program, which does not know the command.
+    pub fn timestamp(&mut self) -> Result<i64, Error> {
+        self.attempt(|client, deadline| client.typed("timestamp", None, parse_timestamp, deadline))
     }
 
-    /// Sends many commands without waiting for each reply, at most 4 KiB of them ahead, and gives a result for each in
-    /// order, as [`request`](Self::request) would. The original server is asked one by one.
+    /// Sends a command and returns the text of the reply, without its terminator.
     ///
     /// # Errors
-    /// What breaks the client; the replies so far are lost with it.
+    /// [`Error::Refused`] with the server's error line. [`Error::Invalid`] if the command cannot be sent: it is blank,
+    /// exceeds 1,024 bytes, has a control character, or is `quit`, for which there is [`quit`](Self::quit). Other errors
+    /// break the client.
+    pub fn request(&mut self, command: &str) -> Result<String, Error> {
+        self.attempt(|client, deadline| client.exchange(command, deadline))
+    }
+
+    /// Sends many commands without waiting for each reply, at most 4 KiB of them ahead. Returns one result for each
+    /// command, in order, as [`request`](Self::request) would. The original classroom program is asked one by one.
+    ///
+    /// ```
+    /// # let server = daytime::Server::builder().listen("127.0.0.1:0").start()?;
+    /// # let mut client = daytime::Client::connect(&server.addresses()[0])?;
+    /// let replies = client.pipeline(["timestamp", "tea", "timestamp"])?;
+    /// assert_eq!(replies.len(), 3);
+    /// assert!(replies[0].is_ok() && replies[1].is_err());
+    /// # Ok::<(), daytime::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// An error that breaks the client. The replies so far are lost.
     pub fn pipeline<'a>(
         &mut self,
         commands: impl IntoIterator<Item = &'a str>,
     ) -> Result<Vec<Result<String, Error>>, Error> {
         let mut commands = commands.into_iter().peekable();
         let mut results = Vec::new();
-        // Which result each question's reply becomes, and the question's length.
+        // For each command in flight: the index of its result, and its size.
         let mut asked: VecDeque<(usize, usize)> = VecDeque::new();
         let mut in_flight = 0;
-        self.attempt(|client, patience| {
+        self.attempt(|client, deadline| {
             loop {
                 while let Some(command) = commands.peek() {
-                    let room = client.dialogue.frames_lines() && in_flight + command.len() < IN_FLIGHT;
+                    let room = client.session.frames_lines() && in_flight + command.len() < IN_FLIGHT;
                     if !asked.is_empty() && !room {
                         break;
                     }
@@ -229,7 +298,7 @@ impl Client {
                             asked.push_back((results.len(), command.len() + 1));
                             results.push(Ok(String::new()));
                         }
-                        Err(Error::Invalid(why)) => results.push(Err(Error::Invalid(why))),
+                        Err(Error::Invalid(message)) => results.push(Err(Error::Invalid(message))),
                         Err(error) => return Err(error),
                     }
                     commands.next();
@@ -237,28 +306,28 @@ impl Client {
                 if asked.is_empty() {
                     return Ok(results);
                 }
-                client.send(patience)?;
-                let mut next = Some(client.next_reply(patience)?);
+                client.send(deadline)?;
+                let mut next = Some(client.next_reply(deadline)?);
                 while let Some(reply) = next {
                     let Some((index, length)) = asked.pop_front() else { break };
-                    results[index] = accept(reply);
+                    results[index] = refuse_error_line(reply);
                     in_flight -= length;
-                    next = client.dialogue.reply()?;
+                    next = client.session.reply()?;
                 }
             }
         })
     }
 
-    /// Says `quit` and waits until the server has closed, so that everything said before has been done.
+    /// Sends `quit` and waits until the server has closed, so that every earlier command was executed.
     ///
     /// # Errors
-    /// [`Error::Timeout`], [`Error::Interrupted`], and [`Error::Closed`] of a client that was broken before.
+    /// [`Error::Timeout`], [`Error::Interrupted`], and [`Error::Closed`] if the client was broken before.
     pub fn quit(mut self) -> Result<(), Error> {
-        self.attempt(|client, patience| {
-            client.dialogue.ask("quit", &mut client.out)?;
-            client.send(patience)?;
+        self.attempt(|client, deadline| {
+            client.session.ask("quit", &mut client.out)?;
+            client.send(deadline)?;
             loop {
-                match client.wire.read(patience, None) {
+                match client.transport.read(deadline, None) {
                     Ok(_) => {}
                     Err(Error::Closed) => return Ok(()),
                     Err(error) => return Err(error),
@@ -268,49 +337,49 @@ impl Client {
     }
 
     fn day_of(&mut self, zone: Option<&str>) -> Result<Weekday, Error> {
-        self.attempt(|client, patience| match client.moment(zone, patience)? {
-            Some(moment) => moment.date.weekday().ok_or_else(|| Error::Protocol(moment.date.to_string().into())),
-            None => client.typed("day", zone, Weekday::parse, patience),
+        self.attempt(|client, deadline| match client.moment(zone, deadline)? {
+            Some(moment) => Ok(moment.weekday()),
+            None => client.typed("day", zone, parse_day, deadline),
         })
     }
 
-    fn date_of(&mut self, zone: Option<&str>) -> Result<Date, Error> {
-        self.attempt(|client, patience| match client.moment(zone, patience)? {
-            Some(moment) => Ok(moment.date),
-            None => client.typed("date", zone, Date::parse, patience),
+    fn date_of(&mut self, zone: Option<&str>) -> Result<NaiveDate, Error> {
+        self.attempt(|client, deadline| match client.moment(zone, deadline)? {
+            Some(moment) => Ok(moment.date_naive()),
+            None => client.typed("date", zone, parse_date, deadline),
         })
     }
 
-    fn time_of(&mut self, zone: Option<&str>) -> Result<Time, Error> {
-        self.attempt(|client, patience| match client.moment(zone, patience)? {
-            Some(moment) => Ok(moment.time),
-            None => client.typed("time", zone, Time::parse, patience),
+    fn time_of(&mut self, zone: Option<&str>) -> Result<NaiveTime, Error> {
+        self.attempt(|client, deadline| match client.moment(zone, deadline)? {
+            Some(moment) => Ok(moment.time()),
+            None => client.typed("time", zone, parse_time, deadline),
         })
     }
 
-    fn datetime_of(&mut self, zone: Option<&str>) -> Result<DateTime, Error> {
-        self.attempt(|client, patience| {
-            if let Some(moment) = client.moment(zone, patience)? {
+    fn datetime_of(&mut self, zone: Option<&str>) -> Result<DateTime<FixedOffset>, Error> {
+        self.attempt(|client, deadline| {
+            if let Some(moment) = client.moment(zone, deadline)? {
                 return Ok(moment);
             }
-            let mut date = client.typed("date", zone, Date::parse, patience)?;
+            let mut date = client.typed("date", zone, parse_date, deadline)?;
             loop {
-                let time = client.typed("time", zone, Time::parse, patience)?;
-                let date_after = client.typed("date", zone, Date::parse, patience)?;
+                let time = client.typed("time", zone, parse_time, deadline)?;
+                let date_after = client.typed("date", zone, parse_date, deadline)?;
                 if date == date_after {
-                    return Ok(DateTime { date, time, offset: None });
+                    return Err(Error::NoOffset(date.and_time(time)));
                 }
                 date = date_after;
             }
         })
     }
 
-    /// The reply to `datetime`, whose format no setting changes; `None` where the server does not know it.
-    fn moment(&mut self, zone: Option<&str>, patience: &Patience<'_>) -> Result<Option<DateTime>, Error> {
-        if self.lacks_datetime || !self.dialogue.frames_lines() {
+    /// The reply to `datetime`, whose format does not depend on a setting. `None` if the server does not know it.
+    fn moment(&mut self, zone: Option<&str>, deadline: &Deadline<'_>) -> Result<Option<DateTime<FixedOffset>>, Error> {
+        if self.lacks_datetime || !self.session.frames_lines() {
             return Ok(None);
         }
-        match self.typed("datetime", zone, DateTime::parse, patience) {
+        match self.typed("datetime", zone, parse_datetime, deadline) {
             Ok(moment) => Ok(Some(moment)),
             Err(Error::Refused(line)) if line == errors::INVALID => {
                 self.lacks_datetime = true;
@@ -325,39 +394,39 @@ impl Client {
         command: &str,
         zone: Option<&str>,
         parse: fn(&str) -> Option<T>,
-        patience: &Patience<'_>,
+        deadline: &Deadline<'_>,
     ) -> Result<T, Error> {
         let reply = match zone {
-            None => self.exchange(command, patience)?,
-            Some(zone) => self.exchange(&format!("{command} {zone}"), patience)?,
+            None => self.exchange(command, deadline)?,
+            Some(zone) => self.exchange(&format!("{command} {zone}"), deadline)?,
         };
         parse(&reply).ok_or_else(|| Error::Protocol(reply.into()))
     }
 
-    fn exchange(&mut self, command: &str, patience: &Patience<'_>) -> Result<String, Error> {
+    fn exchange(&mut self, command: &str, deadline: &Deadline<'_>) -> Result<String, Error> {
         self.ask(command)?;
-        self.send(patience)?;
-        accept(self.next_reply(patience)?)
+        self.send(deadline)?;
+        refuse_error_line(self.next_reply(deadline)?)
     }
 
-    /// Says hello and reads the greeting.
+    /// Sends the hello and reads the greeting.
     fn greet(&mut self) -> Result<(), Error> {
-        self.out.extend_from_slice(Dialogue::HELLO);
-        self.attempt(|client, patience| {
-            client.send(patience)?;
+        self.out.extend_from_slice(ClientSession::HELLO);
+        self.attempt(|client, deadline| {
+            client.send(deadline)?;
             let mut last = Instant::now();
-            while client.dialogue.greeting().is_none() {
-                let quiet = client.dialogue.awaits_quiet().then(|| last + QUIET);
-                match client.wire.read(patience, quiet) {
-                    Ok(0) => client.dialogue.quiet()?,
+            while client.session.greeting().is_none() {
+                let quiet = client.session.needs_timeout().then(|| last + QUIET);
+                match client.transport.read(deadline, quiet) {
+                    Ok(0) => client.session.handle_timeout()?,
                     Ok(n) => {
                         last = Instant::now();
-                        client.dialogue.receive(&client.wire.input[..n])?;
+                        client.session.receive(&client.transport.input[..n])?;
                     }
-                    Err(Error::Closed) => return Err(client.dialogue.end().into()),
-                    // What came so far tells more than that it was too little.
-                    Err(Error::Timeout) => match client.dialogue.foreign() {
-                        Fault::Protocol(bytes) if !bytes.is_empty() => return Err(Error::Protocol(bytes)),
+                    Err(Error::Closed) => return Err(client.session.handle_eof().into()),
+                    // The bytes received so far say more than a timeout.
+                    Err(Error::Timeout) => match client.session.take_unexpected() {
+                        SessionError::Protocol(bytes) if !bytes.is_empty() => return Err(Error::Protocol(bytes)),
                         _ => return Err(Error::Timeout),
                     },
                     Err(error) => return Err(error),
@@ -367,19 +436,19 @@ impl Client {
         })
     }
 
-    /// Runs one call with a deadline of its own, and breaks the client where the conversation is out of step.
-    fn attempt<T>(&mut self, call: impl FnOnce(&mut Self, &Patience<'_>) -> Result<T, Error>) -> Result<T, Error> {
+    /// Runs one call with its deadline, and breaks the client if the session is out of step.
+    fn attempt<T>(&mut self, call: impl FnOnce(&mut Self, &Deadline<'_>) -> Result<T, Error>) -> Result<T, Error> {
         if self.broken {
             return Err(Error::Closed);
         }
         let interrupt = self.interrupt.take();
-        let result = call(self, &Patience::new(self.timeout, interrupt.as_ref()));
+        let result = call(self, &Deadline::new(self.timeout, interrupt.as_ref()));
         self.interrupt = interrupt;
         self.out.clear();
-        if !matches!(result, Ok(_) | Err(Error::Invalid(_) | Error::Refused(_))) {
+        if !matches!(result, Ok(_) | Err(Error::Invalid(_) | Error::Refused(_) | Error::NoOffset(_))) {
             self.broken = true;
-            // The server need not wait for it to be dropped.
-            let _ = self.wire.stream.shutdown(std::net::Shutdown::Both);
+            // The server need not wait until this client is dropped.
+            let _ = self.transport.stream.shutdown(std::net::Shutdown::Both);
         }
         result
     }
@@ -387,27 +456,27 @@ impl Client {
     fn ask(&mut self, command: &str) -> Result<(), Error> {
         let name = command.trim_matches([' ', '\t']);
         if name.eq_ignore_ascii_case("quit") || name.eq_ignore_ascii_case("exit") {
-            return Err(Error::Invalid(format!("the command {name:?} has no reply: Client::quit says it")));
+            return Err(Error::Invalid(format!("the command {name:?} does not have a reply; call Client::quit")));
         }
-        if self.out.is_empty() && !self.dialogue.awaits_replies() {
-            self.wire.check_silence(&mut self.dialogue)?;
+        if self.out.is_empty() && !self.session.awaits_replies() {
+            self.transport.check_silence(&mut self.session)?;
         }
-        Ok(self.dialogue.ask(command, &mut self.out)?)
+        Ok(self.session.ask(command, &mut self.out)?)
     }
 
-    fn send(&mut self, patience: &Patience<'_>) -> Result<(), Error> {
-        self.wire.write(&self.out, patience)?;
+    fn send(&mut self, deadline: &Deadline<'_>) -> Result<(), Error> {
+        self.transport.write(&self.out, deadline)?;
         self.out.clear();
         Ok(())
     }
 
-    fn next_reply(&mut self, patience: &Patience<'_>) -> Result<String, Error> {
+    fn next_reply(&mut self, deadline: &Deadline<'_>) -> Result<String, Error> {
         loop {
-            if let Some(reply) = self.dialogue.reply()? {
+            if let Some(reply) = self.session.reply()? {
                 return Ok(reply);
             }
-            let n = self.wire.read(patience, None)?;
-            self.dialogue.receive(&self.wire.input[..n])?;
+            let n = self.transport.read(deadline, None)?;
+            self.session.receive(&self.transport.input[..n])?;
         }
     }
 }
@@ -415,23 +484,24 @@ impl Client {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("stream", &self.wire.stream)
+            .field("stream", &self.transport.stream)
             .field("broken", &self.broken)
             .finish_non_exhaustive()
     }
 }
 
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Question(why) => Error::Invalid(why),
-            Fault::Protocol(bytes) => Error::Protocol(bytes),
-            Fault::Refused(line) => Error::Refused(line),
-            Fault::Closed => Error::Closed,
+impl From<SessionError> for Error {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::InvalidCommand(message) => Error::Invalid(message),
+            SessionError::Protocol(bytes) => Error::Protocol(bytes),
+            SessionError::Refused(line) => Error::Refused(line),
+            SessionError::Closed => Error::Closed,
         }
     }
 }
 
-fn accept(reply: String) -> Result<String, Error> {
+/// An error line becomes [`Error::Refused`].
+fn refuse_error_line(reply: String) -> Result<String, Error> {
     if errors::ALL.contains(&reply.as_str()) { Err(Error::Refused(reply)) } else { Ok(reply) }
 }

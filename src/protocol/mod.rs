@@ -1,70 +1,80 @@
 //! The wire core: bytes in, bytes out.
 //!
-//! Nothing here knows a socket, a thread or a clock, so every rule of the wire is tested as a pure
-//! function, and anything that moves bytes can drive it: this crate's server and client, an async
-//! runtime, a fuzzer.
+//! Nothing here knows a socket, a thread or a clock. Every rule of the wire is tested as a pure function, and other
+//! drivers can use it: an async runtime, a fuzzer, a client of another language.
 //!
-//! - [`Session`] is the server's side of one connection: framing and replies.
-//! - [`Dialogue`] is the client's side: the greeting and the replies found in what the server sent.
-//! - [`Commands`] is the table of command names; [`Stamp`] holds the texts of one second in one [`Zone`].
-//! - [`rfc867`] and [`rfc868`] are what a server of those protocols sends.
+//! - [`ServerSession`] is the server's side of one connection: framing and replies.
+//! - [`ClientSession`] is the client's side: it finds the greeting and the replies in the server's bytes.
+//! - [`Commands`] is the table of command names; [`FormattedTime`] holds the replies of one second in one [`Zone`].
+//! - [`parse_datetime`] and its siblings read replies.
+//! - [`rfc867`] and [`rfc868`] format what a server of those protocols sends.
 //!
-//! A session asks its surroundings, a [`Host`], for the table and the texts:
+//! A session asks its driver, which implements [`Respond`], for the table and the time:
 //!
 //! ```
-//! use daytime::protocol::{Commands, Formats, Framing, Host, Next, Session, Stamp, Zone};
+//! use daytime::protocol::{Commands, FormattedTime, Formats, Framing, Next, Respond, ServerSession, Zone};
 //!
-//! struct Noon(Commands, Stamp);
-//! impl Host for Noon {
-//!     fn commands(&self) -> &Commands { &self.0 }
-//!     fn stamp(&mut self, zone: Option<&str>) -> Option<&Stamp> { zone.is_none().then_some(&self.1) }
+//! struct StoppedClock(Commands, FormattedTime);
+//!
+//! impl Respond for StoppedClock {
+//!     fn commands(&self) -> &Commands {
+//!         &self.0
+//!     }
+//!     fn formatted_time(&mut self, zone: Option<&str>) -> Option<&FormattedTime> {
+//!         zone.is_none().then_some(&self.1)
+//!     }
 //! }
-//! let stamp = Stamp::new(1_795_362_297, &Zone::UTC, &Formats::default());
-//! let mut host = Noon(Commands::default(), stamp);
 //!
-//! let (mut session, mut out) = (Session::new(Framing::Auto), Vec::new());
+//! let time = FormattedTime::new(1_795_362_297, &Zone::UTC, &Formats::default());
+//! let mut responder = StoppedClock(Commands::default(), time);
+//!
+//! let (mut session, mut out) = (ServerSession::new(Framing::Auto), Vec::new());
 //! session.greet("Welcome to the server", &mut out);
-//! let (taken, next) = session.receive(b"day\r\ntime\nqu", &mut host, &mut out);
-//! assert_eq!((taken, next), (12, Next::Read));
+//! let received = session.receive(b"day\r\ntime\nqu", &mut responder, &mut out);
+//! assert_eq!((received.taken, received.executed, received.next), (12, 2, Next::Read));
 //! assert_eq!(out, b"Welcome to the server\r\nSunday\r\n15:44:57\n");
 //! ```
 
+mod client_session;
 mod command;
-mod dialogue;
+mod fast_path;
+mod formatted_time;
+mod replies;
 mod rfc;
-mod session;
-mod stamp;
+mod server_session;
 
 use std::time::Duration;
 
+pub use client_session::{ClientSession, SessionError};
 pub use command::{Command, Commands};
-pub use dialogue::{Dialogue, Fault};
+pub use formatted_time::{FormattedTime, Formats, Zone};
+pub use replies::{day_name, parse_date, parse_datetime, parse_day, parse_time, parse_timestamp};
 pub use rfc::{rfc867, rfc868, rfc868_seconds};
-pub use session::{Call, Framing, Host, Next, Reply, Session};
-pub use stamp::{Formats, Stamp, Zone};
+pub use server_session::{Call, Framing, Next, Received, Reply, Respond, ServerSession};
 
-/// What a client reads first, unless the server is told otherwise.
+/// The default greeting, which a client reads first.
 pub const GREETING: &str = "Welcome to the server";
-/// The bytes that a command may have, its line terminator not counted.
+/// The largest size of a command in bytes, without its terminator.
 pub const COMMAND_MAX: usize = 1024;
-/// The bytes that a reply may have, its line terminator not counted.
+/// The largest size of a reply in bytes, without its terminator.
 pub const REPLY_MAX: usize = 1023;
-/// Before the first line end, a pause this long ends a command. It is above TCP's shortest retransmission timeout.
+/// The quiet time: before the first line end, a pause of this length ends a command. It exceeds TCP's shortest
+/// retransmission timeout.
 pub const QUIET: Duration = Duration::from_millis(300);
-/// Once this many bytes of replies are owed to a client, no more of its commands are executed.
+/// A session pauses execution while this many bytes of replies are owed to its client.
 pub const OWED_MAX: usize = 64 * 1024;
 
-/// The error lines, word for word. A client recognises an error by equality with one of [`errors::ALL`].
+/// The error lines, exactly as they are sent. A client recognises an error by equality with one of [`errors::ALL`].
 pub mod errors {
-    /// The command is not in the table, has an argument too many, or bytes that no command has.
+    /// The command is unknown, has an argument that it does not take, or has bytes that are not allowed in a command.
     pub const INVALID: &str = "You entered an invalid command";
-    /// `ZONE` is neither a name in the zone database, nor `UTC`, nor an offset.
+    /// `ZONE` is neither a name of the time zone database, nor `UTC`, nor an offset.
     pub const UNKNOWN_ZONE: &str = "You entered an unknown time zone";
-    /// The embedder's handler failed, panicked, or gave a text that no reply can be.
+    /// The handler of a custom command failed, panicked, or returned an invalid reply.
     pub const FAILED: &str = "The command failed";
-    /// Sent in place of the greeting: the server has as many clients as it may have.
+    /// Sent in place of the greeting: the server has the maximum of clients.
     pub const FULL: &str = "The server is full";
-    /// Sent in place of the greeting: the peer's address has as many clients as one address may have.
+    /// Sent in place of the greeting: the peer's address has the maximum of clients for one address.
     pub const PER_SOURCE: &str = "Too many connections from your address";
     /// All of them.
     pub const ALL: [&str; 5] = [INVALID, UNKNOWN_ZONE, FAILED, FULL, PER_SOURCE];
@@ -78,16 +88,16 @@ pub fn check_reply(text: &str) -> Result<(), String> {
             Some(c) => Err(format!("it has the control character {c:?}")),
             None => Ok(()),
         },
-        n => Err(format!("it has {n} bytes, and {REPLY_MAX} is the most")),
+        n => Err(format!("it has {n} bytes, and the maximum is {REPLY_MAX}")),
     }
 }
 
-/// Space, tab and CR: around a command they mean nothing.
+/// Space, tab and CR: blanks around a command are ignored.
 fn is_blank(byte: &u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r')
 }
 
-/// What stands before a `\n`, less the one CR that belongs to the terminator.
+/// The bytes before a `\n`, less the one CR that belongs to the terminator.
 fn strip_cr(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }

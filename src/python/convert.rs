@@ -248,7 +248,7 @@ pub(super) fn duration(py: Python<'_>, duration: Duration) -> PyResult<Bound<'_,
 fn reason(reason: Reason) -> &'static str {
     match reason {
         Reason::Quit => "quit",
-        Reason::EndOfFile => "eof",
+        Reason::Eof => "eof",
         Reason::Idle => "idle",
         Reason::NoCommand => "no_command",
         Reason::WriteTimeout => "write_timeout",
@@ -269,11 +269,11 @@ pub(super) fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyAny>> 
         Event::Disconnected { client, peer: from, reason: why, commands } => {
             word(py, "Disconnected")?.call1((u64::from(client), peer(py, &from)?, reason(why), commands))
         }
-        Event::Command { client, command, ok } => word(py, "CommandServed")?.call1((u64::from(client), command, ok)),
-        Event::CommandFailed { client, command, why } => {
+        Event::CommandServed { client, command, ok } => word(py, "CommandServed")?.call1((u64::from(client), command, ok)),
+        Event::CommandFailed { client, command, error: why } => {
             word(py, "CommandFailed")?.call1((u64::from(client), command, why))
         }
         Event::Refused { peer: from, reason: why } => word(py, "Refused")?.call1((peer(py, &from)?, reason(why))),
-        Event::AcceptPaused { why } => word(py, "AcceptPaused")?.call1((why.to_string(),)),
+        Event::AcceptPaused { error: why } => word(py, "AcceptPaused")?.call1((why.to_string(),)),
     }
 }

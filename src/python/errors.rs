@@ -10,7 +10,7 @@ use pyo3::{
     types::PyBytes,
 };
 
-use crate::{Error, protocol::Fault};
+use crate::{Error, protocol::SessionError};
 
 /// Something of a Python module.
 pub(super) fn named<'py>(py: Python<'py>, module: &str, name: &str) -> PyResult<Bound<'py, PyAny>> {
@@ -66,7 +66,7 @@ pub(super) fn error(py: Python<'_>, error: Error) -> PyErr {
     }
 }
 
-pub(super) fn fault(py: Python<'_>, fault: Fault) -> PyErr {
+pub(super) fn fault(py: Python<'_>, fault: SessionError) -> PyErr {
     error(py, fault.into())
 }
 

@@ -13,7 +13,7 @@
 mod calls;
 mod client;
 mod convert;
-mod dialogue;
+mod session;
 mod errors;
 mod events;
 mod host;
@@ -31,7 +31,7 @@ mod _daytime {
         calls::{Call, Calls},
         client::{Client, rfc867, rfc868},
         convert::unix_path,
-        dialogue::{Dialogue, parse_date, parse_datetime, parse_day, parse_time},
+        session::{ClientSession, parse_date, parse_datetime, parse_day, parse_time},
         events::Events,
         server::Server,
     };
@@ -41,7 +41,7 @@ mod _daytime {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("DEFAULT_PORT", crate::DEFAULT_PORT)?;
         module.add("GREETING", crate::protocol::GREETING)?;
-        module.add("HELLO", crate::protocol::Dialogue::HELLO)?;
+        module.add("HELLO", crate::protocol::ClientSession::HELLO)?;
         module.add("QUIET", crate::protocol::QUIET.as_secs_f64())?;
         module.add("ERRORS", crate::protocol::errors::ALL)?;
         super::host::install(module)

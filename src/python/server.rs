@@ -67,7 +67,7 @@ impl Guest for Core {
     fn let_go(&self) {
         self.stop();
         if let Some(server) = self.server.get() {
-            server.abandon();
+            server.detach();
         }
     }
 
@@ -176,7 +176,7 @@ impl Server {
             .networks(networks(allow, deny)?)
             .backlog(backlog)
             .workers(workers)
-            .callers(callers)
+            .handler_threads(callers)
             .max_clients(max_clients)
             .max_clients_per_source(max_clients_per_source)
             .idle_timeout(idle_timeout.0)
@@ -225,7 +225,7 @@ impl Server {
         if let Some(sock) = sock {
             sock.call_method0("close")?;
         }
-        let addresses = [bound.addresses(), bound.rfc867_addresses(), bound.rfc868_addresses()].map(<[_]>::to_vec);
+        let addresses = [bound.addresses(), bound.addresses_of(Service::Rfc867), bound.addresses_of(Service::Rfc868)].map(<[_]>::to_vec);
         let core = Arc::new(Core {
             number,
             home: Home::here(),

@@ -1,4 +1,4 @@
-//! Who may come in: from which networks, how many clients in all, and how many from one source.
+//! Admission of clients: by network, by their number in all, and by their number from one source.
 
 use std::{
     collections::HashMap,
@@ -9,11 +9,11 @@ use std::{
     },
 };
 
-use super::{event::Reason, peer::Peer};
+use super::{events::Reason, listen::Peer};
 use crate::Networks;
 
-/// What counts as one source: an IPv4 address, as it is or mapped into IPv6, or an IPv6 network of 64 bits, which is
-/// what one subscriber has.
+/// One source of clients: an IPv4 address, plain or mapped into IPv6, or an IPv6 network of 64 bits, the usual size for
+/// one subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Source {
     V4(u32),
@@ -29,64 +29,64 @@ impl From<IpAddr> for Source {
     }
 }
 
-/// The seats of a server. Who was admitted must [`leave`](Self::leave) once.
+/// The clients of a server, counted. Each admitted client must [`leave`](Self::leave) once.
 #[derive(Debug)]
 pub(super) struct Admission {
-    most: usize,
-    taken: AtomicUsize,
+    max: usize,
+    admitted: AtomicUsize,
     sources: Option<Sources>,
     networks: Mutex<Networks>,
 }
 
-/// The clients of each source that has any: never more entries than there are clients.
+/// The number of clients for each source that has any, so that there are at max as many entries as clients.
 #[derive(Debug)]
 struct Sources {
-    most: usize,
-    taken: Mutex<HashMap<Source, usize>>,
+    max: usize,
+    admitted: Mutex<HashMap<Source, usize>>,
 }
 
 impl Admission {
-    pub(super) fn new(most: usize, most_per_source: Option<usize>, networks: Networks) -> Self {
-        let sources = most_per_source.map(|most| Sources { most, taken: Mutex::default() });
-        Admission { most, taken: AtomicUsize::new(0), sources, networks: Mutex::new(networks) }
+    pub(super) fn new(max: usize, max_per_source: Option<usize>, networks: Networks) -> Self {
+        let sources = max_per_source.map(|max| Sources { max, admitted: Mutex::default() });
+        Admission { max, admitted: AtomicUsize::new(0), sources, networks: Mutex::new(networks) }
     }
 
-    /// From now on; who has a seat keeps it.
+    /// Replaces the networks for later clients. Admitted clients stay.
     pub(super) fn set_networks(&self, networks: Networks) {
         let former = std::mem::replace(&mut *self.networks.lock().unwrap_or_else(PoisonError::into_inner), networks);
-        // Many take a while to let go of, which nobody who is asked about waits for.
+        // Dropped after the lock is released: a large list takes a while, and `admit` must not wait for it.
         drop(former);
     }
 
-    /// Takes a seat, or says why there is none. Called by one thread alone, so that no limit is ever exceeded. The peer
-    /// of a Unix socket has no network and is no source: who may connect there is the file's business.
+    /// Admits a client, or says why not. Only one thread calls this, so that no limit is ever exceeded. The peer of a Unix
+    /// socket has neither network nor source: the permissions of the file decide there.
     pub(super) fn admit(&self, peer: &Peer) -> Result<(), Reason> {
         let ip = peer.ip();
         if ip.is_some_and(|ip| !self.networks.lock().unwrap_or_else(PoisonError::into_inner).allows(ip)) {
             return Err(Reason::Denied);
         }
-        if self.taken.load(Relaxed) >= self.most {
+        if self.admitted.load(Relaxed) >= self.max {
             return Err(Reason::Full);
         }
         if let (Some(sources), Some(ip)) = (&self.sources, ip) {
             let mut table = sources.table();
-            let taken = table.entry(ip.into()).or_insert(0);
-            if *taken >= sources.most {
+            let admitted = table.entry(ip.into()).or_insert(0);
+            if *admitted >= sources.max {
                 return Err(Reason::PerSource);
             }
-            *taken += 1;
+            *admitted += 1;
         }
-        self.taken.fetch_add(1, Relaxed);
+        self.admitted.fetch_add(1, Relaxed);
         Ok(())
     }
 
     pub(super) fn leave(&self, peer: &Peer) {
-        self.taken.fetch_sub(1, Relaxed);
+        self.admitted.fetch_sub(1, Relaxed);
         if let (Some(sources), Some(ip)) = (&self.sources, peer.ip()) {
             let (mut table, source) = (sources.table(), ip.into());
-            if let Some(taken) = table.get_mut(&source) {
-                *taken -= 1;
-                if *taken == 0 {
+            if let Some(admitted) = table.get_mut(&source) {
+                *admitted -= 1;
+                if *admitted == 0 {
                     table.remove(&source);
                 }
             }
@@ -96,7 +96,7 @@ impl Admission {
 
 impl Sources {
     fn table(&self) -> MutexGuard<'_, HashMap<Source, usize>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        self.admitted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn seats_are_given_back() {
+    fn a_client_that_leaves_makes_room() {
         let admission = Admission::new(2, None, Networks::new());
         for _ in 0..3 {
             assert_eq!(admit(&admission, "192.0.2.1:1"), Ok(()));
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_are_asked_first_and_unix_sockets_have_none() {
+    fn networks_are_checked_first_and_unix_sockets_have_none() {
         let mut networks = Networks::new();
         networks.allow("192.0.2.0/24").unwrap();
         let admission = Admission::new(2, Some(1), networks);
@@ -154,15 +154,15 @@ mod tests {
         assert_eq!(admission.admit(&Peer::Unix(None)), Ok(()));
         assert_eq!(admission.admit(&Peer::Unix(None)), Err(Reason::Full));
         admission.leave(&Peer::Unix(None));
-        assert_eq!(admission.admit(&Peer::Unix(None)), Ok(()), "one source may have one");
-        assert_eq!(admit(&admission, "198.51.100.1:1"), Err(Reason::Denied), "told rather than that it is full");
+        assert_eq!(admission.admit(&Peer::Unix(None)), Ok(()), "a Unix peer is not a source");
+        assert_eq!(admit(&admission, "198.51.100.1:1"), Err(Reason::Denied), "checked before the limit");
         admission.leave(&Peer::Unix(None));
         admission.set_networks(Networks::new());
         assert_eq!(admit(&admission, "198.51.100.1:1"), Ok(()));
     }
 
     #[test]
-    fn the_table_is_empty_once_everybody_has_left() {
+    fn the_table_is_empty_once_all_clients_have_left() {
         let admission = Admission::new(1000, Some(2), Networks::new());
         let peers: Vec<Peer> =
             (0..500u16).map(|n| SocketAddr::from(([10, 0, (n / 200) as u8, n as u8], n)).into()).collect();
@@ -170,11 +170,11 @@ mod tests {
             let _ = admission.admit(peer);
         }
         let refused: Vec<_> = peers.iter().filter(|peer| admission.admit(peer).is_err()).collect();
-        assert!(refused.is_empty() == (admission.taken.load(Relaxed) == 2 * peers.len()));
-        for peer in peers.iter().chain(&peers).take(admission.taken.load(Relaxed)) {
+        assert!(refused.is_empty() == (admission.admitted.load(Relaxed) == 2 * peers.len()));
+        for peer in peers.iter().chain(&peers).take(admission.admitted.load(Relaxed)) {
             admission.leave(peer);
         }
-        assert_eq!(admission.taken.load(Relaxed), 0);
+        assert_eq!(admission.admitted.load(Relaxed), 0);
         assert!(admission.sources.unwrap().table().is_empty());
     }
 }

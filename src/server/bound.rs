@@ -6,89 +6,96 @@ use crossbeam_channel::Receiver;
 
 use super::{
     Server,
-    event::Event,
-    handler::{Handler, HandlerResult, Request},
+    events::Event,
+    handler::{HandlerResult, Request},
     launch::{Parts, launch},
+    listen::Service,
 };
 use crate::{Address, Error, Networks, clock::Clock};
 #[cfg(feature = "capi")]
-use {crate::waiting, crossbeam_channel::RecvTimeoutError, std::time::Instant};
+use {crate::channel, crossbeam_channel::RecvTimeoutError, std::time::Instant};
 
-/// A server that listens and does not serve yet: its ports are real, and clients queue up.
+/// A server that listens and does not serve yet. Its ports are real, and clients wait in the queues of its listeners.
+///
+/// ```
+/// use daytime::{Client, Event, Server};
+///
+/// let bound = Server::builder().listen("127.0.0.1:0").bind()?;
+/// let events = bound.events_with(1024, false); // before the first client, so that no event is missed
+/// println!("port {}", bound.port());
+///
+/// let server = bound.start()?;
+/// let _client = Client::connect(&server.addresses()[0])?;
+/// assert!(matches!(events.recv(), Ok(Event::Connected { .. })));
+/// # Ok::<(), daytime::Error>(())
+/// ```
 #[derive(Debug)]
-#[must_use = "it serves nobody before `start`"]
+#[must_use = "it serves no client before `start`"]
 pub struct Bound(pub(super) Parts);
 
 impl Bound {
-    /// The bound addresses, with the ports that the system chose.
+    /// The bound addresses of the text protocol, with the ports that the system chose.
     pub fn addresses(&self) -> &[Address] {
-        &self.0.addresses.text
+        self.addresses_of(Service::Text)
     }
 
-    /// Those of [`ServerBuilder::listen_rfc867`].
-    pub fn rfc867_addresses(&self) -> &[Address] {
-        &self.0.addresses.rfc867
+    /// The bound addresses of a service.
+    pub fn addresses_of(&self, service: Service) -> &[Address] {
+        self.0.addresses.of_service(service)
     }
 
-    /// Those of [`ServerBuilder::listen_rfc868`].
-    pub fn rfc868_addresses(&self) -> &[Address] {
-        &self.0.addresses.rfc868
-    }
-
-    /// The port of the first TCP address; 0 if there is none.
+    /// The port of the first TCP address of the text protocol; 0 if there is none.
     pub fn port(&self) -> u16 {
         self.0.addresses.port()
     }
 
-    /// Adds an own command, see [`ServerBuilder::command`].
+    /// Adds a custom command, see [`ServerBuilder::command`](super::ServerBuilder::command).
     ///
     /// # Errors
-    /// [`Error::Invalid`] says what is wrong with the name; the server is as it was.
+    /// [`Error::Invalid`] says what is wrong with the name. The server is unchanged then.
     pub fn command<F>(&mut self, name: impl Into<String>, handler: F) -> Result<(), Error>
     where
         F: Fn(&Request<'_>) -> HandlerResult + Send + Sync + 'static,
     {
-        self.add_command(name.into(), Arc::new(handler))
+        let name = name.into();
+        let config = &mut self.0.config;
+        config.commands.add(&name).map_err(Error::Invalid)?;
+        config.handlers.push((name.to_ascii_lowercase(), Arc::new(handler)));
+        Ok(())
     }
 
-    /// Sets the clock that replies are made from, see [`ServerBuilder::clock`].
+    /// Sets the clock of the replies, see [`ServerBuilder::clock`](super::ServerBuilder::clock).
     pub fn set_clock(&mut self, clock: Clock) {
         self.0.clock = clock;
     }
 
-    /// Sets whose clients are let in, see [`ServerBuilder::networks`].
+    /// Replaces the networks, see [`ServerBuilder::networks`](super::ServerBuilder::networks).
     pub fn set_networks(&mut self, networks: Networks) {
         self.0.admission.set_networks(networks);
     }
 
-    fn add_command(&mut self, name: String, handler: Handler) -> Result<(), Error> {
-        self.0.setup.commands.add(&name).map_err(Error::Invalid)?;
-        self.0.setup.handlers.push((name.to_ascii_lowercase(), handler));
-        Ok(())
-    }
-
-    /// A subscription that misses nothing, see [`Server::events_with`]: it is there before the first client.
+    /// Subscribes to events before the first client, so that none is missed. See [`Server::events_with`].
     pub fn events_with(&self, capacity: usize, commands: bool) -> Receiver<Event> {
         self.0.events.subscribe(capacity, commands)
     }
 
-    /// [`events_with`](Self::events_with) for a host that takes nothing of crossbeam: gives the next event, once it has
-    /// come, until a deadline.
+    /// [`events_with`](Self::events_with) for the C API, without crossbeam: a function that waits for the next event
+    /// until a deadline.
     #[cfg(feature = "capi")]
     pub(crate) fn queue(
         &self,
         capacity: usize,
         commands: bool,
     ) -> impl Fn(Option<Instant>) -> Result<Event, RecvTimeoutError> + Send + Sync + use<> {
-        let (sender, receiver) = waiting::channel(capacity);
+        let (sender, receiver) = channel::channel(capacity);
         self.0.events.add(Box::new(sender), commands);
         move |deadline| receiver.receive(deadline)
     }
 
-    /// Starts serving.
+    /// Starts the threads.
     ///
     /// # Errors
-    /// [`Error::Io`] where the system gives no poller or no thread; nothing is left behind then.
+    /// [`Error::Io`] if the system denies a poller or a thread. Everything is released then.
     pub fn start(self) -> Result<Server, Error> {
         launch(self.0)
     }

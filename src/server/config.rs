@@ -1,36 +1,166 @@
-//! What everybody reads and nobody writes once the server has started.
+//! The settings of a server, one row each, and what the server makes of them when it binds.
+//!
+//! A row of [`with_settings!`] is the only place of a new setting in the engine: its documentation, its name, the
+//! argument of its setter, its type, its default and its check. `builder.rs` makes the setters from the same rows.
 
 use std::{fmt, time::Duration};
 
 use super::handler::Handler;
 use crate::{
+    Error,
     clock::Zones,
-    protocol::{Commands, Formats, Framing},
+    protocol::{Commands, Formats, Framing, GREETING, check_reply},
 };
 
-/// What everybody reads and nobody writes once the server has started.
-pub(super) struct Setup {
-    pub(super) greeting: String,
-    pub(super) framing: Framing,
-    pub(super) limits: Limits,
-    pub(super) busy_poll: Option<Duration>,
+/// Calls a macro with the rows of all settings. A check returns the rest of a sentence that begins with the name.
+macro_rules! with_settings {
+    ($callback:ident) => {
+        $callback! {
+            /// The number of worker threads, 1 to 1,024. Default: one for each core.
+            workers(impl Into<Option<usize>>): Option<usize> = None, |n| n.map_or(Ok(()), |n| within(n, 1, 1024));
+
+            /// The most handlers of custom commands that run at a time, 1 to 1,024. Each has its own thread. The
+            /// threads start on demand and end when they are idle. Default: 16.
+            handler_threads(usize): usize = 16, |n| within(*n, 1, 1024);
+
+            /// The most connections that wait to be accepted, at least 1. The system can lower it (listen(2)).
+            /// Default: 4,096.
+            backlog(u32): u32 = 4096, |n| within(*n as usize, 1, i32::MAX as usize);
+
+            /// The most clients at a time, at least 1. Further clients get `The server is full`. Default: the process's
+            /// limit of file descriptors (RLIMIT_NOFILE) less 64.
+            max_clients(impl Into<Option<usize>>): Option<usize> = None, |n| at_least_one(*n);
+
+            /// The most clients at a time from one IPv4 address, or from one IPv6 network of 64 bits, at least 1.
+            /// Further clients get `Too many connections from your address`. Default: unlimited.
+            max_clients_per_source(impl Into<Option<usize>>): Option<usize> = None, |n| at_least_one(*n);
+
+            /// Disconnects a client that sends nothing, and is owed nothing, for this long. Default: never.
+            idle_timeout(impl Into<Option<Duration>>): Option<Duration> = None, |time| positive(*time);
+
+            /// Disconnects a client that has not sent a complete command this long after it connected. An empty line is
+            /// not a command. Default: never.
+            first_command_timeout(impl Into<Option<Duration>>): Option<Duration> = None, |time| positive(*time);
+
+            /// Disconnects a client that takes none of the replies owed to it for this long. Default: 10 s.
+            write_timeout(Duration): Duration = Duration::from_secs(10), |time| positive(Some(*time));
+
+            /// How long each worker polls without sleeping when it has nothing to do. Replies come some tens of
+            /// microseconds sooner, and a core is busy in the meantime. A server without traffic sleeps all the same.
+            /// Default: not at all.
+            busy_poll(impl Into<Option<Duration>>): Option<Duration> = None, |_| Ok(());
+
+            /// The greeting: up to 1,023 bytes of UTF-8 without control characters; may be empty. Default:
+            /// [`GREETING`](crate::protocol::GREETING).
+            greeting(impl Into<String>): String = GREETING.into(), |text| greeting(text);
+
+            /// How the server finds the end of a command. Default: [`Framing::Auto`].
+            framing(Framing): Framing = Framing::Auto, |_| Ok(());
+
+            /// The strftime format of the reply to `day`, see [`Formats::new`](crate::protocol::Formats::new).
+            /// Default: `%A`.
+            day_format(impl Into<String>): String = Formats::DAY.into(), |_| Ok(());
+
+            /// The strftime format of the reply to `date`, see [`Formats::new`](crate::protocol::Formats::new).
+            /// Default: `%y-%m-%d`.
+            date_format(impl Into<String>): String = Formats::DATE.into(), |_| Ok(());
+
+            /// The strftime format of the reply to `time`, see [`Formats::new`](crate::protocol::Formats::new).
+            /// Default: `%H:%M:%S`.
+            time_format(impl Into<String>): String = Formats::TIME.into(), |_| Ok(());
+
+            /// The permissions of the files of Unix sockets, at most `0o777`. A client needs write permission to
+            /// connect. Default: 0o777 less the process's umask.
+            unix_mode(impl Into<Option<u32>>): Option<u32> = None, |mode| permissions(*mode);
+        }
+    };
+}
+pub(super) use with_settings;
+
+macro_rules! define_settings {
+    ($($(#[$doc:meta])* $name:ident($argument:ty): $type:ty = $default:expr, $check:expr;)*) => {
+        /// The settings, as the builder has them.
+        #[derive(Clone, Debug)]
+        pub(super) struct Settings {
+            $(pub(super) $name: $type,)*
+        }
+
+        impl Default for Settings {
+            fn default() -> Self {
+                Settings { $($name: $default,)* }
+            }
+        }
+
+        impl Settings {
+            /// Checks every setting by itself.
+            pub(super) fn check(&self) -> Result<(), Error> {
+                $({
+                    let check: fn(&$type) -> Result<(), String> = $check;
+                    let invalid = |error| Error::Invalid(format!("{} {error}", stringify!($name)));
+                    check(&self.$name).map_err(invalid)?;
+                })*
+                Ok(())
+            }
+        }
+    };
+}
+with_settings!(define_settings);
+
+fn within(n: usize, min: usize, max: usize) -> Result<(), String> {
+    match (min..=max).contains(&n) {
+        true => Ok(()),
+        false => Err(format!("must be between {} and {}, got {}", thousands(min), thousands(max), thousands(n))),
+    }
+}
+
+fn at_least_one(n: Option<usize>) -> Result<(), String> {
+    if n == Some(0) { Err("must be at least 1, got 0".into()) } else { Ok(()) }
+}
+
+fn positive(time: Option<Duration>) -> Result<(), String> {
+    if time == Some(Duration::ZERO) { Err("must be longer than zero, got 0 s".into()) } else { Ok(()) }
+}
+
+fn greeting(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    let invalid = |error| format!("must be empty or a line of at most 1,023 bytes, got {text:?}: {error}");
+    check_reply(text).map_err(invalid)
+}
+
+fn permissions(mode: Option<u32>) -> Result<(), String> {
+    match mode {
+        Some(mode) if mode > 0o777 => Err(format!("must be at most 0o777, got {mode:#o}")),
+        _ => Ok(()),
+    }
+}
+
+/// With a comma before each group of three digits.
+fn thousands(n: usize) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Everything that workers and handler threads read, and that does not change after the start.
+pub(super) struct Config {
+    pub(super) settings: Settings,
     pub(super) formats: Formats,
     pub(super) zones: Zones,
     pub(super) commands: Commands,
-    /// By the numbers that the table of commands has given them, with their names.
+    /// The names and the handlers of the custom commands, by the indices of the command table.
     pub(super) handlers: Vec<(String, Handler)>,
 }
 
-/// How long a client may do nothing.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    pub(super) write: Duration,
-    pub(super) idle: Option<Duration>,
-    pub(super) first_command: Option<Duration>,
-}
-
-impl fmt::Debug for Setup {
+impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Setup").field("greeting", &self.greeting).finish_non_exhaustive()
+        f.debug_struct("Config").field("settings", &self.settings).finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! The way to a running server, from anywhere.
+//! Access to a running server, from any thread.
 
 use std::{
     fmt, iter,
@@ -7,81 +7,96 @@ use std::{
 };
 
 use super::{
-    control::Control,
-    event::ClientId,
-    mailbox::Mail,
+    events::ClientId,
+    mailbox::Message,
+    shared::Shared,
     stats::{ClientInfo, Stats},
 };
-use crate::{Networks, clock::Clock, waiting::channel};
+use crate::{Networks, channel::channel, clock::Clock};
 
-/// Reaches a running server from anywhere. Cheap to clone; it keeps no server running.
+/// Access to a running server, from any thread. It is cheap to clone, and does not keep the server running.
+///
+/// [`Server`](super::Server) derefs to its handle; [`Server::handle`](super::Server::handle) returns a clone, and
+/// [`Request::server`](super::Request::server) the handle of a handler's server.
 #[derive(Clone)]
 pub struct Handle {
-    pub(super) control: Arc<Control>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Handle {
     /// Stops the server: every connection is closed at once, without the replies still owed. Returns before that is
-    /// done. A flag and a wake-up, no lock and no allocation: to be called from anywhere, a signal handler included.
+    /// done. It sets a flag and wakes the workers, without a lock or an allocation, so that a signal handler may call it.
     pub fn stop(&self) {
-        self.control.stop();
+        self.shared.stop();
     }
 
-    /// Begins to close down, and returns at once: no new clients; idle ones are closed, replies owed are sent. The
-    /// server stops when the last client is gone, or after `grace`; [`Server::wait`] tells when. The first call counts.
+    /// Starts to shut down, and returns at once. The server accepts no more clients, closes idle ones, and sends the
+    /// replies that it owes. It stops when the last client is gone, or after `grace`, which
+    /// [`Server::wait`](super::Server::wait) reports. Only the first call has an effect.
     pub fn drain(&self, grace: Duration) {
-        self.control.drain(grace);
+        self.shared.drain(grace);
     }
 
-    /// Answers from another clock, from the next read of each client on. Timeouts never depend on it.
+    /// Replaces the clock, from the next read of each client on. Timeouts do not depend on it.
+    ///
+    /// ```
+    /// use daytime::{Client, Clock, Server};
+    ///
+    /// let server = Server::builder().listen("127.0.0.1:0").clock(Clock::fixed_unix(0)).start()?;
+    /// let mut client = Client::connect(&server.addresses()[0])?;
+    /// assert_eq!(client.timestamp()?, 0);
+    /// server.set_clock(Clock::fixed_unix(60));
+    /// assert_eq!(client.timestamp()?, 60);
+    /// # Ok::<(), daytime::Error>(())
+    /// ```
     pub fn set_clock(&self, clock: Clock) {
-        self.control.clock.set(clock);
+        self.shared.clock.set(clock);
     }
 
-    /// Whose clients are let in from now on; those that are connected stay.
+    /// Replaces the networks whose clients are accepted. Connected clients stay.
     pub fn set_networks(&self, networks: Networks) {
-        self.control.admission.set_networks(networks);
+        self.shared.admission.set_networks(networks);
     }
 
-    /// Reads the files of time zones anew, which is done every five minutes without being asked.
+    /// Reads the files of the time zones again. The server also does that every five minutes.
     pub fn reload_zones(&self) {
-        self.control.zones_wanted.fetch_add(1, Relaxed);
+        self.shared.zone_reloads.fetch_add(1, Relaxed);
     }
 
-    /// The clients that are connected, in the order of their numbers; those being closed are left out.
+    /// The connected clients, in the order of their ids. Clients that are being closed are left out.
     pub fn clients(&self) -> Vec<ClientInfo> {
-        if self.control.is_inherited() {
+        if self.shared.is_inherited() {
             return Vec::new();
         }
-        let (sender, parts) = channel(self.control.doors.len());
-        for door in &self.control.doors {
-            door.post(Mail::Clients(sender.clone()));
+        let (sender, parts) = channel(self.shared.mailboxes.len());
+        for mailbox in &self.shared.mailboxes {
+            mailbox.send(Message::ListClients(sender.clone()));
         }
-        // A worker that has ended drops its mail, and with it the sender.
+        // A worker that has ended drops its messages, and with them its sender.
         drop(sender);
         let mut clients: Vec<ClientInfo> = iter::from_fn(|| parts.receive(None).ok()).flatten().collect();
         clients.sort_by_key(|client| client.id);
         clients
     }
 
-    /// Closes a client's connection at once, without the replies still owed; true if it was there. The number of a
-    /// client that has left hits nobody: no number is used twice.
+    /// Closes a client's connection at once, without the replies still owed. Returns whether it was connected. Ids are
+    /// not reused, so that the id of a client that left affects no other client.
     pub fn disconnect(&self, client: ClientId) -> bool {
-        if self.control.is_inherited() {
+        if self.shared.is_inherited() {
             return false;
         }
-        let (sender, kicked) = channel(1);
-        self.control.door_of(client).post(Mail::Kick(client, sender));
-        kicked.receive(None).unwrap_or(false)
+        let (sender, disconnected) = channel(1);
+        self.shared.mailbox_of(client).send(Message::Disconnect(client, sender));
+        disconnected.receive(None).unwrap_or(false)
     }
 
-    /// What the server has done so far.
+    /// The counters of the server.
     pub fn stats(&self) -> Stats {
-        let control = &self.control;
-        let mut stats = Stats::sum(&control.counters);
-        stats.refused = control.refused.load(Relaxed);
-        stats.events_dropped = control.events.dropped();
-        stats.uptime = control.began.elapsed();
+        let shared = &self.shared;
+        let mut stats = Stats::sum(&shared.counters);
+        stats.refused = shared.refused.load(Relaxed);
+        stats.events_dropped = shared.events.dropped();
+        stats.uptime = shared.started.elapsed();
         stats
     }
 }

@@ -1,34 +1,34 @@
-//! What the embedder's handlers are given, and what they return.
+//! What the handler of a custom command gets and returns.
 
 use std::sync::Arc;
 
-use super::{event::ClientId, handle::Handle};
+use super::{events::ClientId, handle::Handle};
 use crate::{Address, protocol::Reply};
 
-/// An own command as the client asked it, given to its handler.
+/// A custom command of a client, for its handler.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Request<'a> {
-    /// The command's name, as it was registered but in lower case.
+    /// The name of the command in lower case.
     pub command: &'a str,
-    /// The rest of the line without blanks around it; may be empty.
+    /// The rest of the line without the blanks around it; may be empty.
     pub argument: &'a str,
-    /// Where the client connects from.
+    /// The address of the client.
     pub peer: &'a Address,
-    /// Who asks.
+    /// The id of the client.
     pub client: ClientId,
     pub(super) handle: &'a Handle,
 }
 
 impl Request<'_> {
-    /// The server that was asked. Everything that a handle does may be done from inside a handler.
+    /// The server of this handler. A handler may call all of its methods.
     pub fn server(&self) -> &Handle {
         self.handle
     }
 }
 
-/// What a handler returns: the reply, or why there is none, which the embedder is told and the peer is not.
+/// The result of a handler: the reply for the client, or an error for the embedder. The client does not get the error.
 pub type HandlerResult = Result<Reply, Box<dyn std::error::Error + Send + Sync>>;
 
-/// An own command's handler.
+/// The handler of a custom command.
 pub(super) type Handler = Arc<dyn Fn(&Request<'_>) -> HandlerResult + Send + Sync>;

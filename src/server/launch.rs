@@ -11,98 +11,96 @@ use mio::{Poll, Token, Waker};
 
 use super::{
     Server,
-    acceptor::Acceptor,
     admission::Admission,
-    callers::Callers,
-    config::Setup,
-    control::{Control, Post, mark_as_own},
-    event::Events,
+    config::Config,
+    events::Events,
     handle::Handle,
+    handler_pool::HandlerPool,
     listen::{Addresses, Listener},
-    mailbox::Door,
-    worker::{LISTENERS, MAIL, Worker},
+    mailbox::Mailbox,
+    shared::{Shared, ThreadGuard, set_current},
+    worker::{Acceptor, LISTENERS, WAKER, Worker},
 };
 use crate::{
     Error,
+    channel::channel,
     clock::{Clock, SettableClock},
     thread,
-    waiting::channel,
 };
 
-/// What a server is made of before its threads begin.
+/// The parts of a server before its threads start.
 #[derive(Debug)]
 pub(super) struct Parts {
     pub(super) listeners: Vec<Listener>,
     pub(super) addresses: Addresses,
     pub(super) workers: usize,
-    pub(super) callers: usize,
     pub(super) clock: Clock,
     pub(super) events: Events,
     pub(super) admission: Admission,
-    pub(super) setup: Setup,
+    pub(super) config: Config,
 }
 
 pub(super) fn launch(parts: Parts) -> Result<Server, Error> {
-    let Parts { mut listeners, addresses, workers, callers, clock, events, admission, setup } = parts;
+    let Parts { mut listeners, addresses, workers, clock, events, admission, config } = parts;
     let failed = Error::io("make a poller");
     let polls = (0..workers).map(|_| Poll::new()).collect::<Result<Vec<_>, _>>().map_err(failed)?;
-    let mut doors = Vec::new();
     let mut mailboxes = Vec::new();
+    let mut receivers = Vec::new();
     let watched = (|| {
         for (i, listener) in listeners.iter_mut().enumerate() {
             listener.register(polls[0].registry(), Token(LISTENERS + i))?;
         }
         for poll in &polls {
-            let (sender, mailbox) = unbounded();
-            doors.push(Door::new(sender, Waker::new(poll.registry(), MAIL)?));
-            mailboxes.push(mailbox);
+            let (sender, receiver) = unbounded();
+            mailboxes.push(Mailbox::new(sender, Waker::new(poll.registry(), WAKER)?));
+            receivers.push(receiver);
         }
         Ok(())
     })();
     watched.map_err(Error::io("watch the listeners"))?;
     let descriptors = listeners.iter().map(AsRawFd::as_raw_fd).collect();
-    let control = Arc::new(Control::new(doors, SettableClock::new(clock), events, admission, descriptors));
-    let (alive, done) = channel(0);
+    let shared = Arc::new(Shared::new(mailboxes, SettableClock::new(clock), events, admission, descriptors));
+    let (shutdown_complete_tx, shutdown_complete_rx) = channel(0);
     let server = Server {
-        handle: Handle { control: control.clone() },
+        handle: Handle { shared: shared.clone() },
         addresses,
-        warnings: setup.zones.warnings(),
-        done,
-        abandoned: AtomicBool::new(false),
+        warnings: config.zones.warnings(),
+        shutdown_complete_rx,
+        detached: AtomicBool::new(false),
     };
-    let setup = Arc::new(setup);
-    let callers = Arc::new(Callers::new(control.clone(), setup.clone(), callers, alive.clone()));
-    // Each worker has a share of this; the last one to end lets the callers go.
-    let crew = Arc::new(Crew(callers.clone()));
-    // Until all have begun, none can be the last to end.
-    let starting = Post::new(control.clone(), alive.clone());
+    let config = Arc::new(config);
+    let pool = Arc::new(HandlerPool::new(shared.clone(), config.clone(), shutdown_complete_tx.clone()));
+    // Each worker holds a clone. The last worker to end closes the pool.
+    let pool_guard = Arc::new(HandlerPoolGuard(pool.clone()));
+    // Until all workers have started, none of them is the last to end.
+    let starting = ThreadGuard::new(shared.clone(), shutdown_complete_tx.clone());
     let mut acceptor = Some(Acceptor::new(listeners));
-    let started = polls.into_iter().zip(mailboxes).enumerate().try_for_each(|(index, (poll, mailbox))| {
-        let setup = setup.clone();
-        let worker = Worker::new(index, control.clone(), setup, callers.clone(), poll, mailbox, acceptor.take());
-        let post = Post::new(control.clone(), alive.clone());
-        let crew = crew.clone();
+    let started = polls.into_iter().zip(receivers).enumerate().try_for_each(|(index, (poll, receiver))| {
+        let config = config.clone();
+        let worker = Worker::new(index, shared.clone(), config, pool.clone(), poll, receiver, acceptor.take());
+        let guard = ThreadGuard::new(shared.clone(), shutdown_complete_tx.clone());
+        let pool_guard = pool_guard.clone();
         let thread = thread::spawn(format!("daytime-{index}"), move || {
-            mark_as_own(&post.control);
-            // A panic is a bug of this crate: no half of a server is left running.
+            set_current(&guard.shared);
+            // A panic is a bug of this crate. It stops the whole server, since half of a server serves half of its clients.
             if catch_unwind(AssertUnwindSafe(|| worker.run())).is_err() {
-                post.control.stop();
+                guard.shared.stop();
             }
-            drop(crew);
-            drop(post);
+            drop(pool_guard);
+            drop(guard);
         })?;
-        control.keep(thread);
+        shared.keep(thread);
         Ok(())
     });
-    drop((alive, callers, crew, starting));
-    // Where a thread was refused, dropping the server stops and joins those before it.
+    drop((shutdown_complete_tx, pool, pool_guard, starting));
+    // If a thread was denied, dropping the server stops and joins those before it.
     started.map(|()| server)
 }
 
-/// The workers that have not ended, all together.
-pub(super) struct Crew(pub(super) Arc<Callers>);
+/// Closes the handler pool when the last worker drops it.
+pub(super) struct HandlerPoolGuard(Arc<HandlerPool>);
 
-impl Drop for Crew {
+impl Drop for HandlerPoolGuard {
     fn drop(&mut self) {
         self.0.close();
     }

@@ -1,52 +1,56 @@
-//! How other threads reach a worker: a channel, and a waker that ends its wait.
+//! How other threads reach a worker: a channel, and a waker that ends the wait of its poller.
 
 use std::sync::atomic::{AtomicBool, Ordering::AcqRel};
 
 use crossbeam_channel::Sender;
 use mio::{Waker, net::TcpStream};
 
-use super::{event::ClientId, listen::Service, peer::Peer, stats::ClientInfo};
-use crate::{protocol::Reply, waiting};
+use super::{
+    events::ClientId,
+    listen::{Peer, Service},
+    stats::ClientInfo,
+};
+use crate::{channel, protocol::Reply};
 
-/// What others ask of a worker.
-pub(super) enum Mail {
-    /// A client that was accepted for it.
-    Adopt(TcpStream, Peer, Service, ClientId),
-    /// What a handler answered, `None` if it failed, to the client that had this slot then.
+/// A request to a worker.
+pub(super) enum Message {
+    /// Serve a client that the first worker accepted.
+    NewConnection(TcpStream, Peer, Service, ClientId),
+    /// Send the reply of a handler, `None` if it failed, to the client that had this slot when it asked.
     Reply { slot: usize, client: ClientId, command: usize, reply: Option<Reply> },
-    /// A client to be disconnected; whether it was there.
-    Kick(ClientId, waiting::Sender<bool>),
-    /// Its part of the client list.
-    Clients(waiting::Sender<Vec<ClientInfo>>),
+    /// Disconnect a client, and answer whether it was connected.
+    Disconnect(ClientId, channel::Sender<bool>),
+    /// Send this worker's part of the client list.
+    ListClients(channel::Sender<Vec<ClientInfo>>),
 }
 
-/// A worker's mailbox from outside.
-pub(super) struct Door {
-    mail: Sender<Mail>,
+/// The sending side of a worker's mailbox.
+pub(super) struct Mailbox {
+    sender: Sender<Message>,
     waker: Waker,
-    /// The worker was woken and has not looked yet.
-    rung: AtomicBool,
+    /// The worker was woken and has not read its messages since.
+    wake_pending: AtomicBool,
 }
 
-impl Door {
-    pub(super) fn new(mail: Sender<Mail>, waker: Waker) -> Self {
-        Door { mail, waker, rung: AtomicBool::new(false) }
+impl Mailbox {
+    pub(super) fn new(sender: Sender<Message>, waker: Waker) -> Self {
+        Mailbox { sender, waker, wake_pending: AtomicBool::new(false) }
     }
 
-    /// Leaves mail and wakes the worker; dropped if that has ended.
-    pub(super) fn post(&self, mail: Mail) {
-        if self.mail.send(mail).is_ok() && !self.rung.swap(true, AcqRel) {
+    /// Sends a message and wakes the worker. The message is dropped if the worker has ended.
+    pub(super) fn send(&self, message: Message) {
+        if self.sender.send(message).is_ok() && !self.wake_pending.swap(true, AcqRel) {
             let _ = self.waker.wake();
         }
     }
 
-    /// Without regard to whether it was rung: this must reach a worker that is just going to sleep.
+    /// Wakes the worker even if a wake-up is pending: a change of state must reach a worker that is about to sleep.
     pub(super) fn wake(&self) {
         let _ = self.waker.wake();
     }
 
-    /// The worker is about to read its mail.
-    pub(super) fn open(&self) {
-        self.rung.swap(false, AcqRel);
+    /// The worker calls this before it reads its messages, so that a message sent after the last read wakes it again.
+    pub(super) fn clear_wakeup(&self) {
+        self.wake_pending.swap(false, AcqRel);
     }
 }

@@ -1,44 +1,54 @@
-//! The server: worker threads that serve, and the handle that owns them.
+//! The server: its threads, and the value that owns them.
 //!
 //! # Which thread owns what
 //!
-//! Each of the N worker threads owns a poller, the connections given to it, their timers, a buffer to read into, one
-//! to gather replies in, and the texts of this second. Nothing of that is ever touched from outside. The first worker
-//! owns the listeners too, keeps every N-th client that it accepts and mails the others.
+//! ```text
+//!                    Server, Handle (any thread)
+//!                        |  flags and messages
+//!          +-------------+-------------+
+//!          v                           v
+//!   worker 0  -- every n-th client --> worker 1 … n-1
+//!   listeners, connections,            connections,
+//!   poller, timers, time cache         poller, timers, time cache
+//!          |                           ^
+//!          |  jobs                     |  replies
+//!          +------> handler threads ---+
+//!                   (custom commands)
+//! ```
 //!
-//! Everybody else sees the [`Control`]: flags and counters that are atomics, the subscribers to events, and for each
-//! worker a door: a channel, and a waker that ends its wait. What workers read and nobody writes is the [`Setup`].
+//! Each worker owns a poller, its connections and their timers, a buffer for input and one for replies, and the
+//! formatted replies of the current second. No other thread touches them. The first worker also owns the listeners. It
+//! keeps every n-th client and sends the others to the other workers' mailboxes.
 //!
-//! The embedder's handlers run on callers, threads of their own: a session that waits for its handler reads nothing
-//! more, and the reply comes back to its worker by mail. No worker ever runs the embedder's code or waits for it.
+//! All other threads see [`Shared`]: atomic flags and counters, the subscribers to events, and one
+//! [`Mailbox`](mailbox::Mailbox) for each worker. [`Config`](config::Config) does not change after the start.
 //!
-//! Threads end when the state says so. Each holds a sender of the channel `done`, on which nothing is ever sent: once
-//! the last one is dropped, whoever waits knows that all have ended.
+//! The embedder's handlers run on the threads of the [`HandlerPool`](handler_pool::HandlerPool). The session of a client
+//! that waits for a handler reads nothing more, and the reply returns through the worker's mailbox. A worker never runs
+//! the embedder's code, and never waits for it.
+//!
+//! Threads stop when `state` says so. Each holds a sender of the shutdown channel, on which nothing is ever sent. When the
+//! last sender is dropped, `wait` returns.
 
-mod acceptor;
 mod admission;
 mod bound;
 mod builder;
-mod callers;
 mod config;
-mod connection;
-mod control;
-mod event;
+mod events;
 mod handle;
 mod handler;
+mod handler_pool;
 mod launch;
 mod listen;
 mod mailbox;
-mod peer;
+mod shared;
 mod stats;
-mod texts;
-mod tick;
-mod unix;
 mod worker;
 
 use std::{
     convert::Infallible,
     fmt,
+    ops::Deref,
     sync::atomic::{AtomicBool, Ordering::Release},
     time::{Duration, Instant},
 };
@@ -47,158 +57,133 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 pub use bound::Bound;
 pub use builder::ServerBuilder;
-pub use event::{ClientId, Event, Reason};
+pub use events::{ClientId, Event, Reason};
 pub use handle::Handle;
 pub use handler::{HandlerResult, Request};
+pub use listen::Service;
 pub use stats::{ClientInfo, Stats};
 
-use crate::{Address, Networks, clock::Clock, waiting};
+use crate::{Address, channel};
 use listen::Addresses;
+#[cfg(doc)]
+use shared::Shared;
 
-/// A running server.
+/// A running server. It derefs to its [`Handle`], which has the methods that any thread may call.
 ///
-/// Dropping it stops it and joins its threads; on one of these, inside a handler, it only stops it. A process that was
-/// forked off has none of the threads: there, nothing waits, the list of clients is empty, and dropping it closes the
-/// inherited listeners.
+/// Dropping it stops the server and joins its threads. On one of these threads, inside a handler, it only stops the
+/// server. A forked child does not have the threads: there, nothing waits, the list of clients is empty, and dropping the
+/// server closes the inherited listeners.
 pub struct Server {
     handle: Handle,
     addresses: Addresses,
     warnings: Vec<String>,
-    done: waiting::Receiver<Infallible>,
-    abandoned: AtomicBool,
+    shutdown_complete_rx: channel::Receiver<Infallible>,
+    detached: AtomicBool,
 }
 
 impl Server {
-    /// The bound addresses, with the ports that the system chose.
+    /// The bound addresses of the text protocol, with the ports that the system chose.
     pub fn addresses(&self) -> &[Address] {
-        &self.addresses.text
+        self.addresses_of(Service::Text)
     }
 
-    /// Those of [`ServerBuilder::listen_rfc867`].
-    pub fn rfc867_addresses(&self) -> &[Address] {
-        &self.addresses.rfc867
+    /// The bound addresses of a service.
+    pub fn addresses_of(&self, service: Service) -> &[Address] {
+        self.addresses.of_service(service)
     }
 
-    /// Those of [`ServerBuilder::listen_rfc868`].
-    pub fn rfc868_addresses(&self) -> &[Address] {
-        &self.addresses.rfc868
-    }
-
-    /// The port of the first TCP address; 0 if there is none.
+    /// The port of the first TCP address of the text protocol; 0 if there is none.
     pub fn port(&self) -> u16 {
         self.addresses.port()
     }
 
-    /// What `start` had to put up with, such as a machine without time zones; empty if nothing.
+    /// Problems that the start survived, such as a missing time zone database. Most often there are none.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// For stopping and asking from elsewhere.
+    /// A clone of the handle, for another thread.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
-    /// [`events_with`](Self::events_with) a capacity of 1,024, without [`Event::Command`].
+    /// [`events_with`](Self::events_with) a capacity of 1,024 and without [`Event::CommandServed`].
     pub fn events(&self) -> Receiver<Event> {
         self.events_with(1024, false)
     }
 
-    /// A subscription of its own to what happens from now on. A reader that leaves more than `capacity` events unread
-    /// (at least 1) loses the ones that follow, which [`Stats::events_dropped`] counts; it never slows the server down.
-    /// The receiver is disconnected once the server has ended and the last event was read.
+    /// Subscribes to the events from now on. At most `capacity` events (at least 1) are buffered. Further events are
+    /// lost, which [`Stats::events_dropped`] counts; a slow reader never slows the server down. The receiver is
+    /// disconnected once the server has ended and the last event was read.
     ///
-    /// With `commands` each command is an event, too: that costs an allocation a command.
+    /// With `commands`, each command is an event too, which costs an allocation a command.
+    ///
+    /// ```
+    /// use daytime::{Client, Event, Reason, Server};
+    ///
+    /// let server = Server::builder().listen("127.0.0.1:0").start()?;
+    /// let events = server.events();
+    /// Client::connect(&server.addresses()[0])?.quit()?;
+    /// let disconnected = events.iter().find(|event| matches!(event, Event::Disconnected { .. }));
+    /// let Some(Event::Disconnected { reason, commands, .. }) = disconnected else { unreachable!() };
+    /// assert_eq!((reason, commands), (Reason::Quit, 1));
+    /// # Ok::<(), daytime::Error>(())
+    /// ```
     pub fn events_with(&self, capacity: usize, commands: bool) -> Receiver<Event> {
-        self.handle.control.events.subscribe(capacity, commands)
+        self.handle.shared.events.subscribe(capacity, commands)
     }
 
-    /// Waits until every thread of the server has ended, or for `timeout`; true if they have. A handler that runs on
-    /// is waited for. On [one of its own threads](Self::is_own_thread) it is false at once: that would wait for itself.
+    /// Waits until every thread of the server has ended, or for `timeout`. Returns whether they have. It also waits for
+    /// running handlers. On [one of the server's own threads](Self::is_own_thread) it returns false at once, since
+    /// waiting would deadlock.
     pub fn wait(&self, timeout: Option<Duration>) -> bool {
-        let control = &self.handle.control;
-        if self.is_own_thread() || control.is_inherited() {
+        let shared = &self.handle.shared;
+        if self.is_own_thread() || shared.is_inherited() {
             return false;
         }
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let ended = self.done.receive(deadline) == Err(RecvTimeoutError::Disconnected);
+        let ended = self.shutdown_complete_rx.receive(deadline) == Err(RecvTimeoutError::Disconnected);
         if ended {
-            // Their last act was to say so; this takes no time.
-            let threads = std::mem::take(&mut *control.threads());
-            for thread in threads {
-                let _ = thread.join();
-            }
+            shared.join();
         }
         ended
     }
 
-    /// Whether this call comes from a thread of the server: from a handler, or from what is dropped with one.
+    /// Whether the calling thread belongs to the server: inside a handler, or while a handler is dropped.
     pub fn is_own_thread(&self) -> bool {
-        self.handle.control.is_own_thread()
+        self.handle.shared.is_own_thread()
     }
 
-    /// See [`Handle::stop`].
-    pub fn stop(&self) {
-        self.handle.stop();
-    }
-
-    /// Stops the server as dropping it does, and waits for nothing, nor will dropping it from now on: its threads end by
-    /// themselves. For hosts that must not wait where they let go of it, such as a garbage collector, and for a process
-    /// that was forked off: there this closes the inherited listeners.
-    pub fn abandon(&self) {
-        self.abandoned.store(true, Release);
+    /// Stops the server without waiting, and dropping it later does not wait either: its threads end by themselves. This
+    /// is for embedders that must not block when they release the server, such as a garbage collector. In a forked child
+    /// it closes the inherited listeners.
+    pub fn detach(&self) {
+        self.detached.store(true, Release);
         self.stop();
-        self.handle.control.close_inherited();
+        self.handle.shared.close_inherited();
     }
+}
 
-    /// See [`Handle::drain`].
-    pub fn drain(&self, grace: Duration) {
-        self.handle.drain(grace);
-    }
+impl Deref for Server {
+    type Target = Handle;
 
-    /// See [`Handle::set_clock`].
-    pub fn set_clock(&self, clock: Clock) {
-        self.handle.set_clock(clock);
-    }
-
-    /// See [`Handle::set_networks`].
-    pub fn set_networks(&self, networks: Networks) {
-        self.handle.set_networks(networks);
-    }
-
-    /// See [`Handle::reload_zones`].
-    pub fn reload_zones(&self) {
-        self.handle.reload_zones();
-    }
-
-    /// See [`Handle::clients`].
-    pub fn clients(&self) -> Vec<ClientInfo> {
-        self.handle.clients()
-    }
-
-    /// See [`Handle::disconnect`].
-    pub fn disconnect(&self, client: ClientId) -> bool {
-        self.handle.disconnect(client)
-    }
-
-    /// See [`Handle::stats`].
-    pub fn stats(&self) -> Stats {
-        self.handle.stats()
+    fn deref(&self) -> &Handle {
+        &self.handle
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
-        if !*self.abandoned.get_mut() {
+        if !*self.detached.get_mut() {
             self.wait(None);
         }
-        self.handle.control.close_inherited();
+        self.handle.shared.close_inherited();
     }
 }
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("addresses", &self.addresses.text).finish_non_exhaustive()
+        f.debug_struct("Server").field("addresses", &self.addresses()).finish_non_exhaustive()
     }
 }

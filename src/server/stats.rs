@@ -1,52 +1,53 @@
-//! Counting: each worker writes counters of its own, and whoever asks sums them up.
+//! Counters: each worker has its own, and `stats()` adds them up.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::{Duration, SystemTime},
 };
 
-use super::event::ClientId;
+use super::events::ClientId;
 use crate::Address;
 
-/// What a server has done so far. Each number is exact; they are read one after another while the server goes on.
+/// The counters of a server since its start. Each number is exact; they are read one after another while the server
+/// runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Connections open now, those that are being closed too.
+    /// Connections open now, including those that are being closed.
     pub clients: u64,
-    /// Clients accepted since the start.
+    /// Clients accepted.
     pub accepted: u64,
-    /// Clients turned away, because there were too many or because their network is denied.
+    /// Connections refused, because of a limit or a denied network.
     pub refused: u64,
-    /// Commands executed, invalid ones too.
+    /// Commands executed, invalid ones included.
     pub commands: u64,
-    /// Of them, those answered by an error line.
+    /// Commands answered with an error line.
     pub invalid: u64,
     /// Bytes received from clients.
     pub bytes_in: u64,
-    /// Bytes handed to the system for clients.
+    /// Bytes that the system took for clients.
     pub bytes_out: u64,
-    /// Events that a full subscription lost.
+    /// Events lost by full subscriptions.
     pub events_dropped: u64,
-    /// Since the start.
+    /// The time since the start.
     pub uptime: Duration,
 }
 
-/// A client that is connected.
+/// A connected client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientInfo {
-    /// Its number.
+    /// Its id.
     pub id: ClientId,
-    /// Where it connects from.
+    /// Its address.
     pub peer: Address,
     /// When it was accepted.
     pub connected_at: SystemTime,
-    /// The commands executed for it, invalid ones too.
+    /// The number of commands executed for it, invalid ones included.
     pub commands: u64,
 }
 
-/// One worker's counters, on cache lines of their own. Only that worker writes them, so no addition needs a lock.
+/// The counters of one worker, on separate cache lines. Only that worker writes them, so an addition needs no lock.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(super) struct Counters {
@@ -58,12 +59,12 @@ pub(super) struct Counters {
     pub(super) bytes_out: AtomicU64,
 }
 
-/// Adds to a counter of which the caller is the only writer.
+/// Adds to a counter. The caller must be its only writer.
 pub(super) fn add(counter: &AtomicU64, n: u64) {
     counter.store(counter.load(Relaxed).wrapping_add(n), Relaxed);
 }
 
-/// Takes away from a counter of which the caller is the only writer.
+/// Subtracts from a counter. The caller must be its only writer.
 pub(super) fn sub(counter: &AtomicU64, n: u64) {
     counter.store(counter.load(Relaxed).wrapping_sub(n), Relaxed);
 }

@@ -1,10 +1,10 @@
 //! What the wire core costs by itself, without a socket, a thread or a clock: bytes a second that a session takes, and
-//! that a dialogue gives and takes. `cargo bench --bench session`; each other input shows what leaving the shortest
+//! that a session gives and takes. `cargo bench --bench session`; each other input shows what leaving the shortest
 //! way costs.
 
 use std::fmt;
 
-use daytime::protocol::{Commands, Dialogue, Formats, Framing, Host, Next, Session, Stamp, Zone};
+use daytime::protocol::{ClientSession, Commands, Formats, FormattedTime, Framing, Next, Respond, ServerSession, Zone};
 use divan::{Bencher, black_box, counter::BytesCount};
 
 /// What a server's worker asks a socket for at a time.
@@ -38,23 +38,23 @@ impl Input {
 /// A host whose texts are all there: one second, in two zones.
 struct Desk {
     commands: Commands,
-    own: Stamp,
-    other: Stamp,
+    own: FormattedTime,
+    other: FormattedTime,
 }
 
 impl Desk {
     fn new() -> Self {
-        let stamp = |zone: &str| Stamp::new(1_795_362_297, &Zone::parse(zone).unwrap(), &Formats::default());
+        let stamp = |zone: &str| FormattedTime::new(1_795_362_297, &Zone::parse(zone).unwrap(), &Formats::default());
         Desk { commands: Commands::default(), own: stamp("UTC"), other: stamp("+05:30") }
     }
 }
 
-impl Host for Desk {
+impl Respond for Desk {
     fn commands(&self) -> &Commands {
         &self.commands
     }
 
-    fn stamp(&mut self, zone: Option<&str>) -> Option<&Stamp> {
+    fn formatted_time(&mut self, zone: Option<&str>) -> Option<&FormattedTime> {
         match zone {
             None => Some(&self.own),
             Some("+05:30") => Some(&self.other),
@@ -65,14 +65,14 @@ impl Host for Desk {
 
 /// A session and what surrounds it, which takes reads of one length and throws its replies away.
 struct Talk {
-    session: Session,
+    session: ServerSession,
     desk: Desk,
     out: Vec<u8>,
 }
 
 impl Talk {
     fn new(framing: Framing) -> Self {
-        Talk { session: Session::new(framing), desk: Desk::new(), out: Vec::new() }
+        Talk { session: ServerSession::new(framing), desk: Desk::new(), out: Vec::new() }
     }
 
     fn read(&mut self, mut bytes: &[u8]) {
@@ -116,14 +116,14 @@ fn one_bare_command_a_read(bencher: Bencher) {
 
 /// The client's side: a question, its reply, and the reply handed out; the bytes are those of both.
 #[divan::bench]
-fn dialogue(bencher: Bencher) {
-    let (mut dialogue, mut out) = (Dialogue::new(), Vec::new());
-    dialogue.receive(b"Welcome to the server\n").unwrap();
+fn session(bencher: Bencher) {
+    let (mut session, mut out) = (ClientSession::new(), Vec::new());
+    session.receive(b"Welcome to the server\n").unwrap();
     bencher.counter(BytesCount::new(14_usize)).bench_local(|| {
         out.clear();
-        dialogue.ask(black_box("time"), &mut out).unwrap();
-        dialogue.receive(black_box(b"15:44:57\n")).unwrap();
-        dialogue.reply().unwrap()
+        session.ask(black_box("time"), &mut out).unwrap();
+        session.receive(black_box(b"15:44:57\n")).unwrap();
+        session.reply().unwrap()
     });
 }
 

@@ -118,7 +118,7 @@ static void put_zone(const char *directory, unsigned char hours) {
 static void told(const daytime_server *server, daytime_client *client, const char *time, const char *line) {
     char address[DAYTIME_ADDR_MAX], text[DAYTIME_REPLY_MAX];
     CHECK(!strcmp(ask(client, "time"), time) && !strcmp(ask(client, "time Here"), time));
-    OK(daytime_server_rfc867_address(server, 0, address, sizeof address));
+    OK(daytime_server_address(server, DAYTIME_SERVICE_RFC867, 0, address, sizeof address));
     OK(daytime_rfc867(address, 10000, text, sizeof text, NULL));
     CHECK(!strcmp(text, line));
 }
@@ -129,7 +129,7 @@ static void zones(void) {
     put_zone(directory, 1);
     CHECK(setenv("TZDIR", directory, 1) == 0);
     daytime_server *server = new_server();
-    OK(daytime_server_listen_rfc867(server, "127.0.0.1:0"));
+    OK(daytime_server_listen_as(server, DAYTIME_SERVICE_RFC867, "127.0.0.1:0"));
     OK(daytime_server_set_timezone(server, "Here"));
     OK(daytime_server_set_workers(server, 1));
     start(server);

@@ -80,11 +80,11 @@ static daytime_server *new_world(struct world *world) {
     return world->server;
 }
 
-static const char *next_why(daytime_server *server) {
+static const char *next_error(daytime_server *server) {
     static daytime_event event;
     do OK(daytime_server_next_event(server, &event, sizeof event, 10000));
     while (event.kind != DAYTIME_EVENT_COMMAND_FAILED);
-    return event.why;
+    return event.error;
 }
 
 static void answers(void) {
@@ -94,9 +94,9 @@ static void answers(void) {
     daytime_client *client = connect_client(server);
     CHECK(strstr(ask(client, "help"), ", describe, bye, fail, silent, drain, inside"));
     CHECK(!strcmp(ask(client, "DESCRIBE  two words "), "describe(two words) 127.0.0.1: 1"));
-    CHECK(!strcmp(ask(client, "fail"), "The command failed") && !strcmp(next_why(server), "the handler returned 7"));
-    CHECK(!strcmp(ask(client, "fail no luck"), "The command failed") && !strcmp(next_why(server), "no luck"));
-    CHECK(!strcmp(ask(client, "silent"), "The command failed") && strstr(next_why(server), "empty"));
+    CHECK(!strcmp(ask(client, "fail"), "The command failed") && !strcmp(next_error(server), "the handler returned 7"));
+    CHECK(!strcmp(ask(client, "fail no luck"), "The command failed") && !strcmp(next_error(server), "no luck"));
+    CHECK(!strcmp(ask(client, "silent"), "The command failed") && strstr(next_error(server), "empty"));
     CHECK(!strcmp(ask(client, "bye"), "bye") && !strcmp(ask(client, "day"), "the connection is closed"));
     daytime_client_free(client);
     client = connect_client(server);

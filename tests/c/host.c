@@ -92,7 +92,7 @@ static void signals_and_descriptors(void) {
     OK(daytime_server_set_workers(server, 2));
     OK(daytime_server_add_command(server, "look", look, NULL, NULL));
     listen_on_unix(server, address);
-    OK(daytime_server_listen_rfc867(server, "127.0.0.1:0"));
+    OK(daytime_server_listen_as(server, DAYTIME_SERVICE_RFC867, "127.0.0.1:0"));
     start(server);
     daytime_client *client = connect_client(server), *local;
     OK(daytime_client_connect(address, 10000, &local, NULL));

@@ -12,7 +12,7 @@ static void settings(void) {
     daytime_server *server = new_server();
     char text[DAYTIME_REPLY_MAX];
     OK(daytime_server_set_workers(server, 2));
-    OK(daytime_server_set_callers(server, 3));
+    OK(daytime_server_set_handler_threads(server, 3));
     OK(daytime_server_set_backlog(server, 7));
     OK(daytime_server_set_max_clients(server, 1));
     OK(daytime_server_set_max_clients_per_source(server, 1));

@@ -7,8 +7,8 @@ static char daytime[DAYTIME_ADDR_MAX], seconds[DAYTIME_ADDR_MAX];
 
 static daytime_server *rfc_server(void) {
     daytime_server *server = daytime_server_new();
-    OK(daytime_server_listen_rfc867(server, "127.0.0.1:0"));
-    OK(daytime_server_listen_rfc868(server, "127.0.0.1:0"));
+    OK(daytime_server_listen_as(server, DAYTIME_SERVICE_RFC867, "127.0.0.1:0"));
+    OK(daytime_server_listen_as(server, DAYTIME_SERVICE_RFC868, "127.0.0.1:0"));
     OK(daytime_server_set_timezone(server, "UTC"));
     OK(daytime_server_set_clock(server, SUNDAY));
     OK(daytime_server_enable_events(server, 100, 1));
@@ -17,8 +17,8 @@ static daytime_server *rfc_server(void) {
 
 static void begin(daytime_server *server) {
     start(server);
-    OK(daytime_server_rfc867_address(server, 0, daytime, sizeof daytime));
-    OK(daytime_server_rfc868_address(server, 0, seconds, sizeof seconds));
+    OK(daytime_server_address(server, DAYTIME_SERVICE_RFC867, 0, daytime, sizeof daytime));
+    OK(daytime_server_address(server, DAYTIME_SERVICE_RFC868, 0, seconds, sizeof seconds));
 }
 
 /* All that comes on a plain socket, until its end. */
@@ -48,9 +48,9 @@ static void answers(void) {
     begin(server);
     CHECK(daytime_server_local_addr(server, text, sizeof text) == DAYTIME_ERR_INVALID); /* not even the default address */
     CHECK(daytime_server_port(server) == 0);
-    CHECK(daytime_server_rfc867_address(server, 1, text, sizeof text) == DAYTIME_ERR_INVALID);
-    CHECK(daytime_server_rfc868_address(server, 1, text, sizeof text) == DAYTIME_ERR_INVALID);
-    CHECK(daytime_server_rfc868_address(server, 0, text, 4) == DAYTIME_ERR_TRUNCATED && !strcmp(text, "127"));
+    CHECK(daytime_server_address(server, DAYTIME_SERVICE_RFC867, 1, text, sizeof text) == DAYTIME_ERR_INVALID);
+    CHECK(daytime_server_address(server, DAYTIME_SERVICE_RFC868, 1, text, sizeof text) == DAYTIME_ERR_INVALID);
+    CHECK(daytime_server_address(server, DAYTIME_SERVICE_RFC868, 0, text, 4) == DAYTIME_ERR_TRUNCATED && !strcmp(text, "127"));
 
     CHECK(read_all(daytime, text, sizeof text) == strlen(LINE "\r\n") && !memcmp(text, LINE "\r\n", strlen(LINE "\r\n")));
     answered(server, 1);
@@ -93,10 +93,10 @@ static void strangers(void) {
     int64_t second = 4711;
     daytime_error err;
     uint16_t port;
-    OK(daytime_server_listen_rfc867(server, "127.0.0.1:0"));
+    OK(daytime_server_listen_as(server, DAYTIME_SERVICE_RFC867, "127.0.0.1:0"));
     start(server);
     OK(daytime_server_local_addr(server, daytime, sizeof daytime));
-    OK(daytime_server_rfc867_address(server, 0, seconds, sizeof seconds));
+    OK(daytime_server_address(server, DAYTIME_SERVICE_RFC867, 0, seconds, sizeof seconds));
     CHECK(daytime_rfc867(daytime, 50, text, sizeof text, &err) == DAYTIME_ERR_TIMEOUT); /* it waits for commands */
     CHECK(daytime_rfc868(daytime, 10000, &second, &err) == DAYTIME_ERR_PROTOCOL && err.message[0]);
     CHECK(daytime_rfc868(seconds, 10000, &second, &err) == DAYTIME_ERR_PROTOCOL);
@@ -120,21 +120,21 @@ static void unix_sockets(void) {
     snprintf(name, sizeof name, "unix:@daytime-rfc-%d", (int)getpid());
     int fd = bound_unix_socket(name + strlen("unix:"));
     CHECK(listen(fd, 8) == 0);
-    OK(daytime_server_listen_rfc867(server, address));
-    OK(daytime_server_listen_rfc868_fd(server, fd));
+    OK(daytime_server_listen_as(server, DAYTIME_SERVICE_RFC867, address));
+    OK(daytime_server_listen_fd_as(server, DAYTIME_SERVICE_RFC868, fd));
     uint16_t port;
     fd = listening_socket(&port);
-    OK(daytime_server_listen_rfc867_fd(server, fd));
+    OK(daytime_server_listen_fd_as(server, DAYTIME_SERVICE_RFC867, fd));
     begin(server);
-    OK(daytime_server_rfc867_address(server, 1, text, sizeof text));
+    OK(daytime_server_address(server, DAYTIME_SERVICE_RFC867, 1, text, sizeof text));
     CHECK(!strcmp(text, address));
-    OK(daytime_server_rfc868_address(server, 1, text, sizeof text));
+    OK(daytime_server_address(server, DAYTIME_SERVICE_RFC868, 1, text, sizeof text));
     CHECK(!strcmp(text, name));
     OK(daytime_rfc867(address, 10000, text, sizeof text, NULL));
     CHECK(!strcmp(text, LINE));
     OK(daytime_rfc868(name, 10000, &second, NULL));
     CHECK(second == SUNDAY);
-    OK(daytime_server_rfc867_address(server, 2, daytime, sizeof daytime));
+    OK(daytime_server_address(server, DAYTIME_SERVICE_RFC867, 2, daytime, sizeof daytime));
     CHECK(atoi(strchr(daytime, ':') + 1) == port);
     OK(daytime_rfc867(daytime, 10000, text, sizeof text, NULL));
     CHECK(!strcmp(text, LINE));

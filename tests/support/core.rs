@@ -3,7 +3,9 @@
 
 use std::collections::HashMap;
 
-use daytime::protocol::{Call, Commands, Formats, Framing, Host, Next, OWED_MAX, REPLY_MAX, Session, Stamp, Zone};
+use daytime::protocol::{
+    Call, Commands, Formats, FormattedTime, Framing, Next, OWED_MAX, REPLY_MAX, Respond, ServerSession, Zone,
+};
 
 /// Sunday, 2026-11-22 15:44:57 UTC.
 pub(crate) const NOW: i64 = 1_795_362_297;
@@ -21,7 +23,7 @@ pub(crate) struct Desk {
     pub(crate) now: i64,
     /// What was reported as executed.
     pub(crate) log: Vec<(String, bool)>,
-    stamps: HashMap<(i64, Option<String>), Stamp>,
+    stamps: HashMap<(i64, Option<String>), FormattedTime>,
 }
 
 impl Default for Desk {
@@ -32,14 +34,14 @@ impl Default for Desk {
     }
 }
 
-impl Host for Desk {
+impl Respond for Desk {
     fn commands(&self) -> &Commands {
         &self.commands
     }
 
-    fn stamp(&mut self, zone: Option<&str>) -> Option<&Stamp> {
+    fn formatted_time(&mut self, zone: Option<&str>) -> Option<&FormattedTime> {
         let offset = zone.map_or(Some(Zone::UTC), Zone::parse)?;
-        let stamp = || Stamp::new(self.now, &offset, &self.formats);
+        let stamp = || FormattedTime::new(self.now, &offset, &self.formats);
         Some(self.stamps.entry((self.now, zone.map(str::to_owned))).or_insert_with(stamp))
     }
 
@@ -62,7 +64,7 @@ pub(crate) fn answer(call: &Call) -> (Option<String>, bool) {
 
 /// A session and what a server does for it.
 pub(crate) struct Talk {
-    pub(crate) session: Session,
+    pub(crate) session: ServerSession,
     pub(crate) desk: Desk,
     sent: Vec<u8>,
     out: Vec<u8>,
@@ -71,7 +73,7 @@ pub(crate) struct Talk {
 
 impl Talk {
     pub(crate) fn new(framing: Framing, greeting: &str) -> Self {
-        let (session, mut out) = (Session::new(framing), Vec::new());
+        let (session, mut out) = (ServerSession::new(framing), Vec::new());
         session.greet(greeting, &mut out);
         Talk { session, desk: Desk::default(), sent: Vec::new(), out, closed: false }
     }
@@ -82,12 +84,12 @@ impl Talk {
             return;
         }
         if bytes == EOF {
-            let next = self.session.end(&mut self.desk, &mut self.out);
+            let next = self.session.handle_eof(&mut self.desk, &mut self.out);
             self.follow(next);
             assert!(self.closed, "the conversation goes on after its end");
         } else if bytes == PAUSE {
-            if self.session.awaits_quiet() {
-                let next = self.session.quiet(&mut self.desk, &mut self.out);
+            if self.session.needs_timeout() {
+                let next = self.session.handle_timeout(&mut self.desk, &mut self.out);
                 self.follow(next);
             }
         } else {
@@ -131,6 +133,6 @@ pub(crate) fn talk(framing: Framing, reads: &[&[u8]]) -> String {
 }
 
 /// How much a session keeps: its `Debug` text has up to five characters for each byte held.
-pub(crate) fn size(session: &Session) -> usize {
+pub(crate) fn size(session: &ServerSession) -> usize {
     format!("{session:?}").len()
 }

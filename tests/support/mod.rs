@@ -18,7 +18,7 @@ use std::{
 
 use daytime::{
     Clock, Framing, Server, ServerBuilder,
-    protocol::{Commands, Formats, GREETING, Host, Next, QUIET, Session, Stamp, Zone},
+    protocol::{Commands, Formats, FormattedTime, GREETING, Next, QUIET, Respond, ServerSession, Zone},
 };
 use socket2::{Domain, SockRef, Socket, Type};
 
@@ -222,18 +222,19 @@ pub(crate) fn converse(port: u16, input: &[u8]) -> Vec<u8> {
 /// The same from the wire core alone, at [`MOMENT`].
 pub(crate) fn model(framing: Framing, input: &[u8]) -> Vec<u8> {
     #[derive(Default)]
-    struct Still(Commands, HashMap<String, Option<Stamp>>);
-    impl Host for Still {
+    struct Still(Commands, HashMap<String, Option<FormattedTime>>);
+    impl Respond for Still {
         fn commands(&self) -> &Commands {
             &self.0
         }
-        fn stamp(&mut self, zone: Option<&str>) -> Option<&Stamp> {
-            let make = |name: &str| Zone::parse(name).map(|zone| Stamp::new(MOMENT, &zone, &Formats::default()));
+        fn formatted_time(&mut self, zone: Option<&str>) -> Option<&FormattedTime> {
+            let make =
+                |name: &str| Zone::parse(name).map(|zone| FormattedTime::new(MOMENT, &zone, &Formats::default()));
             let name = zone.unwrap_or("UTC");
             self.1.entry(name.to_owned()).or_insert_with(|| make(name)).as_ref()
         }
     }
-    let (mut host, mut session) = (Still::default(), Session::new(framing));
+    let (mut host, mut session) = (Still::default(), ServerSession::new(framing));
     let (mut told, mut out) = (Vec::new(), Vec::new());
     session.greet(GREETING, &mut out);
     let (mut at, mut next) = (0, Next::Read);
@@ -244,7 +245,7 @@ pub(crate) fn model(framing: Framing, input: &[u8]) -> Vec<u8> {
         // Sent.
         told.append(&mut out);
     }
-    session.end(&mut host, &mut out);
+    session.handle_eof(&mut host, &mut out);
     told.append(&mut out);
     told
 }

@@ -174,8 +174,10 @@ impl Args {
             .busy_poll(self.busy_poll.map(Duration::from_micros));
         builder = self.timezone.iter().fold(builder, ServerBuilder::timezone);
         builder = self.listen.iter().fold(builder, |builder, address| builder.listen(&**address));
-        builder = self.listen_rfc867.iter().fold(builder, |builder, address| builder.listen_rfc867(&**address));
-        builder = self.listen_rfc868.iter().fold(builder, |builder, address| builder.listen_rfc868(&**address));
+        builder =
+            self.listen_rfc867.iter().fold(builder, |builder, address| builder.listen_as(Service::Rfc867, &**address));
+        builder =
+            self.listen_rfc868.iter().fold(builder, |builder, address| builder.listen_as(Service::Rfc868, &**address));
         Ok(builder)
     }
 

@@ -114,7 +114,7 @@ fn listening(server: &Server) -> Vec<String> {
         Address::Tcp(tcp) => format!("Server is listening on IP: {} and Port: {}", tcp.ip(), tcp.port()),
         other => format!("Server is listening on {other}"),
     });
-    let older = [("RFC 867", server.rfc867_addresses()), ("RFC 868", server.rfc868_addresses())];
+    let older = [("RFC 867", server.addresses_of(Service::Rfc867)), ("RFC 868", server.addresses_of(Service::Rfc868))];
     let older = older.into_iter().flat_map(|(rfc, addresses)| {
         addresses.iter().map(move |address| format!("Server is listening on {address} for {rfc}"))
     });

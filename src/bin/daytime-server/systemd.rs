@@ -22,8 +22,8 @@ pub(crate) fn sockets(mut builder: ServerBuilder) -> Result<ServerBuilder, Error
         let socket = socket.map_err(|error| Error::Io(error, "take over a socket from LISTEN_FDS".into()))?;
         let Some(socket) = socket else { continue };
         builder = match names.next().unwrap_or_default() {
-            "rfc867" => builder.listener_rfc867(socket),
-            "rfc868" => builder.listener_rfc868(socket),
+            "rfc867" => builder.listener_as(Service::Rfc867, socket),
+            "rfc868" => builder.listener_as(Service::Rfc868, socket),
             _ => builder.listener(socket),
         };
     }

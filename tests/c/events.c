@@ -51,10 +51,10 @@ int main(void) {
     CHECK(event.reason == DAYTIME_REASON_FULL && event.client == 0 && event.peer[0]);
 
     CHECK(!strcmp(ask(first, "day"), "Sunday"));
-    event = next_event(server, DAYTIME_EVENT_COMMAND);
+    event = next_event(server, DAYTIME_EVENT_COMMAND_SERVED);
     CHECK(event.client == 1 && event.ok == 1 && !strcmp(event.command, "day"));
     CHECK(!strcmp(ask(first, "Nonsense now"), "You entered an invalid command"));
-    event = next_event(server, DAYTIME_EVENT_COMMAND);
+    event = next_event(server, DAYTIME_EVENT_COMMAND_SERVED);
     CHECK(event.client == 1 && event.ok == 0 && !strcmp(event.command, "nonsense"));
 
     OK(daytime_server_disconnect(server, 2));
@@ -67,7 +67,7 @@ int main(void) {
     CHECK(stats.clients == 1 && stats.accepted == 2 && stats.refused == 1 && stats.commands == 11 && stats.invalid == 1);
     CHECK(stats.events_dropped == 3 && stats.bytes_in > 0 && stats.bytes_out > 0);
 
-    for (int i = 0; i < 6; i++) next_event(server, DAYTIME_EVENT_COMMAND);
+    for (int i = 0; i < 6; i++) next_event(server, DAYTIME_EVENT_COMMAND_SERVED);
     daytime_server_stop(server);
     event = next_event(server, DAYTIME_EVENT_DISCONNECTED);
     CHECK(event.client == 1 && event.reason == DAYTIME_REASON_SHUTDOWN && event.commands == 11);

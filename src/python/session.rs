@@ -9,13 +9,13 @@ use crate::{Date, DateTime, Time, Weekday, protocol};
 
 /// Bytes in, replies out.
 #[pyclass(frozen, module = "daytime._daytime")]
-pub(super) struct Dialogue(Mutex<protocol::Dialogue>);
+pub(super) struct ClientSession(Mutex<protocol::ClientSession>);
 
 #[pymethods]
-impl Dialogue {
+impl ClientSession {
     #[new]
     fn new() -> Self {
-        Dialogue(Mutex::new(protocol::Dialogue::new()))
+        ClientSession(Mutex::new(protocol::ClientSession::new()))
     }
 
     /// Takes what one read gave. Raises ServerClosed or ProtocolError: to be closed.
@@ -26,8 +26,8 @@ impl Dialogue {
 
     /// Whether quiet() is to be called if nothing comes for QUIET seconds.
     #[getter]
-    fn awaits_quiet(&self) -> bool {
-        self.lock().awaits_quiet()
+    fn needs_timeout(&self) -> bool {
+        self.lock().needs_timeout()
     }
 
     /// Nothing has come for QUIET seconds.
@@ -68,17 +68,17 @@ impl Dialogue {
 
     /// Nothing more came in time. Raises ProtocolError with what came, if that was no greeting.
     fn late(&self, py: Python<'_>) -> PyResult<()> {
-        let mut dialogue = self.lock();
-        match dialogue.greeting().is_none().then(|| dialogue.foreign()) {
-            Some(protocol::Fault::Protocol(bytes)) if !bytes.is_empty() => Err(errors::protocol_error(py, &bytes)),
+        let mut session = self.lock();
+        match session.greeting().is_none().then(|| session.take_unexpected()) {
+            Some(protocol::SessionError::Protocol(bytes)) if !bytes.is_empty() => Err(errors::protocol_error(py, &bytes)),
             _ => Ok(()),
         }
     }
 }
 
-impl Dialogue {
+impl ClientSession {
     /// Only ever held while attached.
-    fn lock(&self) -> MutexGuard<'_, protocol::Dialogue> {
+    fn lock(&self) -> MutexGuard<'_, protocol::ClientSession> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,7 @@
-//! Binding: from addresses to listening sockets, and what is spoken on each of them.
+//! Listeners: from addresses to listening sockets, each with its service.
+
+mod peer;
+mod unix;
 
 use std::{
     io,
@@ -15,25 +18,30 @@ use mio::{
 use nix::errno::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-use super::unix::{self, SocketFile};
 use crate::{Address, DEFAULT_PORT, Error};
+pub(super) use peer::Peer;
+use unix::SocketFile;
 
-/// How often a free port is looked for that all addresses of a name have free.
+/// How many times to look for a port that is free at all addresses of a name.
 const ATTEMPTS: usize = 64;
 
-/// What is spoken on a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Service {
-    /// Commands and replies.
+/// The protocol of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Service {
+    /// Commands and replies, by default on port 9990.
     Text,
-    /// The daytime protocol.
+    /// The daytime protocol (RFC 867), by default on port 13. Each client gets the date and the time in the server's
+    /// zone, such as `Sunday, November 22, 2026 15:44:57-UTC`, and is closed.
     Rfc867,
-    /// The time protocol.
+    /// The time protocol (RFC 868), by default on port 37. Each client gets the seconds since 1900 in four bytes, and is
+    /// closed.
     Rfc868,
 }
 
 impl Service {
-    fn port(self) -> u16 {
+    /// The default port.
+    pub fn port(self) -> u16 {
         match self {
             Service::Text => DEFAULT_PORT,
             Service::Rfc867 => 13,
@@ -42,8 +50,8 @@ impl Service {
     }
 }
 
-/// A socket that listens. A Unix socket's file goes when this does, and before the socket: while that listens, nobody
-/// takes the file for one that was left behind, nor can another have its inode.
+/// A listening socket. The file of a Unix socket is removed when this is dropped, before the socket is closed. While the
+/// socket listens, no other server mistakes the file for a stale one, and its inode is not reused.
 #[derive(Debug)]
 pub(super) struct Listener {
     _file: Option<SocketFile>,
@@ -87,12 +95,12 @@ impl AsRawFd for Listener {
     }
 }
 
-/// Where a server listens.
+/// The bound addresses of a server, by service.
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
-    pub(super) text: Vec<Address>,
-    pub(super) rfc867: Vec<Address>,
-    pub(super) rfc868: Vec<Address>,
+    text: Vec<Address>,
+    rfc867: Vec<Address>,
+    rfc868: Vec<Address>,
 }
 
 impl Addresses {
@@ -109,13 +117,22 @@ impl Addresses {
         Ok(addresses)
     }
 
+    pub(super) fn of_service(&self, service: Service) -> &[Address] {
+        match service {
+            Service::Text => &self.text,
+            Service::Rfc867 => &self.rfc867,
+            Service::Rfc868 => &self.rfc868,
+        }
+    }
+
+    /// The port of the first TCP address of the text protocol, or 0.
     pub(super) fn port(&self) -> u16 {
         let port = |address: &Address| if let Address::Tcp(address) = address { Some(address.port()) } else { None };
         self.text.iter().find_map(port).unwrap_or(0)
     }
 }
 
-/// Binds every address and listens there. `mode` is that of Unix sockets' files.
+/// Binds every address and listens. `mode` has the permissions of the files of Unix sockets.
 pub(super) fn bind(addresses: &[(Service, Address)], backlog: i32, mode: Option<u32>) -> Result<Vec<Listener>, Error> {
     let resolved =
         addresses.iter().map(|(service, address)| address.resolve(service.port())).collect::<Result<Vec<_>, _>>()?;
@@ -123,7 +140,7 @@ pub(super) fn bind(addresses: &[(Service, Address)], backlog: i32, mode: Option<
         resolved.iter().flatten().filter(|address| address.is_ipv4()).map(SocketAddr::port).collect();
     let mut listeners = Vec::new();
     for ((service, address), candidates) in addresses.iter().zip(&resolved) {
-        // `[::]` takes IPv4 too, unless that has a listener of its own on the same port.
+        // `[::]` also accepts IPv4, unless an IPv4 address with the same port is added.
         let v6_only = |candidate: &SocketAddr| candidate.port() != 0 && v4_ports.contains(&candidate.port());
         match (address, candidates.as_slice()) {
             (Address::Unix(path), _) => {
@@ -141,17 +158,17 @@ pub(super) fn bind(addresses: &[(Service, Address)], backlog: i32, mode: Option<
     Ok(listeners)
 }
 
-/// A socket that listens already, made as the others are. The builder keeps the original, lest it be lost with a
-/// failure. Its file, if it has one, is somebody else's.
+/// Takes a copy of a socket that listens already. The builder keeps the original, so that a failure does not lose it. Its
+/// file, if there is one, belongs to another owner and is not removed.
 pub(super) fn adopt(descriptor: &OwnedFd, service: Service) -> Result<Listener, Error> {
     let number = descriptor.as_raw_fd();
-    let refuse = |why: &str| Error::Invalid(format!("the descriptor {number} {why}"));
+    let reject = |reason: &str| Error::Invalid(format!("the file descriptor {number} {reason}"));
     let socket = SockRef::from(descriptor);
-    let stream = socket.r#type().map_err(|_| refuse("is no socket"))? == Type::STREAM;
+    let stream = socket.r#type().map_err(|_| reject("is not a socket"))? == Type::STREAM;
     if !stream || !socket.is_listener().unwrap_or(false) {
-        return Err(refuse("is no stream socket that listens"));
+        return Err(reject("is not a listening stream socket"));
     }
-    let domain = socket.domain().map_err(Error::io(format!("adopt the descriptor {number}")))?;
+    let domain = socket.domain().map_err(Error::io(format!("adopt the file descriptor {number}")))?;
     let adopt = || {
         let socket = Socket::from(descriptor.try_clone()?);
         socket.set_nonblocking(true)?;
@@ -163,20 +180,20 @@ pub(super) fn adopt(descriptor: &OwnedFd, service: Service) -> Result<Listener, 
     };
     match domain {
         Domain::IPV4 | Domain::IPV6 | Domain::UNIX => {
-            let socket = adopt().map_err(Error::io(format!("adopt the descriptor {number}")))?;
+            let socket = adopt().map_err(Error::io(format!("adopt the file descriptor {number}")))?;
             Ok(Listener { socket, service, _file: None })
         }
-        _ => Err(refuse("is neither a TCP nor a Unix socket")),
+        _ => Err(reject("is neither a TCP nor a Unix socket")),
     }
 }
 
-/// What every accepted connection inherits.
+/// Sets the options that every accepted connection inherits.
 fn prepare(socket: &Socket) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(Duration::from_secs(60)))
 }
 
-/// Binds the addresses of one name that this machine has; all have the same port.
+/// Binds the addresses of one name that this machine has, all with the same port.
 fn bind_name(name: &Address, candidates: &[SocketAddr], backlog: i32) -> Result<Vec<Socket>, Error> {
     let mut taken = None;
     for _ in 0..ATTEMPTS {
@@ -194,7 +211,7 @@ fn bind_name(name: &Address, candidates: &[SocketAddr], backlog: i32) -> Result<
                 Ok(listener) => listeners.push(listener),
                 Err(Error::Io(error, doing)) => match error.raw_os_error().map(Errno::from_raw) {
                     Some(Errno::EADDRNOTAVAIL | Errno::EAFNOSUPPORT) => missing = Some(Error::Io(error, doing)),
-                    // The port was free at another address of this name, not here.
+                    // The port is free at another address of this name, and taken at this one.
                     Some(Errno::EADDRINUSE) if !listeners.is_empty() && candidates[0].port() == 0 => {
                         collision = Some(Error::Io(error, doing));
                         break;
@@ -210,7 +227,7 @@ fn bind_name(name: &Address, candidates: &[SocketAddr], backlog: i32) -> Result<
             (None, _) => return Ok(listeners),
         }
     }
-    Err(taken.unwrap_or_else(|| Error::Invalid(format!("{name} has no free port"))))
+    Err(taken.unwrap_or_else(|| Error::Invalid(format!("{name} does not have a port that is free at all its addresses"))))
 }
 
 fn port(socket: &Socket) -> Option<u16> {
@@ -220,7 +237,7 @@ fn port(socket: &Socket) -> Option<u16> {
 fn listen(address: SocketAddr, v6_only: bool, backlog: i32) -> Result<Socket, Error> {
     let listener = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        // Lets a server start while connections of an earlier one are in TIME_WAIT.
+        // Allows a server to start while connections of an earlier server are in TIME_WAIT.
         socket.set_reuse_address(true)?;
         if address.is_ipv6() {
             socket.set_only_v6(v6_only)?;

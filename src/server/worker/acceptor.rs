@@ -1,8 +1,8 @@
-//! Accepting: listeners in the first worker's own loop, back-off when the system has no more to give, clients handed
-//! to the workers in turn.
+//! Accepting clients, in the loop of the first worker, with a pause while the system lacks resources.
 //!
-//! A thread of its own would cost a context switch a connection on one core; a listener in each worker's poller would
-//! wake them all. The first worker keeps every n-th client and mails the others, so that the distribution is exact.
+//! A separate thread would cost a context switch a connection on one core, and a listener in each worker's poller would
+//! wake them all. The first worker keeps every n-th client and sends the others to the other workers, so that the
+//! distribution is exact.
 
 use std::{io, time::Duration};
 
@@ -11,34 +11,35 @@ use nix::errno::Errno;
 use socket2::SockRef;
 
 use super::{
-    control::Control,
-    event::{ClientId, Event, Reason},
-    listen::{Listener, Listening, Service},
-    peer::Peer,
+    super::{
+        events::{ClientId, Event, Reason},
+        listen::{Listener, Listening, Peer, Service},
+        shared::Shared,
+    },
     tick::{NEVER, Tick, ticks},
 };
 
-/// Connections accepted from one listener before other sockets have their turn.
+/// The most connections accepted from one listener before other sockets are served.
 const BATCH: usize = 64;
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-pub(super) struct Acceptor {
+pub(in crate::server) struct Acceptor {
     listeners: Vec<Watched>,
     last: ClientId,
-    /// The length of the next pause; above the least one while an episode of failures lasts.
+    /// The length of the next pause. It exceeds the minimum while an episode of failures lasts.
     pause: Duration,
     paused_until: Option<Tick>,
 }
 
 struct Watched {
     listener: Listener,
-    /// It may have a connection. The poller tells of an edge once, so this is kept until `accept` finds none.
+    /// A connection may wait. The poller reports each edge once, so this stays true until `accept` finds none.
     ready: bool,
 }
 
 impl Acceptor {
-    pub(super) fn new(listeners: Vec<Listener>) -> Self {
+    pub(in crate::server) fn new(listeners: Vec<Listener>) -> Self {
         let listeners = listeners.into_iter().map(|listener| Watched { listener, ready: true }).collect();
         Acceptor { listeners, last: ClientId(0), pause: PAUSE_MIN, paused_until: None }
     }
@@ -49,7 +50,7 @@ impl Acceptor {
         }
     }
 
-    /// When to call [`accept`](Self::accept) though no listener tells of anything new.
+    /// When to call [`accept`](Self::accept) even if the poller reports no listener.
     pub(super) fn deadline(&self) -> Tick {
         match self.paused_until {
             Some(until) => until,
@@ -58,12 +59,11 @@ impl Acceptor {
         }
     }
 
-    /// Accepts what is there, a batch from each listener; each client is given its number, or the reason why it is
-    /// turned away.
+    /// Accepts a batch of connections from each listener. Each connection gets an id, or the reason why it is refused.
     pub(super) fn accept(
         &mut self,
         now: Tick,
-        control: &Control,
+        shared: &Shared,
         mut arrive: impl FnMut(TcpStream, Peer, Service, Result<ClientId, Reason>),
     ) {
         if self.paused_until.is_some_and(|until| until > now) {
@@ -76,7 +76,7 @@ impl Acceptor {
                 match accept(&watched.listener.socket) {
                     Ok((stream, peer)) => {
                         self.pause = PAUSE_MIN;
-                        let admitted = control.admission.admit(&peer).map(|()| {
+                        let admitted = shared.admission.admit(&peer).map(|()| {
                             self.last.0 += 1;
                             self.last
                         });
@@ -86,11 +86,11 @@ impl Acceptor {
                         watched.ready = false;
                         break;
                     }
-                    // That connection is lost, the next may be well.
+                    // This connection is lost. The next one may succeed.
                     Err(error) if concerns_one_connection(&error) && failed + 1 < BATCH => failed += 1,
                     Err(error) => {
                         if self.pause == PAUSE_MIN {
-                            control.events.tell(|| Event::AcceptPaused { why: error.kind() });
+                            shared.events.emit(|| Event::AcceptPaused { error: error.kind() });
                         }
                         self.paused_until = Some(now.saturating_add(ticks(self.pause)));
                         self.pause = (self.pause * 2).min(PAUSE_MAX);
@@ -102,9 +102,9 @@ impl Acceptor {
     }
 }
 
-/// One connection, if there is one. That of a Unix socket is carried by the type for TCP, too: what that does, read,
-/// write and shut down, is the same for both, and it writes with MSG_NOSIGNAL. It is not mio that accepts it: version
-/// 1.2.5 panics at a peer whose path fills the system's structure, and takes abstract names for none.
+/// Accepts one connection. `TcpStream` also carries the connection of a Unix socket: reading, writing and shutting down
+/// are the same for both, and it writes with MSG_NOSIGNAL. A Unix connection is accepted without mio: its version 1.2.5
+/// panics for a peer whose path fills the system's structure, and loses abstract names.
 fn accept(listening: &Listening) -> io::Result<(TcpStream, Peer)> {
     match listening {
         Listening::Tcp(socket) => socket.accept().map(|(stream, peer)| (stream, peer.into())),
@@ -116,7 +116,7 @@ fn accept(listening: &Listening) -> io::Result<(TcpStream, Peer)> {
     }
 }
 
-/// accept(2): errors that are already pending on the new socket, which are to be treated as if there was none.
+/// Whether an error concerns only the new connection: accept(2) lists errors that were already pending on its socket.
 fn concerns_one_connection(error: &io::Error) -> bool {
     use Errno::*;
     let errno = error.raw_os_error().map(Errno::from_raw);

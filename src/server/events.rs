@@ -1,4 +1,4 @@
-//! What the embedder is told: events, to as many subscribers as ask, none of whom can slow the server down.
+//! Events for the embedder: any number of subscribers, none of which can slow the server down.
 
 use std::{
     fmt, io,
@@ -10,14 +10,15 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
-use crate::{Address, waiting};
+use crate::{Address, channel};
 
-/// Numbers the clients of a server in the order of their acceptance, from 1. No number is used twice.
+/// The id of a client. The clients of a server are numbered from 1 in the order of their acceptance, and no number is
+/// reused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub(super) u64);
 
 impl ClientId {
-    /// The worker of `n` that has this client.
+    /// The index of this client's worker among `n` workers.
     pub(super) fn worker(self, n: usize) -> usize {
         (self.0 % n as u64) as usize
     }
@@ -35,60 +36,60 @@ impl From<u64> for ClientId {
     }
 }
 
-/// Something that happened.
+/// An event of a server. Its `Display` is one line for a log, without control characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
     /// A client was accepted.
     Connected {
-        /// Who.
+        /// Its id.
         client: ClientId,
-        /// From where.
+        /// Its address.
         peer: Address,
     },
-    /// A command was executed; told only where it was asked for.
-    Command {
-        /// For whom.
+    /// A command was executed. Emitted only to subscribers that asked for commands.
+    CommandServed {
+        /// The id of the client.
         client: ClientId,
-        /// The command's name in lower case; of an invalid command its first word, at most 64 bytes of it, with
+        /// The name of the command in lower case. For an invalid command it is the first word, at most 64 bytes, with
         /// control characters escaped.
         command: String,
-        /// Whether the reply was no error line.
+        /// Whether the reply was not an error line.
         ok: bool,
     },
-    /// An own command's handler failed, panicked, or gave what no reply can be.
+    /// The handler of a custom command returned an error, panicked, or returned an invalid reply.
     CommandFailed {
-        /// For whom.
+        /// The id of the client.
         client: ClientId,
-        /// The command's name in lower case.
+        /// The name of the command in lower case.
         command: String,
-        /// What the handler said, or what is wrong with its reply.
-        why: String,
+        /// The error of the handler, or what is wrong with its reply.
+        error: String,
     },
-    /// A client's connection is closed and everything of it released.
+    /// A connection is closed, and everything of its client is released.
     Disconnected {
-        /// Who.
+        /// The id of the client.
         client: ClientId,
-        /// From where.
+        /// Its address.
         peer: Address,
-        /// Why.
+        /// Why the connection was closed.
         reason: Reason,
-        /// The commands that were executed for it, invalid ones too.
+        /// The number of commands executed for the client, invalid ones included.
         commands: u64,
     },
-    /// A client was turned away: its connection was accepted, and closed, after a line that says why where it would
-    /// have been greeted.
+    /// A connection was accepted and closed at once. A client of the text protocol that exceeds a limit gets an error
+    /// line; a client of a denied network gets nothing.
     Refused {
-        /// From where.
+        /// The address of the client.
         peer: Address,
-        /// [`Reason::Full`], [`Reason::PerSource`] or [`Reason::Denied`], the last one without a line.
+        /// [`Reason::Full`], [`Reason::PerSource`] or [`Reason::Denied`].
         reason: Reason,
     },
-    /// No client can be accepted for want of descriptors or memory. Told once; accepting is tried again after 10 ms,
-    /// then after twice as long each time, at least once a second.
+    /// The system lacks file descriptors or memory to accept clients. Emitted once for each episode. The server retries
+    /// after 10 ms, and doubles the pause up to 1 s.
     AcceptPaused {
-        /// What the system said.
-        why: io::ErrorKind,
+        /// The error of the system.
+        error: io::ErrorKind,
     },
 }
 
@@ -96,34 +97,34 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The client said `quit` or `exit`, or an own command closed after its reply.
+    /// The client sent `quit` or `exit`, or a custom command closed the connection.
     Quit,
     /// The client closed its side.
-    EndOfFile,
-    /// Nothing came from the client, and nothing was owed to it, for the idle timeout.
+    Eof,
+    /// The idle timeout passed.
     Idle,
-    /// The client did not say a whole command within the first-command timeout.
+    /// The first-command timeout passed.
     NoCommand,
-    /// The client took none of the replies owed to it for the write timeout.
+    /// The write timeout passed: the client took none of the replies owed to it.
     WriteTimeout,
-    /// The connection broke.
+    /// The connection failed.
     Error,
-    /// The embedder disconnected it.
+    /// The embedder disconnected the client.
     Kicked,
-    /// The server has as many clients as it may have.
+    /// The server has the maximum of clients.
     Full,
-    /// The client's address has as many clients as one address may have.
+    /// The client's address has the maximum of clients for one address.
     PerSource,
-    /// The client's network is not let in.
+    /// The client's network is denied.
     Denied,
-    /// The server stops.
+    /// The server stopped.
     Shutdown,
-    /// It has the answer of a protocol that has no questions: RFC 867 or RFC 868.
+    /// The reply of RFC 867 or RFC 868 was sent.
     Answered,
 }
 
 impl fmt::Display for Event {
-    /// A line for a log, without control characters whatever a peer has sent; of a new client in the original's words.
+    /// One line for a log. A new client is reported with the words of the original classroom program.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Event::Connected { peer: Address::Tcp(peer), .. } => {
@@ -134,17 +135,17 @@ impl fmt::Display for Event {
             Event::Disconnected { peer, reason, commands, .. } => {
                 write!(f, "Connection with {peer} has been closed after {commands} commands: {reason}")
             }
-            Event::Command { client, command, ok } => {
-                let (client, outcome) = (client.0, if *ok { "has been answered" } else { "was an error" });
+            Event::CommandServed { client, command, ok } => {
+                let (client, outcome) = (client.0, if *ok { "was answered" } else { "was an error" });
                 write!(f, "Command of client {client} {outcome}: {}", command.escape_debug())
             }
-            Event::CommandFailed { client, command, why } => {
-                let (client, command, why) = (client.0, command.escape_debug(), why.escape_debug());
-                write!(f, "Command {command} of client {client} failed: {why}")
+            Event::CommandFailed { client, command, error } => {
+                let (client, command, error) = (client.0, command.escape_debug(), error.escape_debug());
+                write!(f, "Command {command} of client {client} failed: {error}")
             }
             Event::Refused { peer, reason } => write!(f, "Connection from {peer} has been refused: {reason}"),
-            Event::AcceptPaused { why } => {
-                write!(f, "No client can be accepted for now, for want of descriptors or memory: {why}")
+            Event::AcceptPaused { error } => {
+                write!(f, "Accepting clients is paused, the system lacks file descriptors or memory: {error}")
             }
         }
     }
@@ -153,29 +154,30 @@ impl fmt::Display for Event {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Reason::Quit => "it said quit",
-            Reason::EndOfFile => "it closed",
-            Reason::Idle => "it was idle",
-            Reason::NoCommand => "it said no command",
-            Reason::WriteTimeout => "it took no reply in time",
-            Reason::Error => "the connection broke",
-            Reason::Kicked => "it was disconnected",
+            Reason::Quit => "the client quit",
+            Reason::Eof => "the client closed the connection",
+            Reason::Idle => "the idle timeout passed",
+            Reason::NoCommand => "the first-command timeout passed",
+            Reason::WriteTimeout => "the write timeout passed",
+            Reason::Error => "the connection failed",
+            Reason::Kicked => "the client was disconnected",
             Reason::Full => "the server is full",
             Reason::PerSource => "too many connections from its address",
             Reason::Denied => "its network is denied",
-            Reason::Shutdown => "the server stops",
-            Reason::Answered => "it has its answer",
+            Reason::Shutdown => "the server stopped",
+            Reason::Answered => "the reply was sent",
         })
     }
 }
 
-/// The subscribers. A deaf one loses events, which is counted; without any, an event is not even made.
+/// The subscribers. A full subscription loses events, which are counted. Without subscribers an event is not even made.
 #[derive(Debug)]
 pub(super) struct Events {
     wanted: AtomicBool,
-    commands_wanted: AtomicBool,
+    /// A subscriber asked for commands.
+    pub(super) commands_wanted: AtomicBool,
     dropped: AtomicU64,
-    /// `None` once the server has ended, so that no receiver waits for ever.
+    /// `None` once the server has ended, so that no receiver waits forever.
     subscribers: Mutex<Option<Vec<Subscriber>>>,
 }
 
@@ -185,20 +187,21 @@ struct Subscriber {
     commands: bool,
 }
 
-/// The end of a subscription that events go into; it never waits.
+/// The sending side of a subscription.
 pub(crate) trait Sink: fmt::Debug + Send {
-    fn give(&self, event: Event) -> Result<(), TrySendError<Event>>;
+    /// Sends without waiting.
+    fn send(&self, event: Event) -> Result<(), TrySendError<Event>>;
 }
 
 impl Sink for Sender<Event> {
-    fn give(&self, event: Event) -> Result<(), TrySendError<Event>> {
+    fn send(&self, event: Event) -> Result<(), TrySendError<Event>> {
         self.try_send(event)
     }
 }
 
-impl Sink for waiting::Sender<Event> {
-    fn give(&self, event: Event) -> Result<(), TrySendError<Event>> {
-        self.send(event)
+impl Sink for channel::Sender<Event> {
+    fn send(&self, event: Event) -> Result<(), TrySendError<Event>> {
+        channel::Sender::send(self, event)
     }
 }
 
@@ -221,18 +224,18 @@ impl Events {
     pub(super) fn add(&self, sink: Box<dyn Sink>, commands: bool) {
         if let Some(subscribers) = self.subscribers().as_mut() {
             subscribers.push(Subscriber { sink, commands });
-            self.note(subscribers);
+            self.update(subscribers);
         }
     }
 
-    pub(super) fn tell(&self, event: impl FnOnce() -> Event) {
+    pub(super) fn emit(&self, event: impl FnOnce() -> Event) {
         if !self.wanted.load(Relaxed) {
             return;
         }
         let mut subscribers = self.subscribers();
         let Some(subscribers) = subscribers.as_mut() else { return };
         let event = event();
-        let is_command = matches!(event, Event::Command { .. });
+        let is_command = matches!(event, Event::CommandServed { .. });
         let before = subscribers.len();
         let (mut event, mut left) = (Some(event), before);
         subscribers.retain(|subscriber| {
@@ -240,9 +243,9 @@ impl Events {
             if is_command && !subscriber.commands {
                 return true;
             }
-            // The last one has it, the others have copies.
-            let given = if left == 0 { event.take() } else { event.clone() };
-            match given.map_or(Ok(()), |event| subscriber.sink.give(event)) {
+            // The last subscriber gets the event, the others get clones.
+            let event = if left == 0 { event.take() } else { event.clone() };
+            match event.map_or(Ok(()), |event| subscriber.sink.send(event)) {
                 Ok(()) => true,
                 Err(TrySendError::Full(_)) => {
                     self.dropped.fetch_add(1, Relaxed);
@@ -252,25 +255,21 @@ impl Events {
             }
         });
         if subscribers.len() < before {
-            self.note(subscribers);
+            self.update(subscribers);
         }
-    }
-
-    /// Whether anybody wants to be told of commands.
-    pub(super) fn commands_wanted(&self) -> bool {
-        self.commands_wanted.load(Relaxed)
     }
 
     pub(super) fn dropped(&self) -> u64 {
         self.dropped.load(Relaxed)
     }
 
-    /// Ends every subscription: its receiver gives what is queued, then nothing more.
+    /// Ends every subscription: its receiver returns the buffered events, and is disconnected then.
     pub(super) fn close(&self) {
         *self.subscribers() = None;
     }
 
-    fn note(&self, subscribers: &[Subscriber]) {
+    /// Updates the flags after a change of the subscribers.
+    fn update(&self, subscribers: &[Subscriber]) {
         self.wanted.store(!subscribers.is_empty(), Relaxed);
         self.commands_wanted.store(subscribers.iter().any(|subscriber| subscriber.commands), Relaxed);
     }

@@ -50,7 +50,7 @@ pub enum daytime_event_kind {
     /// A client was accepted: client, peer.
     DAYTIME_EVENT_CONNECTED = 1,
     /// A command was executed, told where that was asked for: client, command, ok.
-    DAYTIME_EVENT_COMMAND = 2,
+    DAYTIME_EVENT_COMMAND_SERVED = 2,
     /// An own command's handler failed, or gave what no reply can be: client, command, why.
     DAYTIME_EVENT_COMMAND_FAILED = 3,
     /// A client's connection is closed: client, peer, reason, commands.
@@ -67,7 +67,7 @@ pub enum daytime_reason {
     /// The client said "quit" or "exit", or an own command closed after its reply.
     DAYTIME_REASON_QUIT = 1,
     /// The client closed its side.
-    DAYTIME_REASON_END_OF_FILE = 2,
+    DAYTIME_REASON_EOF = 2,
     /// Nothing came from the client for the idle timeout.
     DAYTIME_REASON_IDLE = 3,
     /// The client said no whole command within the first-command timeout.
@@ -169,13 +169,13 @@ impl From<Event> for daytime_event {
                 told.peer = cut(&peer.to_string());
                 DAYTIME_EVENT_CONNECTED
             }
-            Event::Command { client, command, ok } => {
+            Event::CommandServed { client, command, ok } => {
                 told.client = client.into();
                 told.command = cut(&command);
                 told.ok = ok.into();
-                DAYTIME_EVENT_COMMAND
+                DAYTIME_EVENT_COMMAND_SERVED
             }
-            Event::CommandFailed { client, command, why } => {
+            Event::CommandFailed { client, command, error: why } => {
                 told.client = client.into();
                 told.command = cut(&command);
                 told.why = cut(&why);
@@ -193,7 +193,7 @@ impl From<Event> for daytime_event {
                 told.reason = number(reason);
                 DAYTIME_EVENT_REFUSED
             }
-            Event::AcceptPaused { why } => {
+            Event::AcceptPaused { error: why } => {
                 told.why = cut(&why.to_string());
                 DAYTIME_EVENT_ACCEPT_PAUSED
             }
@@ -206,7 +206,7 @@ fn number(reason: Reason) -> c_int {
     use daytime_reason::*;
     let reason = match reason {
         Reason::Quit => DAYTIME_REASON_QUIT,
-        Reason::EndOfFile => DAYTIME_REASON_END_OF_FILE,
+        Reason::Eof => DAYTIME_REASON_EOF,
         Reason::Idle => DAYTIME_REASON_IDLE,
         Reason::NoCommand => DAYTIME_REASON_NO_COMMAND,
         Reason::WriteTimeout => DAYTIME_REASON_WRITE_TIMEOUT,

@@ -1,0 +1,278 @@
+//! The replies of one second in one time zone, formatted once and copied to every client that asks.
+//!
+//! chrono formats, jiff knows the zones: it reads the system's time zone database. No type of jiff leaves this crate.
+
+use std::fmt::{self, Write};
+
+use chrono::{
+    DateTime, Datelike, FixedOffset, NaiveDateTime, TimeDelta,
+    format::{DelayedFormat, Item, StrftimeItems},
+};
+use jiff::{
+    Timestamp,
+    tz::{Offset, TimeZone},
+};
+
+use super::{Command, REPLY_MAX, check_reply, fast_path::ShortReplies};
+
+/// A time zone: one of the system's time zone database, or a fixed offset from UTC.
+#[derive(Clone, Debug)]
+pub struct Zone(TimeZone);
+
+impl Zone {
+    /// Coordinated Universal Time.
+    pub const UTC: Zone = Zone(TimeZone::UTC);
+
+    pub(crate) fn new(zone: TimeZone) -> Self {
+        Zone(zone)
+    }
+
+    /// Parses an offset in the form of RFC 3339, `+05:30` or `-08:00`, or `UTC` in any letter case.
+    pub fn parse(text: &str) -> Option<Zone> {
+        if text.eq_ignore_ascii_case("utc") {
+            return Some(Zone::UTC);
+        }
+        let &[sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] = text.as_bytes() else { return None };
+        let two = |high: u8, low: u8| {
+            let digits = high.is_ascii_digit() && low.is_ascii_digit();
+            digits.then(|| i32::from(high - b'0') * 10 + i32::from(low - b'0'))
+        };
+        let (hours, minutes) = (two(h1, h2)?, two(m1, m2)?);
+        if hours > 23 || minutes > 59 {
+            return None;
+        }
+        let seconds = (hours * 60 + minutes) * 60;
+        let offset = Offset::from_seconds(if sign == b'-' { -seconds } else { seconds }).ok()?;
+        Some(Zone(TimeZone::fixed(offset)))
+    }
+}
+
+/// The strftime formats of the replies to `day`, `date` and `time`, parsed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Formats {
+    day: Vec<Item<'static>>,
+    date: Vec<Item<'static>>,
+    time: Vec<Item<'static>>,
+}
+
+impl Formats {
+    /// The default format of the reply to `day`, `Sunday`.
+    pub const DAY: &str = "%A";
+    /// The default format of the reply to `date`, `26-11-22`.
+    pub const DATE: &str = "%y-%m-%d";
+    /// The default format of the reply to `time`, `15:44:57`.
+    pub const TIME: &str = "%H:%M:%S";
+
+    /// Parses the formats of the replies to `day`, `date` and `time`: text with the conversions of [`chrono::format::strftime`].
+    ///
+    /// The conversions are `%a %A %b %B %C %d %D %e %F %g %G %h %H %I %j %k %l %m %M %p %P %R %s %S %T %u %U %V %w %W
+    /// %y %Y %z %Z %%`, with the padding flags `-`, `_` and `0`. Names are English, and `%Z` is the abbreviation of the
+    /// zone.
+    ///
+    /// # Errors
+    /// Says which format is rejected and why: it has another conversion, ends inside one, or can give an invalid reply
+    /// (see [`check_reply`]).
+    pub fn new(day: &str, date: &str, time: &str) -> Result<Self, String> {
+        let parse = |format: &str| parse_format(format).map_err(|error| format!("the format {format:?} {error}"));
+        Ok(Formats { day: parse(day)?, date: parse(date)?, time: parse(time)? })
+    }
+}
+
+impl Default for Formats {
+    /// [`Formats::DAY`], [`Formats::DATE`] and [`Formats::TIME`], the formats of the original classroom program.
+    fn default() -> Self {
+        let [day, date, time] = [Self::DAY, Self::DATE, Self::TIME].map(|format| StrftimeItems::new(format).collect());
+        Formats { day, date, time }
+    }
+}
+
+/// The replies of one second in one zone.
+#[derive(Clone, Debug)]
+pub struct FormattedTime {
+    second: i64,
+    day: String,
+    date: String,
+    time: String,
+    datetime: String,
+    timestamp: String,
+    pub(super) short_replies: ShortReplies,
+}
+
+impl FormattedTime {
+    /// The first and the last second that can be formatted: RFC 3339 has years of four digits, in every zone.
+    pub const RANGE: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_207_200;
+
+    /// Formats a second since the Unix epoch. A second outside of [`FormattedTime::RANGE`] becomes its nearer end.
+    pub fn new(unix_seconds: i64, zone: &Zone, formats: &Formats) -> Self {
+        let local = LocalTime::new(unix_seconds, zone);
+        let (day, date, time) = (local.format(&formats.day), local.format(&formats.date), local.format(&formats.time));
+        FormattedTime {
+            second: unix_seconds,
+            short_replies: ShortReplies::new([&day, &date, &time]),
+            day,
+            date,
+            time,
+            datetime: local.rfc3339(),
+            timestamp: clamp(unix_seconds).to_string(),
+        }
+    }
+
+    /// The second since the Unix epoch that was given.
+    pub fn second(&self) -> i64 {
+        self.second
+    }
+
+    /// The reply to one of the five commands that ask for the time; empty for any other command.
+    pub fn text(&self, command: Command) -> &str {
+        match command {
+            Command::Day => &self.day,
+            Command::Date => &self.date,
+            Command::Time => &self.time,
+            Command::Datetime => &self.datetime,
+            Command::Timestamp => &self.timestamp,
+            Command::Help | Command::Quit | Command::Custom(_) => "",
+        }
+    }
+}
+
+/// What a clock on the wall of a zone shows at one second.
+pub(super) struct LocalTime {
+    local: NaiveDateTime,
+    offset: ZoneOffset,
+}
+
+impl LocalTime {
+    pub(super) fn new(unix_seconds: i64, zone: &Zone) -> Self {
+        let second = clamp(unix_seconds);
+        let info = zone.0.to_offset_info(Timestamp::from_second(second).unwrap_or_default());
+        // The time zones of chrono and of RFC 3339 stay within a day of UTC. A POSIX TZ string can exceed that.
+        let seconds = info.offset().seconds().clamp(-86_399, 86_399);
+        let utc = DateTime::from_timestamp(second, 0).unwrap_or_default().naive_utc();
+        LocalTime {
+            local: utc.checked_add_signed(TimeDelta::seconds(seconds.into())).unwrap_or(utc),
+            offset: ZoneOffset { seconds, abbreviation: info.abbreviation().to_owned() },
+        }
+    }
+
+    /// Formats parsed items. The result is a valid reply at every moment: a text that is too long is cut. It can grow
+    /// after its format was checked, since the abbreviations of zones differ in length.
+    pub(super) fn format(&self, items: &[Item<'static>]) -> String {
+        let mut text = String::new();
+        let (date, time) = (Some(self.local.date()), Some(self.local.time()));
+        // Writing to a `String` does not fail, and items that chrono cannot write were rejected by `parse_format`.
+        let _ = write!(text, "{}", DelayedFormat::new_with_offset(date, time, &self.offset, items.iter()));
+        while text.len() > REPLY_MAX {
+            text.pop();
+        }
+        text
+    }
+
+    /// RFC 3339, whose offsets have hours and minutes. Local mean times of the 19th century have seconds too: they are
+    /// left out of the offset.
+    fn rfc3339(&self) -> String {
+        let (local, seconds) = (self.local, self.offset.seconds);
+        let (sign, minutes) = (if seconds < 0 { '-' } else { '+' }, seconds.unsigned_abs() / 60);
+        let (year, hours, minutes) = (local.year(), minutes / 60, minutes % 60);
+        format!("{year:04}-{}{sign}{hours:02}:{minutes:02}", local.format("%m-%dT%H:%M:%S"))
+    }
+}
+
+/// An offset from UTC whose `%Z` is the abbreviation of its zone, such as `CET`.
+#[derive(Clone, Debug)]
+struct ZoneOffset {
+    /// East of UTC, less than a day.
+    seconds: i32,
+    abbreviation: String,
+}
+
+impl chrono::Offset for ZoneOffset {
+    fn fix(&self) -> FixedOffset {
+        FixedOffset::east_opt(self.seconds).unwrap_or(const { FixedOffset::east_opt(0).unwrap() })
+    }
+}
+
+impl fmt::Display for ZoneOffset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.abbreviation)
+    }
+}
+
+fn clamp(unix_seconds: i64) -> i64 {
+    unix_seconds.clamp(*FormattedTime::RANGE.start(), *FormattedTime::RANGE.end())
+}
+
+fn parse_format(format: &str) -> Result<Vec<Item<'static>>, String> {
+    let mut rest = format;
+    while let Some((_, conversion)) = rest.split_once('%') {
+        let conversion = conversion.strip_prefix(['-', '_', '0']).unwrap_or(conversion);
+        match conversion.chars().next() {
+            Some(c) if "aAbBCdDeFgGhHIjklmMpPRsSTuUVwWyYzZ%".contains(c) => rest = &conversion[1..],
+            Some(c) => return Err(format!("has the conversion %{c}, which is not supported")),
+            None => return Err("ends in an unfinished conversion".into()),
+        }
+    }
+    let items = StrftimeItems::new(format).parse_to_owned();
+    let items = items.map_err(|_| "has a conversion that is not supported".to_owned())?;
+    // The reply is checked at a Wednesday in September, which has the longest names.
+    let longest = DateTime::from_timestamp(1_790_812_799, 0).unwrap_or_default();
+    let mut text = String::new();
+    write!(text, "{}", longest.format_with_items(items.iter())).map_err(|_| "cannot be formatted".to_owned())?;
+    check_reply(&text).map_err(|error| format!("gives an invalid reply: {error}"))?;
+    Ok(items)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zones_with_rules_are_right_at_their_boundary_seconds() {
+        // C3, with POSIX rules so that no time zone database is needed.
+        let berlin = "CET-1CEST,M3.5.0,M10.5.0/3";
+        let lord_howe = "<+1030>-10:30<+11>-11,M10.1.0,M4.1.0";
+        for (rules, second, expected) in [
+            (berlin, 1_774_745_999, "2026-03-29T01:59:59+01:00"),
+            (berlin, 1_774_746_000, "2026-03-29T03:00:00+02:00"),
+            (berlin, 1_774_746_001, "2026-03-29T03:00:01+02:00"),
+            (berlin, 1_792_889_999, "2026-10-25T02:59:59+02:00"),
+            (berlin, 1_792_890_000, "2026-10-25T02:00:00+01:00"),
+            (berlin, 1_792_890_001, "2026-10-25T02:00:01+01:00"),
+            (lord_howe, 1_775_314_799, "2026-04-05T01:59:59+11:00"),
+            (lord_howe, 1_775_314_800, "2026-04-05T01:30:00+10:30"),
+            (lord_howe, 1_791_041_399, "2026-10-04T01:59:59+10:30"),
+            (lord_howe, 1_791_041_400, "2026-10-04T02:30:00+11:00"),
+        ] {
+            let zone = Zone::new(TimeZone::posix(rules).unwrap());
+            assert_eq!(FormattedTime::new(second, &zone, &Formats::default()).text(Command::Datetime), expected);
+        }
+    }
+
+    #[test]
+    fn the_zone_conversions_are_those_of_the_moment() {
+        let zone = Zone::new(TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap());
+        let formats = Formats::new("%Z", "%z", "%s").unwrap();
+        for (second, abbreviation, offset) in [(1_774_745_999, "CET", "+0100"), (1_774_746_000, "CEST", "+0200")] {
+            let formatted = FormattedTime::new(second, &zone, &formats);
+            assert_eq!(formatted.text(Command::Day), abbreviation);
+            assert_eq!(formatted.text(Command::Date), offset);
+            assert_eq!(formatted.text(Command::Time), second.to_string());
+        }
+    }
+
+    #[test]
+    fn datetime_is_rfc_3339_in_zones_of_local_mean_time() {
+        // Those of Berlin and Monrovia; an offset of RFC 3339 does not have seconds.
+        for (seconds, expected) in [(3208, "1890-10-11T20:26:48+00:53"), (-2670, "1890-10-11T18:48:50-00:44")] {
+            let zone = Zone::new(TimeZone::fixed(Offset::from_seconds(seconds).unwrap()));
+            let formatted = FormattedTime::new(-2_500_000_000, &zone, &Formats::default());
+            assert_eq!(formatted.text(Command::Datetime), expected);
+        }
+    }
+
+    #[test]
+    fn an_offset_of_more_than_a_day_becomes_the_nearest_that_rfc_3339_has() {
+        let zone = Zone::new(TimeZone::posix("XYZ-24:59").unwrap());
+        let formatted = FormattedTime::new(0, &zone, &Formats::default());
+        assert_eq!(formatted.text(Command::Datetime), "1970-01-01T23:59:59+23:59");
+    }
+}

@@ -1,0 +1,45 @@
+//! The replies of a server, parsed into chrono's types: strictly, since a reply that differs in one byte from what
+//! servers send is an answer to something else.
+
+use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveTime, SecondsFormat, Timelike, Weekday};
+
+/// The English name of a weekday, such as `Sunday`. (chrono's `Display` abbreviates it.)
+pub fn day_name(day: Weekday) -> &'static str {
+    ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"][day.num_days_from_monday() as usize]
+}
+
+/// Parses the reply to `day`: an English name, `Sunday`.
+pub fn parse_day(reply: &str) -> Option<Weekday> {
+    (0..7u8).filter_map(|day| Weekday::try_from(day).ok()).find(|day| day_name(*day) == reply)
+}
+
+/// Parses the reply to `date` in the format of the original classroom program: `26-11-22`. Two-digit years are those of
+/// POSIX `%y` (strptime(3)): 69 to 99 stand for 1969 to 1999, 00 to 68 for 2000 to 2068.
+pub fn parse_date(reply: &str) -> Option<NaiveDate> {
+    let date = NaiveDate::parse_from_str(reply, "%y-%m-%d").ok()?;
+    // chrono's `%y` has its pivot a year later.
+    let date = if date.year() == 2069 { date.with_year(1969)? } else { date };
+    (date.format("%y-%m-%d").to_string() == reply).then_some(date)
+}
+
+/// Parses the reply to `time` in the format of the original classroom program: `15:44:57`.
+pub fn parse_time(reply: &str) -> Option<NaiveTime> {
+    let time = NaiveTime::parse_from_str(reply, "%H:%M:%S").ok()?;
+    // chrono takes 23:59:60 for a leap second, a nanosecond that no other time has.
+    (time.nanosecond() == 0 && time.format("%H:%M:%S").to_string() == reply).then_some(time)
+}
+
+/// Parses the reply to `datetime`: RFC 3339 in whole seconds with a numeric offset, `2026-11-22T15:44:57+00:00`.
+pub fn parse_datetime(reply: &str) -> Option<DateTime<FixedOffset>> {
+    let moment = DateTime::parse_from_rfc3339(reply).ok()?;
+    let written = moment.to_rfc3339_opts(SecondsFormat::Secs, false);
+    // RFC 3339 writes UTC in two ways, of which chrono writes one.
+    let same = written == reply || reply.strip_suffix("-00:00") == written.strip_suffix("+00:00");
+    (moment.nanosecond() == 0 && same).then_some(moment)
+}
+
+/// Parses the reply to `timestamp`: seconds since the Unix epoch, `1795362297`, negative before 1970.
+pub fn parse_timestamp(reply: &str) -> Option<i64> {
+    let seconds: i64 = reply.parse().ok()?;
+    (seconds.to_string() == reply).then_some(seconds)
+}

@@ -1,0 +1,206 @@
+//! The state that handles, workers and handler threads share.
+
+use std::{
+    cell::Cell,
+    convert::Infallible,
+    fmt,
+    os::fd::RawFd,
+    process,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{
+            AtomicBool, AtomicU64, AtomicUsize,
+            Ordering::{AcqRel, Acquire, Relaxed, Release},
+        },
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant, SystemTime},
+};
+
+use super::{
+    admission::Admission,
+    events::{ClientId, Events},
+    mailbox::Mailbox,
+    stats::Counters,
+};
+use crate::{channel, clock::SettableClock};
+
+/// The state that handles, workers and handler threads share. It owns nothing of the embedder, so that a handle inside a
+/// handler is not a cycle of references.
+pub(super) struct Shared {
+    /// The server is draining or stopped. It is set last, and workers look at nothing else while it is false.
+    pub(super) ending: AtomicBool,
+    stopped: AtomicBool,
+    drain_until: OnceLock<Instant>,
+    pub(super) mailboxes: Vec<Mailbox>,
+    pub(super) clock: SettableClock,
+    pub(super) events: Events,
+    pub(super) counters: Box<[Counters]>,
+    pub(super) admission: Admission,
+    pub(super) refused: AtomicU64,
+    /// How many times a reload of the time zones was requested.
+    pub(super) zone_reloads: AtomicU64,
+    /// The threads to join.
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// The number of threads that have not ended.
+    running: AtomicUsize,
+    pub(super) started: Instant,
+    pub(super) started_at: SystemTime,
+    /// The process of the threads. A forked child does not have them.
+    process: u32,
+    /// The listeners that a forked child inherits. It must close them, or the ports would stay taken.
+    listeners: Vec<RawFd>,
+    /// The listeners are open.
+    pub(super) listening: AtomicBool,
+}
+
+/// The phase of a server.
+pub(super) enum State {
+    Running,
+    /// Until this moment.
+    Draining(Instant),
+    Stopped,
+}
+
+impl Shared {
+    pub(super) fn new(
+        mailboxes: Vec<Mailbox>,
+        clock: SettableClock,
+        events: Events,
+        admission: Admission,
+        listeners: Vec<RawFd>,
+    ) -> Self {
+        Shared {
+            ending: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            drain_until: OnceLock::new(),
+            clock,
+            events,
+            counters: mailboxes.iter().map(|_| Counters::default()).collect(),
+            mailboxes,
+            admission,
+            refused: AtomicU64::new(0),
+            zone_reloads: AtomicU64::new(0),
+            threads: Mutex::default(),
+            running: AtomicUsize::new(0),
+            started: Instant::now(),
+            started_at: SystemTime::now(),
+            process: process::id(),
+            listeners,
+            listening: AtomicBool::new(true),
+        }
+    }
+
+    pub(super) fn state(&self) -> State {
+        if self.stopped.load(Acquire) {
+            return State::Stopped;
+        }
+        match self.drain_until.get() {
+            Some(until) => State::Draining(*until),
+            None => State::Running,
+        }
+    }
+
+    /// Whether this process is a forked child of the server's process.
+    pub(super) fn is_inherited(&self) -> bool {
+        self.process != process::id()
+    }
+
+    /// Closes the listeners in a forked child. The thread that owns them exists only in the parent.
+    pub(super) fn close_inherited(&self) {
+        if self.is_inherited() && self.listening.swap(false, AcqRel) {
+            for listener in &self.listeners {
+                let _ = nix::unistd::close(*listener);
+            }
+        }
+    }
+
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Release);
+        self.wake();
+    }
+
+    pub(super) fn drain(&self, grace: Duration) {
+        // A grace beyond the range of the clock becomes 68 years.
+        let until =
+            || Instant::now().checked_add(grace).unwrap_or_else(|| Instant::now() + Duration::from_secs(1 << 31));
+        self.drain_until.get_or_init(until);
+        self.wake();
+    }
+
+    /// The mailbox of a client's worker, which follows from the id alone.
+    pub(super) fn mailbox_of(&self, client: ClientId) -> &Mailbox {
+        &self.mailboxes[client.worker(self.mailboxes.len())]
+    }
+
+    /// Keeps a thread to be joined, and drops those that have ended.
+    pub(super) fn keep(&self, thread: JoinHandle<()>) {
+        let mut threads = self.threads();
+        threads.retain(|thread| !thread.is_finished());
+        threads.push(thread);
+    }
+
+    /// Joins the threads. Call it once all of them have sent their last sign of life: then it does not block.
+    pub(super) fn join(&self) {
+        let threads = std::mem::take(&mut *self.threads());
+        for thread in threads {
+            let _ = thread.join();
+        }
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_own_thread(&self) -> bool {
+        std::ptr::eq(CURRENT.get(), self)
+    }
+
+    fn wake(&self) {
+        self.ending.store(true, Release);
+        // A forked child has the same eventfds, and would wake the threads of its parent.
+        if self.is_inherited() {
+            return;
+        }
+        for mailbox in &self.mailboxes {
+            mailbox.wake();
+        }
+    }
+}
+
+thread_local! {
+    /// The server of this thread, if it is a worker or a handler thread. It is compared, never dereferenced.
+    static CURRENT: Cell<*const Shared> = const { Cell::new(std::ptr::null()) };
+}
+
+/// Marks the calling thread as one of this server's threads.
+pub(super) fn set_current(shared: &Arc<Shared>) {
+    CURRENT.set(Arc::as_ptr(shared));
+}
+
+/// Held by each thread of a server until it ends, in whichever way. The last one closes the subscriptions to events.
+pub(super) struct ThreadGuard {
+    pub(super) shared: Arc<Shared>,
+    _shutdown_complete: channel::Sender<Infallible>,
+}
+
+impl ThreadGuard {
+    pub(super) fn new(shared: Arc<Shared>, shutdown_complete: channel::Sender<Infallible>) -> Self {
+        shared.running.fetch_add(1, AcqRel);
+        ThreadGuard { shared, _shutdown_complete: shutdown_complete }
+    }
+}
+
+impl Drop for ThreadGuard {
+    fn drop(&mut self) {
+        if self.shared.running.fetch_sub(1, AcqRel) == 1 {
+            self.shared.events.close();
+        }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("stopped", &self.stopped.load(Relaxed)).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,548 @@
+//! One socket and its session: reads, writes, buffers what the kernel does not take, and closes without losing replies.
+//!
+//! Each call of [`Connection::drive`] does the work of at most one full read. Nothing is read while replies are owed. So a
+//! connection buffers at most [`OWED_MAX`](crate::protocol::OWED_MAX) bytes of replies (and one more reply), and the
+//! untaken rest of one read, whatever its peer does. An idle connection has no buffer at all. Nothing is read while a
+//! handler runs either.
+
+use std::{
+    io::{self, ErrorKind, Read, Write},
+    net::Shutdown,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use mio::net::TcpStream;
+
+use super::{
+    super::{
+        config::{Config, Settings},
+        events::{ClientId, Reason},
+        handler_pool::{HandlerPool, Job, JobId},
+        listen::{Peer, Service},
+        shared::Shared,
+        stats::{ClientInfo, add},
+    },
+    tick::{NEVER, Tick, ticks},
+    time_cache::{ReadResponder, TimeCache},
+};
+use crate::protocol::{Framing, Next, QUIET, Received, Reply, Respond, ServerSession, rfc867, rfc868};
+
+/// The size of the input buffer.
+const READ_MAX: usize = 16 * 1024;
+/// How long a peer may take to close after the last reply.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What a worker lends to each of its connections.
+pub(super) struct Context {
+    pub(super) shared: Arc<Shared>,
+    pub(super) config: Arc<Config>,
+    pub(super) pool: Arc<HandlerPool>,
+    /// The index of the worker.
+    pub(super) worker: usize,
+    pub(super) now: Tick,
+    limits: Limits,
+    time_cache: TimeCache,
+    /// The buffer for reads.
+    input: Box<[u8]>,
+    /// The replies of one read; empty between calls of `drive`.
+    out: Vec<u8>,
+}
+
+/// The timeouts of a client, in ticks.
+struct Limits {
+    write: Tick,
+    idle: Tick,
+    first_command: Tick,
+    quiet: Tick,
+    linger: Tick,
+}
+
+impl Limits {
+    fn new(settings: &Settings) -> Self {
+        Limits {
+            write: ticks(settings.write_timeout),
+            idle: ticks(settings.idle_timeout),
+            first_command: ticks(settings.first_command_timeout),
+            quiet: ticks(QUIET),
+            linger: ticks(LINGER),
+        }
+    }
+}
+
+impl Context {
+    pub(super) fn new(shared: Arc<Shared>, config: Arc<Config>, pool: Arc<HandlerPool>, worker: usize) -> Self {
+        Context {
+            limits: Limits::new(&config.settings),
+            time_cache: TimeCache::new(shared.clone(), config.clone()),
+            shared,
+            config,
+            pool,
+            worker,
+            now: 0,
+            input: vec![0; READ_MAX].into(),
+            out: Vec::new(),
+        }
+    }
+}
+
+/// What a connection needs after it was driven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// Nothing until the poller reports the socket, or the deadline passes.
+    Pending,
+    /// To be driven again, after the other connections.
+    Yield,
+    /// To be closed: everything is done, or the connection failed.
+    Close(Reason),
+}
+
+pub(super) struct Connection {
+    pub(super) stream: TcpStream,
+    /// The index in the worker's slab.
+    slot: u32,
+    pub(super) id: ClientId,
+    pub(super) peer: Peer,
+    connected: Tick,
+    pub(super) commands: u64,
+    session: ServerSession,
+    pending: Option<Box<Pending>>,
+    phase: Phase,
+    /// When a byte last arrived or left. Deadlines count from here.
+    since: Tick,
+    /// When the worker checks the deadline.
+    pub(super) wake: Tick,
+    /// The socket may have input. The poller reports each edge once, so this stays true until a read finds nothing more.
+    readable: bool,
+    /// The peer has closed its side, so that a short read is not the last one.
+    peer_closed: bool,
+    /// The worker has it in its list of connections to drive again.
+    pub(super) queued: bool,
+    /// The poller also reports when the socket is writable.
+    pub(super) watches_writes: bool,
+}
+
+/// Work that could not be done at once.
+#[derive(Default)]
+struct Pending {
+    out: Vec<u8>,
+    sent: usize,
+    /// The rest of a read that the session has not taken.
+    input: Vec<u8>,
+    /// The job whose reply is awaited.
+    job: Option<JobId>,
+}
+
+/// The life of a connection, in this order. `Open`, `Leaving` and `Ended` still execute commands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// The server is draining: to be closed as soon as the replies owed are sent.
+    Leaving,
+    /// The peer's EOF was read: to be closed as soon as the replies owed are sent.
+    Ended,
+    /// Nothing more is executed. The replies owed are sent, then the socket is closed.
+    Closing(Reason),
+    /// Our side is closed. Input is discarded until the peer closes, since closing a socket with unread input would send
+    /// a reset and destroy replies on their way.
+    Lingering(Reason),
+}
+
+impl Connection {
+    pub(super) fn new(stream: TcpStream, slot: usize, id: ClientId, peer: Peer, framing: Framing, now: Tick) -> Self {
+        Connection {
+            stream,
+            // A process has fewer file descriptors than that.
+            slot: slot as u32,
+            id,
+            peer,
+            connected: now,
+            commands: 0,
+            session: ServerSession::new(framing),
+            pending: None,
+            phase: Phase::Open,
+            since: now,
+            wake: NEVER,
+            readable: false,
+            peer_closed: false,
+            queued: false,
+            watches_writes: false,
+        }
+    }
+
+    /// Sends the greeting.
+    pub(super) fn greet(&mut self, cx: &mut Context) -> Progress {
+        self.session.greet(&cx.config.settings.greeting, &mut cx.out);
+        match self.send(cx) {
+            Ok(()) => Progress::Pending,
+            Err(_) => Progress::Close(Reason::Error),
+        }
+    }
+
+    /// Sends a text in place of the greeting, and closes.
+    pub(super) fn refuse(&mut self, text: &[u8], reason: Reason, cx: &mut Context) -> Progress {
+        self.phase = Phase::Closing(reason);
+        cx.out.extend_from_slice(text);
+        match self.send(cx) {
+            Ok(()) => self.drive(cx),
+            Err(_) => Progress::Close(Reason::Error),
+        }
+    }
+
+    /// Sends the reply of a protocol without commands, and closes.
+    pub(super) fn answer(&mut self, service: Service, cx: &mut Context) -> Progress {
+        let mut read = cx.time_cache.begin(self.id, cx.now);
+        let (second, zone) = cx.time_cache.now(&mut read);
+        match service {
+            Service::Rfc868 => self.refuse(&rfc868(second), Reason::Answered, cx),
+            _ => {
+                let line = rfc867(second, zone);
+                self.refuse(line.as_bytes(), Reason::Answered, cx)
+            }
+        }
+    }
+
+    /// Takes the reply of the handler that is awaited, `None` if it failed.
+    pub(super) fn reply(&mut self, command: &str, reply: Option<Reply>, cx: &mut Context) -> Progress {
+        if let Some(pending) = &mut self.pending {
+            pending.job = None;
+        }
+        self.since = cx.now;
+        let mut read = cx.time_cache.begin(self.id, cx.now);
+        let received = self.session.reply(reply.as_ref(), &mut cx.out);
+        let mut responder = ReadResponder { cache: &mut cx.time_cache, read: &mut read };
+        if responder.wants_names() {
+            responder.executed(command.as_bytes(), received.invalid == 0);
+        }
+        match self.follow(received, &[], cx) {
+            Ok(_) => self.drive(cx),
+            Err(_) => Progress::Close(Reason::Error),
+        }
+    }
+
+    /// The job to cancel when this connection is closed.
+    pub(super) fn job(&self) -> Option<JobId> {
+        self.pending.as_ref().and_then(|pending| pending.job)
+    }
+
+    /// The poller reports input, perhaps EOF.
+    pub(super) fn readable(&mut self, peer_closed: bool) {
+        self.readable = true;
+        self.peer_closed |= peer_closed;
+    }
+
+    /// Does what can be done without waiting, up to the work of one full read.
+    pub(super) fn drive(&mut self, cx: &mut Context) -> Progress {
+        self.try_drive(cx).unwrap_or(Progress::Close(Reason::Error))
+    }
+
+    /// Whether the kernel does not take all replies owed.
+    pub(super) fn blocked(&self) -> bool {
+        self.pending.as_ref().is_some_and(|pending| pending.sent < pending.out.len())
+    }
+
+    /// When to call [`expire`](Self::expire) even if the poller does not report the socket.
+    pub(super) fn deadline(&self, cx: &Context) -> Tick {
+        match self.phase {
+            _ if self.blocked() => self.since.saturating_add(cx.limits.write),
+            Phase::Lingering(_) => self.since.saturating_add(cx.limits.linger),
+            Phase::Closing(_) => NEVER,
+            Phase::Open | Phase::Leaving | Phase::Ended if self.session.awaits_reply() => NEVER,
+            Phase::Open | Phase::Leaving | Phase::Ended => {
+                let quiet = match self.session.needs_timeout() {
+                    true => self.since.saturating_add(cx.limits.quiet),
+                    false => NEVER,
+                };
+                quiet.min(self.idle_deadline(cx).0)
+            }
+        }
+    }
+
+    /// When an open connection is closed for lack of commands, and the reason then.
+    fn idle_deadline(&self, cx: &Context) -> (Tick, Reason) {
+        let idle = self.since.saturating_add(cx.limits.idle);
+        let first = match self.commands {
+            0 => self.connected.saturating_add(cx.limits.first_command),
+            _ => NEVER,
+        };
+        if first < idle { (first, Reason::NoCommand) } else { (idle, Reason::Idle) }
+    }
+
+    /// Acts on a deadline that may have passed. Input that has arrived is read first. A socket that always has input is
+    /// closed in time nevertheless.
+    pub(super) fn expire(&mut self, cx: &mut Context) -> Progress {
+        self.readable = true;
+        let progress = self.drive(cx);
+        if matches!(progress, Progress::Close(_)) || self.deadline(cx) > cx.now {
+            return progress;
+        }
+        match self.phase {
+            _ if self.blocked() => Progress::Close(Reason::WriteTimeout),
+            Phase::Closing(reason) | Phase::Lingering(reason) => Progress::Close(reason),
+            Phase::Open | Phase::Leaving | Phase::Ended => {
+                match self.idle_deadline(cx) {
+                    (due, reason) if due <= cx.now => self.phase = Phase::Closing(reason),
+                    _ if self.handle_timeout(cx).is_err() => return Progress::Close(Reason::Error),
+                    _ => {}
+                }
+                self.drive(cx)
+            }
+        }
+    }
+
+    /// Closes the connection for a drain, once the commands that were read are answered. If no reply is owed, the
+    /// commands of one more read are answered too, and a command that only waits for the quiet time.
+    pub(super) fn leave(&mut self, cx: &mut Context) -> Progress {
+        self.readable = true;
+        match self.drive(cx) {
+            Progress::Close(reason) => Progress::Close(reason),
+            _ => {
+                if self.phase == Phase::Open {
+                    self.phase = Phase::Leaving;
+                }
+                self.drive(cx)
+            }
+        }
+    }
+
+    /// Ends the connection for the peer at once. Closing the socket alone would not, if a forked child has inherited it.
+    pub(super) fn hang_up(&self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
+    /// Whether this is a client, as opposed to a refused connection.
+    pub(super) fn is_client(&self) -> bool {
+        self.id != ClientId::default()
+    }
+
+    /// Why it is being closed, if it is.
+    pub(super) fn closing(&self) -> Option<Reason> {
+        match self.phase {
+            Phase::Open | Phase::Leaving | Phase::Ended => None,
+            Phase::Closing(reason) | Phase::Lingering(reason) => Some(reason),
+        }
+    }
+
+    /// Whether it still executes commands.
+    pub(super) fn is_open(&self) -> bool {
+        self.closing().is_none()
+    }
+
+    /// The entry for `clients()`, unless it is being closed.
+    pub(super) fn info(&self, started: SystemTime) -> Option<ClientInfo> {
+        self.is_open().then(|| ClientInfo {
+            id: self.id,
+            peer: self.peer.address(),
+            connected_at: started + Duration::from_nanos(self.connected),
+            commands: self.commands,
+        })
+    }
+
+    fn try_drive(&mut self, cx: &mut Context) -> io::Result<Progress> {
+        loop {
+            if self.pending.is_some() {
+                self.flush(cx)?;
+                if self.blocked() {
+                    return Ok(Progress::Pending);
+                }
+            }
+            match self.phase {
+                // The peer has closed its side, so that nothing it sends can destroy the replies.
+                Phase::Closing(Reason::Eof) => return Ok(Progress::Close(Reason::Eof)),
+                Phase::Closing(reason) => {
+                    self.stream.shutdown(Shutdown::Write)?;
+                    self.phase = Phase::Lingering(reason);
+                    self.since = cx.now;
+                    continue;
+                }
+                Phase::Lingering(_) => {}
+                Phase::Open | Phase::Leaving | Phase::Ended => {
+                    if self.session.awaits_reply() {
+                        return Ok(Progress::Pending);
+                    }
+                    if let Some(pending) = self.pending.take() {
+                        self.serve(&pending.input, cx)?;
+                        continue;
+                    }
+                    if self.phase == Phase::Leaving {
+                        match self.session.needs_timeout() {
+                            true => self.handle_timeout(cx)?,
+                            false => self.phase = Phase::Closing(Reason::Shutdown),
+                        }
+                        continue;
+                    }
+                }
+            }
+            if !self.readable {
+                return Ok(Progress::Pending);
+            }
+            let mut input = std::mem::take(&mut cx.input);
+            let progress = self.read(&mut input, cx);
+            cx.input = input;
+            if let Some(progress) = progress? {
+                return Ok(progress);
+            }
+        }
+    }
+
+    /// Reads once and answers. Returns `None` if there is more to do at once.
+    fn read(&mut self, input: &mut [u8], cx: &mut Context) -> io::Result<Option<Progress>> {
+        let n = match self.stream.read(input) {
+            Ok(n) => n,
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.readable = false;
+                return Ok(Some(Progress::Pending));
+            }
+            Err(error) => return Err(error),
+        };
+        let full = n == input.len();
+        // After a short read the kernel has nothing more, unless the peer has closed: then the next read finds EOF.
+        self.readable = full || (self.peer_closed && n > 0);
+        if let Phase::Lingering(reason) = self.phase {
+            return Ok(match n {
+                0 => Some(Progress::Close(reason)),
+                _ if full => Some(Progress::Yield),
+                _ => None,
+            });
+        }
+        if n == 0 {
+            self.phase = Phase::Ended;
+            self.handle_eof(cx)?;
+            return Ok(None);
+        }
+        self.since = cx.now;
+        add(&cx.shared.counters[cx.worker].bytes_in, n as u64);
+        self.serve(&input[..n], cx)?;
+        Ok(full.then_some(Progress::Yield))
+    }
+
+    /// Passes input to the session, as far as the kernel takes replies and no handler is awaited.
+    fn serve(&mut self, input: &[u8], cx: &mut Context) -> io::Result<()> {
+        let mut read = cx.time_cache.begin(self.id, cx.now);
+        let mut at = 0;
+        loop {
+            let mut responder = ReadResponder { cache: &mut cx.time_cache, read: &mut read };
+            let received = self.session.receive(&input[at..], &mut responder, &mut cx.out);
+            at += received.taken;
+            if !self.follow(received, &input[at..], cx)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The quiet time has passed.
+    fn handle_timeout(&mut self, cx: &mut Context) -> io::Result<()> {
+        let mut read = cx.time_cache.begin(self.id, cx.now);
+        let mut responder = ReadResponder { cache: &mut cx.time_cache, read: &mut read };
+        let received = self.session.handle_timeout(&mut responder, &mut cx.out);
+        self.follow(received, &[], cx).map(drop)
+    }
+
+    fn handle_eof(&mut self, cx: &mut Context) -> io::Result<()> {
+        let mut read = cx.time_cache.begin(self.id, cx.now);
+        let mut responder = ReadResponder { cache: &mut cx.time_cache, read: &mut read };
+        let received = self.session.handle_eof(&mut responder, &mut cx.out);
+        self.follow(received, &[], cx).map(drop)
+    }
+
+    /// Counts the commands, sends their replies, and does what the session needs next. `rest` is the input that was not
+    /// taken. Returns true if the session can take it now.
+    fn follow(&mut self, received: Received, rest: &[u8], cx: &mut Context) -> io::Result<bool> {
+        if received.executed > 0 {
+            let counters = &cx.shared.counters[cx.worker];
+            self.commands += received.executed;
+            add(&counters.commands, received.executed);
+            add(&counters.invalid, received.invalid);
+        }
+        self.send(cx)?;
+        match received.next {
+            Next::Read => {}
+            Next::Send if self.blocked() => self.pending.get_or_insert_default().input = rest.to_vec(),
+            Next::Send => return Ok(true),
+            Next::Call(call) => {
+                let (worker, slot) = (cx.worker, self.slot as usize);
+                let job = Job { worker, slot, client: self.id, peer: self.peer.address(), call };
+                let job = cx.pool.submit(job);
+                let pending = self.pending.get_or_insert_default();
+                pending.input = rest.to_vec();
+                pending.job = Some(job);
+            }
+            Next::Close => {
+                self.phase = Phase::Closing(match self.phase {
+                    Phase::Ended => Reason::Eof,
+                    _ => Reason::Quit,
+                });
+            }
+        }
+        Ok(false)
+    }
+
+    /// Writes the replies of this read, and buffers what the kernel does not take. Nothing else is owed.
+    fn send(&mut self, cx: &mut Context) -> io::Result<()> {
+        if cx.out.is_empty() {
+            return Ok(());
+        }
+        let sent = match write(&mut self.stream, &cx.out) {
+            Ok(sent) => sent,
+            Err(error) => {
+                cx.out.clear();
+                return Err(error);
+            }
+        };
+        add(&cx.shared.counters[cx.worker].bytes_out, sent as u64);
+        if sent < cx.out.len() {
+            self.since = cx.now;
+            self.pending.get_or_insert_default().out = cx.out[sent..].to_vec();
+        }
+        cx.out.clear();
+        Ok(())
+    }
+
+    /// Writes the buffered replies.
+    fn flush(&mut self, cx: &mut Context) -> io::Result<()> {
+        let Some(pending) = &mut self.pending else { return Ok(()) };
+        let sent = write(&mut self.stream, &pending.out[pending.sent..])?;
+        pending.sent += sent;
+        if sent > 0 {
+            self.since = cx.now;
+            add(&cx.shared.counters[cx.worker].bytes_out, sent as u64);
+        }
+        if pending.sent == pending.out.len() {
+            pending.out = Vec::new();
+            pending.sent = 0;
+            if pending.input.is_empty() && pending.job.is_none() {
+                self.pending = None;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes until everything is written or the kernel takes no more. `write` passes MSG_NOSIGNAL, so that a peer that has
+/// vanished is an error and never SIGPIPE.
+fn write(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    let mut sent = 0;
+    while sent < bytes.len() {
+        match stream.write(&bytes[sent..]) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(n) => sent += n,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        // The sockets of mio have one more word if debug assertions are on.
+        let debug = if cfg!(debug_assertions) { 16 } else { 0 };
+        assert!(size_of::<Connection>() <= 112 + debug, "{}", size_of::<Connection>());
+    }
+}

@@ -1,0 +1,387 @@
+//! A worker: the loop of one thread over its poller, its messages, its connections and their timers.
+//!
+//! Each round of the loop waits for the poller, drives the connections that it reports, reads the messages, accepts
+//! clients, drives the connections that yielded, and checks the timers. A connection is read before its timer counts.
+
+mod acceptor;
+mod connection;
+mod tick;
+mod time_cache;
+
+use std::{
+    collections::BTreeSet,
+    io,
+    sync::{
+        Arc,
+        atomic::Ordering::{Acquire, Relaxed, Release},
+    },
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::Receiver;
+use mio::{Events, Interest, Poll, Token, net::TcpStream};
+use slab::Slab;
+
+use super::{
+    config::Config,
+    events::{ClientId, Event, Reason},
+    handler_pool::HandlerPool,
+    listen::{Peer, Service},
+    mailbox::Message,
+    shared::{Shared, State},
+    stats::{add, sub},
+};
+use crate::protocol::errors;
+pub(super) use acceptor::Acceptor;
+use connection::{Connection, Context, Progress};
+use tick::{NEVER, Tick, ticks};
+
+/// The poller's token of the waker.
+pub(super) const WAKER: Token = Token(usize::MAX);
+/// The poller's tokens of listeners start here. Smaller ones are slots of connections.
+pub(super) const LISTENERS: usize = usize::MAX / 2;
+
+/// The most refused connections that are kept open at once, so that their peers can read the error line. They use the
+/// file descriptors that the default of `max_clients` reserves.
+const REFUSED_MAX: usize = 32;
+
+pub(super) struct Worker {
+    index: usize,
+    shared: Arc<Shared>,
+    config: Arc<Config>,
+    poll: Poll,
+    messages: Receiver<Message>,
+    acceptor: Option<Acceptor>,
+    /// When to accept even if the poller reports no listener.
+    accept_at: Tick,
+    connections: Slab<Connection>,
+    /// At most one entry for each connection, never later than its deadline. An early entry is checked in vain.
+    timers: BTreeSet<(Tick, usize)>,
+    /// The number of refused connections.
+    refused: usize,
+    /// The slots of connections to drive again.
+    yielded: Vec<usize>,
+    cx: Context,
+    draining: bool,
+}
+
+impl Worker {
+    pub(super) fn new(
+        index: usize,
+        shared: Arc<Shared>,
+        config: Arc<Config>,
+        pool: Arc<HandlerPool>,
+        poll: Poll,
+        messages: Receiver<Message>,
+        acceptor: Option<Acceptor>,
+    ) -> Self {
+        Worker {
+            index,
+            cx: Context::new(shared.clone(), config.clone(), pool, index),
+            shared,
+            config,
+            poll,
+            messages,
+            accept_at: acceptor.as_ref().map_or(NEVER, Acceptor::deadline),
+            acceptor,
+            connections: Slab::new(),
+            timers: BTreeSet::new(),
+            refused: 0,
+            yielded: Vec::new(),
+            draining: false,
+        }
+    }
+
+    /// Serves until the server is stopped or drained.
+    pub(super) fn run(mut self) {
+        let mut events = Events::with_capacity(1024);
+        let mut drain_until = NEVER;
+        loop {
+            if let Err(error) = self.wait(&mut events, drain_until)
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                self.shared.stop();
+            }
+            self.cx.now = self.now();
+            if self.shared.ending.load(Acquire) {
+                match self.shared.state() {
+                    State::Stopped => break,
+                    State::Draining(until) if !self.draining => {
+                        drain_until = ticks(until.saturating_duration_since(self.shared.started));
+                        self.drain();
+                    }
+                    State::Running | State::Draining(_) => {}
+                }
+            }
+            let mut woken = false;
+            for event in &events {
+                match event.token() {
+                    WAKER => woken = true,
+                    Token(listener @ LISTENERS..) => self.listener_ready(listener - LISTENERS),
+                    Token(slot) => {
+                        let Some(connection) = self.connections.get_mut(slot) else { continue };
+                        if event.is_readable() || event.is_read_closed() || event.is_error() {
+                            connection.readable(event.is_read_closed() || event.is_error());
+                        }
+                        let progress = match event.is_error() && connection.job().is_some() {
+                            // The peer is gone, and nothing can send it the handler's reply.
+                            true => Progress::Close(Reason::Error),
+                            false => connection.drive(&mut self.cx),
+                        };
+                        self.after_drive(slot, progress);
+                    }
+                }
+            }
+            // After the events: they refer to slots, which messages and new clients may reuse.
+            if woken {
+                self.read_messages();
+            }
+            if self.accept_at <= self.cx.now {
+                self.accept();
+            }
+            self.drive_yielded();
+            self.expire();
+            if self.draining && (self.connections.is_empty() || drain_until <= self.cx.now) {
+                break;
+            }
+        }
+        self.stop_listening();
+        for slot in self.slots() {
+            // A connection that is being closed keeps its own reason.
+            let connection = &self.connections[slot];
+            connection.hang_up();
+            let reason = connection.closing().unwrap_or(Reason::Shutdown);
+            self.remove(slot, reason);
+        }
+    }
+
+    /// Nanoseconds since the start of the server: 64 bits count 584 years.
+    fn now(&self) -> Tick {
+        self.shared.started.elapsed().as_nanos() as Tick
+    }
+
+    /// Waits for the poller or the next deadline. With `busy_poll` it polls without sleeping first.
+    fn wait(&mut self, events: &mut Events, drain_until: Tick) -> io::Result<()> {
+        if let Some(spin) = self.config.settings.busy_poll {
+            let began = Instant::now();
+            while self.timeout(drain_until) != Some(Duration::ZERO) && began.elapsed() < spin {
+                self.poll.poll(events, Some(Duration::ZERO))?;
+                if !events.is_empty() {
+                    return Ok(());
+                }
+            }
+        }
+        self.poll.poll(events, self.timeout(drain_until))
+    }
+
+    fn timeout(&self, drain_until: Tick) -> Option<Duration> {
+        if !self.yielded.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let timer = self.timers.first().map_or(NEVER, |(tick, _)| *tick);
+        match timer.min(self.accept_at).min(drain_until) {
+            NEVER => None,
+            tick => Some(Duration::from_nanos(tick.saturating_sub(self.now()))),
+        }
+    }
+
+    fn read_messages(&mut self) {
+        // Cleared first: a message that is sent after the last one was read wakes the worker again.
+        self.shared.mailboxes[self.index].clear_wakeup();
+        while let Ok(message) = self.messages.try_recv() {
+            match message {
+                Message::NewConnection(stream, peer, service, id) => self.connect(stream, peer, service, id),
+                Message::Reply { slot, client, command, reply } => {
+                    let connection = self.connections.get_mut(slot).filter(|connection| connection.id == client);
+                    let Some(connection) = connection else { continue };
+                    let progress = connection.reply(&self.config.handlers[command].0, reply, &mut self.cx);
+                    self.after_drive(slot, progress);
+                }
+                Message::Disconnect(client, result) => {
+                    let found =
+                        |(_, connection): &(usize, &Connection)| connection.id == client && connection.is_open();
+                    let slot = self.connections.iter().find(found).map(|(slot, _)| slot);
+                    if let Some(slot) = slot {
+                        self.remove(slot, Reason::Kicked);
+                    }
+                    let _ = result.send(slot.is_some());
+                }
+                Message::ListClients(result) => {
+                    let started = self.shared.started_at;
+                    let infos = self.connections.iter().filter_map(|(_, connection)| connection.info(started));
+                    let _ = result.send(infos.collect());
+                }
+            }
+        }
+    }
+
+    fn listener_ready(&mut self, listener: usize) {
+        if let Some(acceptor) = &mut self.acceptor {
+            acceptor.ready(listener);
+            self.accept_at = acceptor.deadline();
+        }
+    }
+
+    fn accept(&mut self) {
+        let Some(mut acceptor) = self.acceptor.take() else { return };
+        let shared = self.shared.clone();
+        acceptor.accept(self.cx.now, &shared, |stream, peer, service, admitted| match admitted {
+            // The id alone determines the worker, so that clients are distributed evenly.
+            Ok(id) if id.worker(shared.mailboxes.len()) == self.index => self.connect(stream, peer, service, id),
+            Ok(id) => shared.mailbox_of(id).send(Message::NewConnection(stream, peer, service, id)),
+            Err(reason) => self.refuse(stream, peer, service, reason),
+        });
+        self.accept_at = acceptor.deadline();
+        self.acceptor = Some(acceptor);
+    }
+
+    /// Starts to serve an accepted client.
+    fn connect(&mut self, stream: TcpStream, peer: Peer, service: Service, id: ClientId) {
+        let counters = &self.shared.counters[self.index];
+        add(&counters.accepted, 1);
+        add(&counters.clients, 1);
+        self.shared.events.emit(|| Event::Connected { client: id, peer: peer.address() });
+        let draining = self.draining;
+        self.insert(stream, peer, id, |connection, cx| {
+            let progress = match service {
+                Service::Text => connection.greet(cx),
+                Service::Rfc867 | Service::Rfc868 => connection.answer(service, cx),
+            };
+            match progress {
+                // It was accepted before the drain.
+                Progress::Pending if draining => connection.leave(cx),
+                progress => progress,
+            }
+        });
+    }
+
+    /// Closes a connection that is not admitted. A client of the text protocol that exceeds a limit gets an error line. A
+    /// client of a denied network gets nothing, as if nothing listened.
+    fn refuse(&mut self, stream: TcpStream, peer: Peer, service: Service, reason: Reason) {
+        self.shared.refused.fetch_add(1, Relaxed);
+        self.shared.events.emit(|| Event::Refused { peer: peer.address(), reason });
+        let line = match reason {
+            Reason::Full => errors::FULL,
+            Reason::PerSource => errors::PER_SOURCE,
+            _ => return,
+        };
+        if service == Service::Text && self.refused < REFUSED_MAX {
+            self.refused += 1;
+            let line = format!("{line}\n");
+            self.insert(stream, peer, ClientId::default(), |connection, cx| {
+                connection.refuse(line.as_bytes(), reason, cx)
+            });
+        }
+    }
+
+    /// Adds a connection, lets it send its first bytes, and registers it with the poller.
+    fn insert(
+        &mut self,
+        stream: TcpStream,
+        peer: Peer,
+        id: ClientId,
+        start: impl FnOnce(&mut Connection, &mut Context) -> Progress,
+    ) {
+        let entry = self.connections.vacant_entry();
+        let slot = entry.key();
+        let framing = self.config.settings.framing;
+        let connection = entry.insert(Connection::new(stream, slot, id, peer, framing, self.cx.now));
+        let progress = start(connection, &mut self.cx);
+        let registered = self.poll.registry().register(&mut connection.stream, Token(slot), Interest::READABLE);
+        self.after_drive(slot, if registered.is_ok() { progress } else { Progress::Close(Reason::Error) });
+    }
+
+    /// Does what a connection needs after it was driven.
+    fn after_drive(&mut self, slot: usize, progress: Progress) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        match progress {
+            Progress::Close(reason) => return self.remove(slot, reason),
+            Progress::Yield if !connection.queued => {
+                connection.queued = true;
+                self.yielded.push(slot);
+            }
+            Progress::Yield | Progress::Pending => {}
+        }
+        if connection.blocked() && !connection.watches_writes {
+            // For the rest of its life: few connections are ever blocked, and those are blocked again and again.
+            connection.watches_writes = true;
+            let interests = Interest::READABLE | Interest::WRITABLE;
+            if self.poll.registry().reregister(&mut connection.stream, Token(slot), interests).is_err() {
+                return self.remove(slot, Reason::Error);
+            }
+        }
+        let deadline = connection.deadline(&self.cx);
+        if deadline < connection.wake {
+            self.timers.remove(&(connection.wake, slot));
+            self.timers.insert((deadline, slot));
+            connection.wake = deadline;
+        }
+    }
+
+    fn drive_yielded(&mut self) {
+        for slot in std::mem::take(&mut self.yielded) {
+            // A slot that was reused in the meantime is driven in vain.
+            let Some(connection) = self.connections.get_mut(slot) else { continue };
+            connection.queued = false;
+            let progress = connection.drive(&mut self.cx);
+            self.after_drive(slot, progress);
+        }
+    }
+
+    fn expire(&mut self) {
+        while let Some(&(tick, slot)) = self.timers.first()
+            && tick <= self.cx.now
+        {
+            self.timers.pop_first();
+            let connection = &mut self.connections[slot];
+            connection.wake = NEVER;
+            let progress = match connection.deadline(&self.cx) <= self.cx.now {
+                true => connection.expire(&mut self.cx),
+                false => Progress::Pending,
+            };
+            self.after_drive(slot, progress);
+        }
+    }
+
+    /// Stops listening. Each connection leaves once its replies are sent.
+    fn drain(&mut self) {
+        self.draining = true;
+        self.stop_listening();
+        for slot in self.slots() {
+            let progress = self.connections[slot].leave(&mut self.cx);
+            self.after_drive(slot, progress);
+        }
+    }
+
+    fn stop_listening(&mut self) {
+        if self.acceptor.is_some() {
+            self.shared.listening.store(false, Release);
+            self.acceptor = None;
+            self.accept_at = NEVER;
+        }
+    }
+
+    fn remove(&mut self, slot: usize, reason: Reason) {
+        let connection = self.connections.remove(slot);
+        self.timers.remove(&(connection.wake, slot));
+        if let Some(job) = connection.job() {
+            self.cx.pool.cancel(job);
+        }
+        if !connection.is_client() {
+            self.refused -= 1;
+            return;
+        }
+        let (id, peer, commands) = (connection.id, connection.peer.clone(), connection.commands);
+        if reason == Reason::Kicked {
+            connection.hang_up();
+        }
+        drop(connection);
+        self.shared.admission.leave(&peer);
+        sub(&self.shared.counters[self.index].clients, 1);
+        self.shared.events.emit(|| Event::Disconnected { client: id, peer: peer.address(), reason, commands });
+    }
+
+    fn slots(&self) -> Vec<usize> {
+        self.connections.iter().map(|(slot, _)| slot).collect()
+    }
+}
