@@ -1,4 +1,4 @@
-/* The original client: ./client [ADDRESS], by default localhost:9990. */
+/* An interactive client: ./client [ADDRESS], by default localhost:9990. */
 #include <stdio.h>
 #include <string.h>
 
@@ -22,7 +22,8 @@ int main(int argc, char **argv) {
         line[strcspn(line, "\r\n")] = 0;
         if (!strcmp(line, "quit") || !strcmp(line, "exit")) break;
         daytime_status status = daytime_client_request(client, line, reply, sizeof reply, &err);
-        puts(status ? err.message : reply); /* an error line is the server's, too, and the next question may be right */
+        puts(status ? err.message : reply);
+        /* After an error line, or after a command that cannot be sent, the client is still usable. */
         if (status && status != DAYTIME_ERR_REFUSED && status != DAYTIME_ERR_INVALID) break;
     }
     daytime_client_quit(client, NULL);

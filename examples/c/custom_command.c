@@ -1,4 +1,4 @@
-/* Own commands: with user data that the server frees, with an error, and one that ends the server. */
+/* Custom commands: one with user data that the server frees, one that may fail, and one that stops the server. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,7 +10,8 @@ static int double_it(const daytime_request *request, daytime_reply *reply, void 
     long number = strtol(argument, &end, 10);
     (void)user_data;
     if (end == argument || *end) {
-        daytime_reply_set(reply, "the argument is no number"); /* told to an event, not to the client */
+        /* The text goes into event.error. The client gets "The command failed". */
+        daytime_reply_set(reply, "the argument is not a number");
         return 1;
     }
     snprintf(text, sizeof text, "%ld", 2 * number);
@@ -25,7 +26,7 @@ static int greet(const daytime_request *request, daytime_reply *reply, void *use
 
 static int shut_down(const daytime_request *request, daytime_reply *reply, void *user_data) {
     (void)user_data;
-    daytime_request_drain(request, 5000); /* this reply is still sent */
+    daytime_request_drain(request, 5000); /* the server still sends this reply */
     return daytime_reply_set(reply, "until next time");
 }
 
@@ -37,15 +38,16 @@ static void ask(daytime_client *client, const char *command) {
 }
 
 int main(void) {
-    char address[DAYTIME_ADDR_MAX], *words = malloc(16);
+    char address[DAYTIME_ADDR_MAX], *salute = malloc(16);
     daytime_server *server = daytime_server_new();
     daytime_client *client;
     daytime_error err;
 
-    if (!words) return 1;
-    snprintf(words, 16, "Good day");
-    /* From here on the words are the server's: free() is called with them once, whatever happens. */
-    if (daytime_server_listen(server, "127.0.0.1:0") || daytime_server_add_command(server, "greet", greet, words, free)
+    if (!salute) return 1;
+    snprintf(salute, 16, "Good day");
+    daytime_server_set_handler_threads(server, 4); /* at most four handlers run at once */
+    /* From add_command() on, the server owns `salute`, and calls free() for it exactly once, even if a call fails. */
+    if (daytime_server_listen(server, "127.0.0.1:0") || daytime_server_add_command(server, "greet", greet, salute, free)
         || daytime_server_add_command(server, "double", double_it, NULL, NULL)
         || daytime_server_add_command(server, "shutdown", shut_down, NULL, NULL) || daytime_server_start(server, &err)
         || daytime_server_local_addr(server, address, sizeof address) || daytime_client_connect(address, 0, &client, &err)) {

@@ -1,4 +1,4 @@
-/* Events: polled by whichever thread of yours has time, never by a callback. */
+/* Events: the library never calls back. Any thread of your program may poll for the next one. */
 #include <stdio.h>
 
 #include "daytime.h"
@@ -11,6 +11,7 @@ int main(void) {
     daytime_stats stats;
     daytime_error err;
 
+    /* Up to 1,000 events wait in the queue; the 1 asks for DAYTIME_EVENT_COMMAND_SERVED too. */
     if (daytime_server_listen(server, "127.0.0.1:0") || daytime_server_enable_events(server, 1000, 1)
         || daytime_server_start(server, &err) || daytime_server_local_addr(server, address, sizeof address)
         || daytime_client_connect(address, 0, &client, &err)) {
@@ -23,11 +24,11 @@ int main(void) {
     daytime_client_free(client);
 
     do {
-        /* sizeof: the program goes on to work with a library whose struct has grown. */
+        /* Pass sizeof: a later library may have a larger struct, and this program still works with it. */
         if (daytime_server_next_event(server, &event, sizeof event, 5000)) break;
         puts(event.text);
     } while (event.kind != DAYTIME_EVENT_DISCONNECTED);
     if (!daytime_server_stats(server, &stats, sizeof stats)) printf("%d commands\n", (int)stats.commands);
-    daytime_server_free(server); /* stops it, and waits for its threads */
+    daytime_server_free(server); /* stops the server, and waits for its threads */
     return 0;
 }

@@ -1,4 +1,4 @@
-"""The original client in a few lines: `python client.py [PORT]`."""
+"""An interactive client in a few lines: `python client.py [PORT]`."""
 
 import sys
 
@@ -8,6 +8,6 @@ with daytime.connect(port=int(sys.argv[1]) if len(sys.argv) > 1 else daytime.DEF
     print(client.greeting)
     while (command := input("Enter the command for Day -> day |Date -> date |Time -> time: ")) not in ("quit", "exit"):
         try:
-            print(client.query(command))
+            print(client.request(command))
         except daytime.CommandError as error:
-            print(error.reason)
+            print(error.reply)  # the server's error line

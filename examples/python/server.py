@@ -1,4 +1,4 @@
-"""The original server in a few lines: `python server.py [PORT]`, and Ctrl-C ends it."""
+"""A server in a few lines: `python server.py [PORT]`. Ctrl-C stops it."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Tests with the plugin's fixtures: a network clock that the test sets. `pytest test_clock.py`"""
+"""Tests with the fixtures of the pytest plugin, and a network clock that the test sets: `pytest test_clock.py`"""
 
 import datetime as dt
 from collections.abc import Callable
@@ -28,6 +28,6 @@ def test_a_full_server(make_daytime_server: Callable[..., daytime.Server]) -> No
         year_of(server.address)
 
 
-def test_a_command_of_ones_own(make_daytime_server: Callable[..., daytime.Server]) -> None:
+def test_a_custom_command(make_daytime_server: Callable[..., daytime.Server]) -> None:
     server = make_daytime_server(commands={"moon": lambda request: "waxing"})
-    assert daytime.query("moon", *server.address) == "waxing"
+    assert daytime.request("moon", *server.address) == "waxing"

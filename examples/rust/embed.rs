@@ -1,43 +1,44 @@
-//! The server inside an application: own commands, events read by the application's own thread, a clean stop.
+//! A server inside an application: custom commands, events on the application's thread, and a clean stop.
 //!
-//! `cargo run --example embed` serves until a client says `shutdown`; `--no-default-features` builds it as well.
+//! `cargo run --example embed` serves until a client sends `shutdown`. It also builds with `--no-default-features`.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     thread,
+    time::Duration,
 };
 
 use daytime::{Error, Event, Reply, Server};
 
 fn main() -> Result<(), Error> {
-    let served = AtomicU64::new(0);
+    let visits = AtomicU64::new(0);
     let server = Server::builder()
         .listen("localhost:0")
         .max_clients(1000)
-        // A handler gets what stands behind the command's name, and answers with a line.
+        // A handler gets the text behind the command's name, and returns one line.
         .command("echo", |request| Ok(request.argument.into()))
-        // What it returns as an error is told to the application, not to the peer.
+        // An error goes to the application as an event. The client gets `The command failed`.
         .command("sum", |request| {
             let numbers: Vec<i64> = request.argument.split(' ').map(str::parse).collect::<Result<_, _>>()?;
             Ok(numbers.iter().sum::<i64>().to_string().into())
         })
-        .command("visits", move |_| Ok((served.fetch_add(1, Relaxed) + 1).to_string().into()))
-        // It may do with the server whatever a handle can.
+        .command("visits", move |_| Ok((visits.fetch_add(1, Relaxed) + 1).to_string().into()))
+        // A handler may call every method of the server's `Handle`.
         .command("shutdown", |request| {
-            request.server().drain(std::time::Duration::from_secs(5));
+            request.server().drain(Duration::from_secs(5));
             Ok(Reply::closing("until next time"))
         })
         .bind()?;
-    // Before anybody is served: this one misses nothing.
+    // Subscribed before `start`, so that no event is missed.
     let events = server.events_with(1024, false);
     let server = server.start()?;
     println!("port {}", server.port());
 
     let log = thread::spawn(move || {
-        // The subscription ends when the server has ended.
+        // The subscription ends when the server has stopped.
         for event in events {
             match event {
-                Event::CommandFailed { command, error: why, .. } => println!("{command} failed: {why}"),
+                Event::CommandFailed { command, error, .. } => println!("{command} failed: {error}"),
                 other => println!("{other}"),
             }
         }

@@ -1,28 +1,29 @@
-//! A test that sets the clock: what a program does at midnight, without waiting for it.
+//! A test that sets the clock of the network: a program at midnight, without the wait.
 //!
 //! `cargo run --example fake_clock`
 
-use std::time::{Duration, SystemTime};
+use daytime::{
+    Client, Clock, Server,
+    chrono::{DateTime, TimeDelta, Weekday},
+};
 
-use daytime::{Client, Clock, Error, Server, Weekday};
-
-fn main() -> Result<(), Error> {
-    // Sunday, 22 November 2026, one second before midnight.
-    let midnight = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_392_000);
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // The midnight after Sunday, 22 November 2026.
+    let midnight = DateTime::parse_from_rfc3339("2026-11-23T00:00:00Z")?;
     let server = Server::builder()
         .listen("127.0.0.1:0")
         .timezone("UTC")
-        .clock(Clock::fixed(midnight - Duration::from_secs(1)))
+        .clock(Clock::fixed(midnight - TimeDelta::seconds(1)))
         .start()?;
     let mut client = Client::connect(&server.addresses()[0])?;
 
-    assert_eq!(client.datetime()?.to_string(), "2026-11-22T23:59:59+00:00");
-    assert_eq!(client.day()?, Weekday::Sunday);
+    assert_eq!(client.datetime()?.to_rfc3339(), "2026-11-22T23:59:59+00:00");
+    assert_eq!(client.day()?, Weekday::Sun);
 
     server.set_clock(Clock::fixed(midnight));
-    assert_eq!(client.datetime()?.to_string(), "2026-11-23T00:00:00+00:00");
-    assert_eq!(client.day()?, Weekday::Monday);
+    assert_eq!(client.datetime()?, midnight);
+    assert_eq!(client.day()?, Weekday::Mon);
 
     println!("midnight has passed");
-    client.quit()
+    Ok(client.quit()?)
 }

@@ -1,4 +1,4 @@
-//! Many clients at once, each with a question: `cargo run --release --example many_clients -- 1000`
+//! Many clients at once, each with one command: `cargo run --release --example many_clients -- 1000`
 
 use std::time::Instant;
 
@@ -18,7 +18,7 @@ fn main() -> Result<(), Error> {
     }
     println!("{n} clients answered in {:?}", began.elapsed());
 
-    // A conversation in lines needs no pause between the questions.
+    // `pipeline` sends commands without a wait for each reply.
     let began = Instant::now();
     let replies = clients[0].pipeline((0..100_000).map(|_| "time"))?;
     println!("{} pipelined questions answered in {:?}", replies.len(), began.elapsed());
