@@ -1,17 +1,14 @@
 //! Many clients at once, the server a process of its own.
 #![cfg(feature = "cli")]
 
-mod support;
+mod common;
 
 use std::thread;
 
+use crate::common::peer::{Peer, descriptors, eventually, memory, skip};
+use crate::common::server_program::{PLAIN, Program, command};
 use daytime::protocol::GREETING;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use support::{
-    Peer, descriptors, eventually, memory,
-    program::{PLAIN, Program, command},
-    skip,
-};
 
 const CLIENTS: usize = 9000;
 const THREADS: usize = 6;

@@ -16,7 +16,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{PATIENCE, eventually, skip};
+use super::peer::{PATIENCE, eventually, skip};
 
 /// The program under a wrapper (such as `strace …`; nothing is none), on a free port, with replies that stand still.
 pub(crate) fn command<S: AsRef<str>>(wrapper: &[S], args: &[&str]) -> Command {

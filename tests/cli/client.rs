@@ -1,10 +1,5 @@
 //! The two programs as their users meet them: arguments, pipes, a terminal, signals, exit codes.
 
-#![cfg(feature = "cli")]
-
-mod fakes;
-mod programs;
-
 use std::{
     fs,
     io::{ErrorKind, Read, Write},
@@ -13,16 +8,16 @@ use std::{
     time::Duration,
 };
 
+use crate::common::fake_server::{BlackHole, Fake, MOMENT, PATIENCE, nobody, skip, stopped, timed};
+use crate::common::process::{CLIENT, Program, SERVER, converse, daytime_server, listening, local, port_in, run};
 use daytime::{
     Clock, Server,
     protocol::{GREETING, errors},
 };
-use fakes::{BlackHole, Fake, MOMENT, PATIENCE, nobody, skip, stopped, timed};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use programs::{CLIENT, Program, SERVER, converse, daytime_server, listening, local, port_in, run};
 use socket2::{Domain, Socket, Type};
 
 const PROMPT: &str = "Enter the command for Day -> day |Date -> date |Time -> time and Exit -> quit or exit: ";

@@ -1,9 +1,6 @@
 //! What an operator has of the engine: Unix sockets and their files, networks, several listeners at once, the daytime
 //! and time protocols of RFC 867 and RFC 868 and their readers, sockets that listen already, zones read anew.
 
-mod fakes;
-mod support;
-
 use std::{
     fs::{self, File, Permissions},
     io::{self, ErrorKind, Read, Write},
@@ -22,23 +19,23 @@ use std::{
     time::{Duration, Instant, UNIX_EPOCH},
 };
 
+use crate::common::fake_server::{Fake, timed};
+use crate::common::peer::{
+    HELP, MOMENT, PATIENCE, Peer, alone, alone_with, descriptors, eventually, model, same, server_threads, skip,
+    status, swiftly,
+};
 use crossbeam_channel::Receiver;
 use daytime::{
     Address, Bound, Client, ClientId, Clock, Error, Event, Networks, Reason, Server, ServerBuilder, Weekday,
     protocol::{GREETING, errors},
     rfc867, rfc868,
 };
-use fakes::{Fake, timed};
 use nix::sys::{
     resource::{Resource, getrlimit, setrlimit},
     signal::SigSet,
 };
 use proptest::prelude::*;
 use socket2::{Domain, SockAddr, Socket, Type};
-use support::{
-    HELP, MOMENT, PATIENCE, Peer, alone, alone_with, descriptors, eventually, model, same, server_threads, skip,
-    status, swiftly,
-};
 
 /// [`MOMENT`] as RFC 867 shows it.
 const LINE: &str = "Sunday, November 22, 2026 15:44:57-UTC\r\n";
@@ -704,7 +701,7 @@ fn who_is_denied_is_closed_without_a_word() {
 
 #[test]
 fn networks_are_set_while_clients_are_served() {
-    let server = support::server();
+    let server = crate::common::peer::server();
     let mut stays = Peer::greeted(server.port());
     let mut networks = Networks::new();
     networks.deny("127.0.0.0/8").unwrap();

@@ -1,5 +1,4 @@
 //! The two programs, run: what they say, as it comes, and how they end.
-#![allow(dead_code)] // each test file uses a part of it
 
 use std::{
     io::{Read, Write},
@@ -15,7 +14,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::fakes::PATIENCE;
+use super::fake_server::PATIENCE;
 
 pub(crate) const SERVER: &str = env!("CARGO_BIN_EXE_daytime-server");
 pub(crate) const CLIENT: &str = env!("CARGO_BIN_EXE_daytime-client");

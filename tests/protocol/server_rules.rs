@@ -2,16 +2,12 @@
 //! side of the core to `protocol.md`, whose numbers the names carry; what holds for *every* segmentation is the
 //! business of `invariant.rs`.
 
-#[allow(dead_code, reason = "shared with the other tests of the core")]
-#[path = "support/core.rs"]
-mod support;
-
+use crate::conversation::{Desk, EOF, NOW, PAUSE, Talk, size, talk};
 use daytime::protocol::{
     COMMAND_MAX, Call, Command, Commands, Formats, Framing, Framing::Auto, Framing::Line, GREETING, Next, OWED_MAX,
     QUIET, REPLY_MAX, Session, Stamp, Zone, check_reply, errors, rfc867, rfc868, rfc868_seconds,
 };
 use proptest::prelude::*;
-use support::{Desk, EOF, NOW, PAUSE, Talk, size, talk};
 
 type Row<'a> = (&'a [&'a [u8]], &'a str);
 

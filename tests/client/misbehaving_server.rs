@@ -1,8 +1,6 @@
 //! The client over real sockets: against this crate's server, the original as `protocol.md` describes it, and servers
 //! that misbehave.
 
-mod fakes;
-
 use std::{
     io::ErrorKind,
     net::{Ipv4Addr, Ipv6Addr, TcpListener, ToSocketAddrs},
@@ -15,12 +13,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::common::fake_server::{BlackHole, Fake, MOMENT, PATIENCE, Peer, Script, nobody, skip, stopped, timed};
 use daytime::{
     Address, Client, ClientBuilder, Clock, Date, DateTime, Error, Event, Framing, Reason, Server, ServerBuilder, Time,
     Weekday,
     protocol::{COMMAND_MAX, GREETING, QUIET, REPLY_MAX, errors},
 };
-use fakes::{BlackHole, Fake, MOMENT, PATIENCE, Peer, Script, nobody, skip, stopped, timed};
 
 const FRAMINGS: [Framing; 2] = [Framing::Auto, Framing::Line];
 /// How much later than its deadline a call may return on a busy machine.

@@ -1,7 +1,5 @@
 //! Servers that play a script to one client, and time that passes on purpose.
 
-#![allow(dead_code, reason = "each test crate uses its part")]
-
 use std::{
     io::{self, ErrorKind, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},

@@ -1,12 +1,8 @@
 //! The client's side of the wire, one table a rule: what a server sends, read by read, and what a client makes of it.
 //! A client's worst fault is to take one answer for another's, so most rows are servers that send what they should not.
 
-#[allow(dead_code, reason = "shared with the other tests of the core")]
-#[path = "support/core.rs"]
-mod support;
-
+use crate::conversation::{EOF, PAUSE};
 use daytime::protocol::{COMMAND_MAX, Dialogue, Fault, errors};
-use support::{EOF, PAUSE};
 
 const LIMIT: usize = 64 * 1024;
 

@@ -1,9 +1,5 @@
 //! What the tests over sockets share: a server whose clock stands still, a peer that speaks raw bytes, the state of a
 //! process as `/proc` shows it.
-#![allow(dead_code)] // each test file uses a part of it
-
-#[cfg(feature = "cli")]
-pub(crate) mod program;
 
 use std::{
     collections::HashMap,
@@ -293,6 +289,10 @@ pub(crate) fn alone(test: &str) -> bool {
 
 /// The same, and that process is told this in its environment.
 pub(crate) fn alone_with(test: &str, environment: &[(&str, &Path)]) -> bool {
+    let thread = thread::current();
+    let path = thread.name().unwrap();
+    assert!(path.ends_with(test));
+    let test = path;
     const KEY: &str = "DAYTIME_TEST_ALONE";
     if std::env::var_os(KEY).is_some_and(|name| name == test) {
         return true;

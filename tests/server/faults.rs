@@ -1,7 +1,4 @@
 //! Faults and bad input, each with its right outcome. The numbers are those of the project's list of faults.
-#![cfg(feature = "cli")]
-
-mod support;
 
 use std::{
     fs,
@@ -13,6 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::common::peer::{
+    HELP, MOMENT, PATIENCE, PAUSE, Peer, builder, converse, descriptors, eventually, memory, model, processor_time,
+    same, server, skip, swiftly,
+};
+use crate::common::server_program::{PLAIN, Program, command, inject, traced};
 use daytime::{
     Clock,
     protocol::{
@@ -21,11 +23,6 @@ use daytime::{
     },
 };
 use nix::sys::signal::Signal;
-use support::{
-    HELP, MOMENT, PATIENCE, PAUSE, Peer, builder, converse, descriptors, eventually, memory, model, processor_time,
-    program::{PLAIN, Program, command, inject, traced},
-    same, server, skip, swiftly,
-};
 
 const MIB: u64 = 1 << 20;
 

@@ -6,18 +6,14 @@
 //! A case that has failed once is tried first ever after: its seed is in `tests/invariant.regressions`, to be
 //! committed. `PROPTEST_CASES=100000 cargo test --release --test invariant` looks harder.
 
-#[allow(dead_code, reason = "shared with the other tests of the core")]
-#[path = "support/core.rs"]
-mod support;
-
 use std::{collections::BTreeSet, fmt};
 
+use crate::conversation::{Desk, OWN, answer, size};
 use daytime::protocol::{
     COMMAND_MAX, Command, Dialogue, Fault, Formats, Framing, Next, OWED_MAX, REPLY_MAX, Session, Stamp, Zone,
     check_reply, errors,
 };
 use proptest::{prelude::*, sample::Index, test_runner::FileFailurePersistence};
-use support::{Desk, OWN, answer, size};
 
 /// The most that one line adds to what is owed: a reply, and a terminator before and after it.
 const STEP_MAX: usize = REPLY_MAX + 4;

@@ -1,7 +1,5 @@
 //! What an embedder has of the server: own commands and the threads they run on, handles, events, limits, statistics.
 
-mod support;
-
 use std::{
     fs,
     net::SocketAddr,
@@ -14,13 +12,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use crate::common::peer::{PATIENCE, Peer, builder, eventually, server, server_threads, skip, status};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use daytime::{
     Client, ClientId, Clock, Error, Event, Reason, Reply, Server, ServerBuilder,
     protocol::{GREETING, errors},
 };
 use socket2::{Domain, Socket, Type};
-use support::{PATIENCE, Peer, builder, eventually, server, server_threads, skip, status};
 
 /// A handler that tells that it runs, and goes on when it is let.
 fn gate(builder: ServerBuilder) -> (ServerBuilder, Receiver<String>, Sender<()>) {
@@ -102,13 +100,17 @@ fn an_own_command_is_framed_as_any_other() {
         ("day\nuptime x", "\nSunday\n[x]"),
         ("up", errors::INVALID),
     ] {
-        assert_eq!(support::converse(server.port(), sent.as_bytes()), [GREETING, told].concat().as_bytes(), "{sent:?}");
+        assert_eq!(
+            crate::common::peer::converse(server.port(), sent.as_bytes()),
+            [GREETING, told].concat().as_bytes(),
+            "{sent:?}"
+        );
     }
 }
 
 #[test]
 fn callers_start_on_demand_are_bounded_and_end_when_idle() {
-    if !support::alone("callers_start_on_demand_are_bounded_and_end_when_idle") {
+    if !crate::common::peer::alone("callers_start_on_demand_are_bounded_and_end_when_idle") {
         return;
     }
     let (builder, entries, leave) = gate(builder().callers(2));
@@ -276,7 +278,7 @@ fn a_handler_may_use_its_server() {
         .command("clients", |request| Ok(request.server().clients().len().to_string().into()))
         .command("served", |request| Ok(request.server().stats().commands.to_string().into()))
         .command("later", |request| {
-            request.server().set_clock(Clock::fixed_unix(support::MOMENT + 1));
+            request.server().set_clock(Clock::fixed_unix(crate::common::peer::MOMENT + 1));
             Ok("set".into())
         })
         .command("kick", |request| {
@@ -682,7 +684,7 @@ fn limits_are_checked_when_they_are_set() {
 
 #[test]
 fn an_idle_server_uses_no_time() {
-    if !support::alone("an_idle_server_uses_no_time") {
+    if !crate::common::peer::alone("an_idle_server_uses_no_time") {
         return;
     }
     let switches = || -> u64 {
@@ -710,7 +712,7 @@ fn an_idle_server_uses_no_time() {
 
 #[test]
 fn a_forked_child_has_no_part_in_the_server() {
-    if !support::alone("a_forked_child_has_no_part_in_the_server") {
+    if !crate::common::peer::alone("a_forked_child_has_no_part_in_the_server") {
         return;
     }
     // Only a child that replaces itself is safe to make here; what one does that goes on is tested in C and Python.

@@ -1,7 +1,5 @@
 //! The server over sockets: the original's exchange, the rules of the wire, its life from bind to join, what it tells.
 
-mod support;
-
 use std::{
     cell::RefCell,
     collections::{HashMap, HashSet},
@@ -14,6 +12,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use crate::common::peer::{
+    HELP, MOMENT, PATIENCE, PAUSE, Peer, alone, builder, converse, descriptors, eventually, model, same, server,
+    server_threads, skip, status, swiftly,
+};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use daytime::{
     Address, Clock, Error, Event, Framing, Reason, Server, Stats,
@@ -23,10 +25,6 @@ use daytime::{
     },
 };
 use proptest::prelude::*;
-use support::{
-    HELP, MOMENT, PATIENCE, PAUSE, Peer, alone, builder, converse, descriptors, eventually, model, same, server,
-    server_threads, skip, status, swiftly,
-};
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The original's exchange, and its faults

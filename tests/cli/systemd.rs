@@ -1,11 +1,6 @@
 //! `daytime-server` as its operator meets it: a file of settings, signals, systemd, and clients of RFC 867 and RFC 868
 //! that others wrote.
 
-#![cfg(feature = "cli")]
-
-mod fakes;
-mod programs;
-
 use std::{
     fs,
     io::{ErrorKind, Read, Write},
@@ -23,9 +18,9 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use fakes::{PATIENCE, skip};
+use crate::common::fake_server::{PATIENCE, skip};
+use crate::common::process::{CLIENT, Program, SERVER, converse, daytime_server, listening, local, port_in, run};
 use nix::sys::signal::Signal;
-use programs::{CLIENT, Program, SERVER, converse, daytime_server, listening, local, port_in, run};
 use socket2::SockRef;
 
 /// A folder that is gone with its owner.
