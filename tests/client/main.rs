@@ -3,4 +3,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod helpers;
+
+mod addresses;
+mod deadlines;
 mod misbehaving_server;
+mod original_server;
+mod pipeline;
+mod requests;
+mod typed;

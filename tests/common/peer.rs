@@ -1,42 +1,22 @@
-//! What the tests over sockets share: a server whose clock stands still, a peer that speaks raw bytes, the state of a
-//! process as `/proc` shows it.
+//! One end of a connection, which sends and reads raw bytes.
 
 use std::{
-    collections::HashMap,
-    fs,
     io::{self, ErrorKind, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
-    path::Path,
-    process::Command,
     thread,
     time::{Duration, Instant},
 };
 
-use daytime::{
-    Clock, Framing, Server, ServerBuilder,
-    protocol::{Commands, Formats, GREETING, Host, Next, QUIET, Session, Stamp, Zone},
-};
+use daytime::protocol::{GREETING, QUIET};
 use socket2::{Domain, SockRef, Socket, Type};
 
-/// Sunday, 2026-11-22 15:44:57 UTC.
-pub(crate) const MOMENT: i64 = 1_795_362_297;
-/// The reply to `help`.
-pub(crate) const HELP: &str = "day [ZONE], date [ZONE], time [ZONE], datetime [ZONE], timestamp, help, quit, exit";
-/// How long anything may take before a test gives up on it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+use super::TIMEOUT;
+
 /// A pause that surely ends a command before the first line end.
 pub(crate) const PAUSE: Duration = Duration::from_millis(500);
 
-/// The settings of a server on a free port that always answers from [`MOMENT`].
-pub(crate) fn builder() -> ServerBuilder {
-    Server::builder().listen("127.0.0.1:0").clock(Clock::fixed_unix(MOMENT)).timezone("UTC").workers(2)
-}
-
-pub(crate) fn server() -> Server {
-    builder().start().unwrap()
-}
-
-/// A client that knows nothing of the protocol. Whatever it waits for, it waits [`PATIENCE`] at most.
+/// One end of a connection that knows nothing of the protocol: a client of the server under test, or the server of a
+/// client under test. Each read and write waits at most [`TIMEOUT`].
 pub(crate) struct Peer(pub(crate) TcpStream);
 
 impl Peer {
@@ -45,18 +25,18 @@ impl Peer {
     }
 
     pub(crate) fn connect_to(address: SocketAddr) -> Peer {
-        Self::adopt(TcpStream::connect_timeout(&address, PATIENCE).unwrap())
+        Self::new(TcpStream::connect_timeout(&address, TIMEOUT).unwrap())
     }
 
-    /// One that has read the greeting.
+    /// A client that has read the greeting.
     pub(crate) fn greeted(port: u16) -> Peer {
         let mut peer = Self::connect(port);
         peer.expect(GREETING);
         peer
     }
 
-    /// One for which the kernel keeps less than 64 kB on both sides: a small window, and small segments, lest a few large
-    /// ones be waited for.
+    /// A client for which the kernel buffers less than 64 kB on both sides. Its window is small; its segments are small
+    /// too, so that the kernel does not wait for a few large ones.
     pub(crate) fn narrow(port: u16) -> Peer {
         Self::prepared(port, |socket| {
             socket.set_recv_buffer_size(2048)?;
@@ -64,7 +44,7 @@ impl Peer {
         })
     }
 
-    /// One that comes from this address.
+    /// A client with this source address.
     pub(crate) fn connect_from(ip: [u8; 4], port: u16) -> Peer {
         Self::prepared(port, |socket| socket.bind(&SocketAddr::from((ip, 0)).into()))
     }
@@ -72,17 +52,18 @@ impl Peer {
     fn prepared(port: u16, prepare: impl FnOnce(&Socket) -> io::Result<()>) -> Peer {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         prepare(&socket).unwrap();
-        socket.connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)).into(), PATIENCE).unwrap();
-        Self::adopt(socket.into())
+        socket.connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)).into(), TIMEOUT).unwrap();
+        Self::new(socket.into())
     }
 
-    fn adopt(stream: TcpStream) -> Peer {
+    pub(crate) fn new(stream: TcpStream) -> Peer {
         stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        stream.set_write_timeout(Some(TIMEOUT)).unwrap();
         Peer(stream)
     }
 
+    /// A second owner of the same socket.
     pub(crate) fn again(&self) -> Peer {
         Peer(self.0.try_clone().unwrap())
     }
@@ -96,7 +77,23 @@ impl Peer {
         self.0.write_all(bytes.as_ref()).unwrap();
     }
 
-    /// Sends the pieces that these cuts make, a pause before each.
+    /// Sends to a peer that may leave; true if the kernel took all bytes.
+    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> bool {
+        self.0.write_all(bytes).is_ok()
+    }
+
+    /// Sends each piece by itself. The pause between two pieces is just long enough that they are read one by one.
+    #[track_caller]
+    pub(crate) fn send_pieces<P: AsRef<[u8]>>(&mut self, pieces: impl IntoIterator<Item = P>) {
+        for (i, piece) in pieces.into_iter().enumerate() {
+            if i > 0 {
+                thread::sleep(Duration::from_millis(10));
+            }
+            self.send(piece);
+        }
+    }
+
+    /// Sends the pieces that these cuts make, with a pause before each.
     #[track_caller]
     pub(crate) fn send_cut(&mut self, bytes: impl AsRef<[u8]>, cuts: &[usize], pause: Duration) {
         let bytes = bytes.as_ref();
@@ -108,28 +105,35 @@ impl Peer {
         }
     }
 
-    /// Sends each byte by itself, a pause before each.
+    /// Sends each byte by itself, with a pause before each.
     #[track_caller]
     pub(crate) fn trickle(&mut self, bytes: impl AsRef<[u8]>, pause: Duration) {
         let cuts: Vec<usize> = (1..bytes.as_ref().len()).collect();
         self.send_cut(bytes, &cuts, pause);
     }
 
+    /// Greets as a server that frames lines: after the client's first line end.
+    #[track_caller]
+    pub(crate) fn complete_greeting(&mut self, greeting: &str) {
+        self.expect("\n");
+        self.send(format!("{greeting}\n"));
+    }
+
     /// Reads exactly these bytes.
     #[track_caller]
     pub(crate) fn expect(&mut self, wanted: impl AsRef<[u8]>) {
         let wanted = wanted.as_ref();
-        let mut come = vec![0; wanted.len()];
+        let mut got = vec![0; wanted.len()];
         let mut n = 0;
-        while n < wanted.len() && come[..n] == wanted[..n] {
-            match self.0.read(&mut come[n..]) {
+        while n < wanted.len() && got[..n] == wanted[..n] {
+            match self.0.read(&mut got[n..]) {
                 Ok(0) => break,
                 Ok(more) => n += more,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => panic!("{error} in place of {}, after {}", show(wanted), show(&come[..n])),
+                Err(error) => panic!("expected {}, got {error} after {}", show(wanted), show(&got[..n])),
             }
         }
-        same(&come[..n], wanted);
+        assert_bytes(&got[..n], wanted);
     }
 
     /// Sends a command and reads its reply.
@@ -139,34 +143,68 @@ impl Peer {
         self.expect(reply);
     }
 
-    /// Reads up to a line end, which is left out.
+    /// Reads a line; returns it without its end.
     #[track_caller]
     pub(crate) fn line(&mut self) -> String {
+        self.next_line().expect("a line")
+    }
+
+    /// Reads a line; returns it without its end, or `None` once the peer has closed or reset the connection.
+    #[track_caller]
+    pub(crate) fn next_line(&mut self) -> Option<String> {
         let mut line = Vec::new();
         let mut byte = [0];
-        while self.0.read(&mut byte).unwrap() == 1 && byte != *b"\n" {
-            line.push(byte[0]);
+        loop {
+            match self.0.read(&mut byte) {
+                Ok(1) if byte == *b"\n" => return Some(String::from_utf8(line).unwrap()),
+                Ok(1) => line.push(byte[0]),
+                Ok(_) => return None,
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
+                Err(error) => panic!("{error}"),
+            }
         }
-        String::from_utf8(line).unwrap()
     }
 
-    /// Reads the end, and nothing before it.
+    /// One receive of at most 1,024 bytes, as the original server makes it; empty once the peer has left.
+    #[track_caller]
+    pub(crate) fn receive(&mut self) -> Vec<u8> {
+        let mut got = vec![0; 1024];
+        match self.0.read(&mut got) {
+            Ok(n) => got.truncate(n),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => got.clear(),
+            Err(error) => panic!("{error}"),
+        }
+        got
+    }
+
+    /// Reads until nothing arrives for this long.
+    #[track_caller]
+    pub(crate) fn receive_until_idle(&mut self, milliseconds: u64) -> Vec<u8> {
+        self.0.set_read_timeout(Some(Duration::from_millis(milliseconds))).unwrap();
+        let mut got = Vec::new();
+        let idle = self.0.read_to_end(&mut got).unwrap_err();
+        assert!(matches!(idle.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{idle}");
+        self.0.set_read_timeout(Some(TIMEOUT)).unwrap();
+        got
+    }
+
+    /// Reads the end of the stream, with nothing before it.
     #[track_caller]
     pub(crate) fn expect_eof(&mut self) {
-        same(&self.rest(), b"");
+        assert_bytes(&self.rest(), b"");
     }
 
-    /// Reads up to the end.
+    /// Reads up to the end of the stream.
     #[track_caller]
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         if let Err(error) = self.0.read_to_end(&mut rest) {
-            panic!("{error} in place of the end, after {}", show(&rest));
+            panic!("expected the end of the stream, got {error} after {}", show(&rest));
         }
         rest
     }
 
-    /// Reads until the connection is closed in whatever way.
+    /// Reads until the connection is closed or reset.
     pub(crate) fn wait_closed(&mut self) {
         let mut scratch = [0; 65536];
         loop {
@@ -179,19 +217,34 @@ impl Peer {
         }
     }
 
-    /// Has nothing more to say.
+    /// Reads until the connection is closed or reset, and sends nothing meanwhile.
+    pub(crate) fn stay_silent(mut self) {
+        while !self.receive().is_empty() {}
+    }
+
+    /// Asserts that nothing arrives before the connection is closed or reset.
+    #[track_caller]
+    pub(crate) fn expect_nothing(mut self) {
+        match self.0.read(&mut [0; 100]) {
+            Ok(0) => {}
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Closes the sending side.
     pub(crate) fn finish(&mut self) {
         self.0.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// Leaves with a reset.
+    /// Resets the connection.
     pub(crate) fn reset(self) {
         SockRef::from(&self.0).set_linger(Some(Duration::ZERO)).unwrap();
     }
 }
 
-/// Repeats what took this machine as long as the quiet time: a pause of its own may rightly have ended a command.
-pub(crate) fn swiftly<T>(mut act: impl FnMut() -> T) -> T {
+/// Repeats an act that took as long as the quiet time: after such a pause the server may rightly have ended a command.
+pub(crate) fn retry_if_slow<T>(mut act: impl FnMut() -> T) -> T {
     loop {
         let began = Instant::now();
         let done = act();
@@ -201,7 +254,7 @@ pub(crate) fn swiftly<T>(mut act: impl FnMut() -> T) -> T {
     }
 }
 
-/// Everything that a server says to a client that sends `input` at once and then closes its side.
+/// Everything that a server sends to a client that sends `input` at once and then closes its side.
 #[track_caller]
 pub(crate) fn converse(port: u16, input: &[u8]) -> Vec<u8> {
     let mut peer = Peer::connect(port);
@@ -215,133 +268,23 @@ pub(crate) fn converse(port: u16, input: &[u8]) -> Vec<u8> {
     })
 }
 
-/// The same from the wire core alone, at [`MOMENT`].
-pub(crate) fn model(framing: Framing, input: &[u8]) -> Vec<u8> {
-    #[derive(Default)]
-    struct Still(Commands, HashMap<String, Option<Stamp>>);
-    impl Host for Still {
-        fn commands(&self) -> &Commands {
-            &self.0
-        }
-        fn stamp(&mut self, zone: Option<&str>) -> Option<&Stamp> {
-            let make = |name: &str| Zone::parse(name).map(|zone| Stamp::new(MOMENT, &zone, &Formats::default()));
-            let name = zone.unwrap_or("UTC");
-            self.1.entry(name.to_owned()).or_insert_with(|| make(name)).as_ref()
-        }
-    }
-    let (mut host, mut session) = (Still::default(), Session::new(framing));
-    let (mut told, mut out) = (Vec::new(), Vec::new());
-    session.greet(GREETING, &mut out);
-    let (mut at, mut next) = (0, Next::Read);
-    while at < input.len() && next != Next::Close {
-        let taken;
-        (taken, next) = session.receive(&input[at..], &mut host, &mut out);
-        at += taken;
-        // Sent.
-        told.append(&mut out);
-    }
-    session.end(&mut host, &mut out);
-    told.append(&mut out);
-    told
-}
-
 #[track_caller]
-pub(crate) fn same(come: &[u8], wanted: &[u8]) {
-    if come == wanted {
+pub(crate) fn assert_bytes(got: &[u8], wanted: &[u8]) {
+    if got == wanted {
         return;
     }
-    let at = come.iter().zip(wanted).take_while(|(a, b)| a == b).count();
+    let at = got.iter().zip(wanted).take_while(|(a, b)| a == b).count();
     let (from, to) = (at.saturating_sub(40), at + 80);
     let part = |bytes: &[u8]| show(&bytes[from.min(bytes.len())..to.min(bytes.len())]);
     panic!(
-        "{} bytes in place of {}, different from byte {at} on; around it\n come: {}\nwanted: {}",
-        come.len(),
+        "got {} bytes, expected {}, different from byte {at} on; around it\n     got: {}\nexpected: {}",
+        got.len(),
         wanted.len(),
-        part(come),
+        part(got),
         part(wanted)
     );
 }
 
 fn show(bytes: &[u8]) -> String {
     format!("\"{}\"", bytes.escape_ascii())
-}
-
-/// Waits for what nobody tells of.
-#[track_caller]
-pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < PATIENCE, "in vain: {what}");
-        thread::sleep(Duration::from_millis(2));
-    }
-}
-
-/// Says why the test that calls this cannot be made here, though it passes: `eprintln!` would be captured.
-pub(crate) fn skip(reason: impl AsRef<str>) {
-    let _ = writeln!(io::stderr(), "SKIPPED: {}: {}", thread::current().name().unwrap_or("?"), reason.as_ref());
-}
-
-/// Whether this process runs the named test and nothing else. Where it does not, one that does is started and waited
-/// for: some things can only be counted in a process that has no other test in it.
-pub(crate) fn alone(test: &str) -> bool {
-    alone_with(test, &[])
-}
-
-/// The same, and that process is told this in its environment.
-pub(crate) fn alone_with(test: &str, environment: &[(&str, &Path)]) -> bool {
-    let thread = thread::current();
-    let path = thread.name().unwrap();
-    assert!(path.ends_with(test));
-    let test = path;
-    const KEY: &str = "DAYTIME_TEST_ALONE";
-    if std::env::var_os(KEY).is_some_and(|name| name == test) {
-        return true;
-    }
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    let output = command
-        .args(["--exact", test, "--nocapture"])
-        .env(KEY, test)
-        .envs(environment.iter().copied())
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && told.contains("1 passed"), "{told}");
-    false
-}
-
-/// A field of `/proc/PID/status`, or of a thread's; `PID` may be `self`.
-pub(crate) fn status(pid: &str, field: &str) -> String {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    value.unwrap_or_else(|| panic!("no {field} in {text}")).trim().to_owned()
-}
-
-/// The memory of a process, in bytes.
-pub(crate) fn memory(pid: &str) -> u64 {
-    let text = status(pid, "VmRSS");
-    text.trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
-}
-
-/// The number of descriptors that a process has open.
-pub(crate) fn descriptors(pid: &str) -> usize {
-    fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
-}
-
-/// The processor time that a process has taken, in hundredths of a second.
-pub(crate) fn processor_time(pid: &str) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    // The name, in parentheses, may have blanks; after it come 11 other fields.
-    let fields: Vec<&str> = text.rsplit(')').next().unwrap().split_whitespace().collect();
-    fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum()
-}
-
-/// The threads of a server in this process: the number of each and its name.
-pub(crate) fn server_threads() -> Vec<(String, String)> {
-    let tasks = fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().file_name().into_string().unwrap());
-    // One that ends meanwhile is none.
-    let named = tasks.filter_map(|task| {
-        let name = fs::read_to_string(format!("/proc/self/task/{task}/comm")).ok()?;
-        Some((task, name.trim_end().to_owned()))
-    });
-    named.filter(|(_, name)| name.starts_with("daytime-")).collect()
 }

@@ -8,7 +8,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use crate::conversation::{Desk, OWN, answer, size};
+use crate::conversation::{CUSTOM, TestResponder, answer, size};
 use daytime::protocol::{
     COMMAND_MAX, Command, Dialogue, Fault, Formats, Framing, Next, OWED_MAX, REPLY_MAX, Session, Stamp, Zone,
     check_reply, errors,
@@ -137,7 +137,7 @@ fn any_case(name: &str, upper: u64) -> String {
 fn command() -> impl Strategy<Value = Vec<u8>> {
     let names = prop_oneof![
         8 => prop::sample::select(vec!["day", "date", "time", "datetime", "timestamp", "help"]),
-        6 => prop::sample::select(OWN.to_vec()),
+        6 => prop::sample::select(CUSTOM.to_vec()),
         1 => prop::sample::select(vec!["quit", "exit"]),
         2 => prop::sample::select(vec!["tim", "days", "daydate", "ＤＡＹ", "tıme", "\u{feff}day"]),
     ];
@@ -228,7 +228,7 @@ impl Cuts {
         cuts.remove(&0);
         // The invariant's precondition, as rule 3 has it: the first read is not exactly a command's name.
         let is_name = |read: &[u8]| {
-            let names = Command::built_in().chain(OWN);
+            let names = Command::built_in().chain(CUSTOM);
             names.into_iter().any(|name| name.as_bytes().eq_ignore_ascii_case(read))
         };
         if framing == Framing::Auto {
@@ -270,7 +270,7 @@ fn habits() -> impl Strategy<Value = Habits> {
 
 /// What a client reads that sends these reads and then ends, and how often the session wanted to send first.
 fn converse(framing: Framing, reads: &[&[u8]], habits: &Habits) -> (String, usize) {
-    let (mut session, mut desk) = (Session::new(framing), Desk::default());
+    let (mut session, mut responder) = (Session::new(framing), TestResponder::default());
     let (mut out, mut sent, mut pauses) = (Vec::new(), Vec::new(), 0);
     let mut framed = framing == Framing::Line;
     session.greet("Hi", &mut out);
@@ -281,17 +281,17 @@ fn converse(framing: Framing, reads: &[&[u8]], habits: &Habits) -> (String, usiz
         }
         let ended = input.is_empty();
         let (taken, mut next) = match ended {
-            true => (0, session.end(&mut desk, &mut out)),
-            false => session.receive(&input, &mut desk, &mut out),
+            true => (0, session.end(&mut responder, &mut out)),
+            false => session.receive(&input, &mut responder, &mut out),
         };
         framed |= input.drain(..taken).any(|byte| byte == b'\n');
         if framed {
             // From the first line end on, a pause is nothing.
             assert!(!session.awaits_quiet());
-            assert_eq!(session.quiet(&mut desk, &mut out), Next::Read);
+            assert_eq!(session.quiet(&mut responder, &mut out), Next::Read);
         }
         if let Next::Call(call) = &next {
-            assert_eq!(session.receive(&input, &mut desk, &mut out), (0, Next::Read), "a handler runs");
+            assert_eq!(session.receive(&input, &mut responder, &mut out), (0, Next::Read), "a handler runs");
             assert!(session.awaits_reply() && !session.awaits_quiet());
             let (text, closing) = answer(call);
             next = session.reply(text.as_deref(), closing, &mut out);
@@ -310,8 +310,8 @@ fn converse(framing: Framing, reads: &[&[u8]], habits: &Habits) -> (String, usiz
     }
     sent.append(&mut out);
     // Closed is closed.
-    assert_eq!(session.receive(b"day\ntime", &mut desk, &mut out), (8, Next::Close));
-    assert_eq!((session.end(&mut desk, &mut out), out.len()), (Next::Close, 0));
+    assert_eq!(session.receive(b"day\ntime", &mut responder, &mut out), (8, Next::Close));
+    assert_eq!((session.end(&mut responder, &mut out), out.len()), (Next::Close, 0));
     (String::from_utf8(sent).expect("a server sends UTF-8") + "■", pauses)
 }
 
@@ -397,7 +397,7 @@ proptest! {
         events in prop::collection::vec(server_event(), 0..24),
         framing in prop_oneof![Just(Framing::Auto), Just(Framing::Line)],
     ) {
-        let (mut session, mut desk, mut out) = (Session::new(framing), Desk::default(), Vec::new());
+        let (mut session, mut responder, mut out) = (Session::new(framing), TestResponder::default(), Vec::new());
         let fresh = size(&session);
         let (mut waits, mut closed) = (false, false);
         for event in events {
@@ -408,7 +408,7 @@ proptest! {
             let (before, was_closed) = (out.len(), closed && !waits);
             let next = match event {
                 Event::Read(Bytes(bytes)) => {
-                    let (taken, next) = session.receive(&bytes, &mut desk, &mut out);
+                    let (taken, next) = session.receive(&bytes, &mut responder, &mut out);
                     match &next {
                         _ if waits => prop_assert_eq!((taken, &next), (0, &Next::Read)),
                         Next::Read => prop_assert_eq!(taken, bytes.len()),
@@ -418,10 +418,10 @@ proptest! {
                     prop_assert!(before < OWED_MAX || out.len() == before, "what is owed is enough");
                     next
                 }
-                Event::Quiet => session.quiet(&mut desk, &mut out),
+                Event::Quiet => session.quiet(&mut responder, &mut out),
                 Event::End => {
                     closed = true;
-                    let next = session.end(&mut desk, &mut out);
+                    let next = session.end(&mut responder, &mut out);
                     prop_assert_eq!(waits, next == Next::Read, "the end waits for a handler");
                     next
                 }

@@ -1,5 +1,21 @@
-//! Faults and bad input, each with its right outcome. The numbers are those of the project's list of faults.
+//! Faults and bad input.
 
+use crate::common::process::{PLAIN, Program, fixed_server, inject, traced};
+use crate::common::{
+    HELP, MOMENT, TIMEOUT, builder, eventually,
+    peer::{PAUSE, Peer, assert_bytes, converse, retry_if_slow},
+    proc_fs::{descriptors, memory, processor_time},
+    server, skip,
+};
+use crate::model::model;
+use daytime::{
+    Clock,
+    protocol::{
+        GREETING,
+        errors::{INVALID, UNKNOWN_ZONE},
+    },
+};
+use nix::sys::signal::Signal;
 use std::{
     fs,
     io::{self, ErrorKind, Write},
@@ -10,45 +26,30 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::common::peer::{
-    HELP, MOMENT, PATIENCE, PAUSE, Peer, builder, converse, descriptors, eventually, memory, model, processor_time,
-    same, server, skip, swiftly,
-};
-use crate::common::server_program::{PLAIN, Program, command, inject, traced};
-use daytime::{
-    Clock,
-    protocol::{
-        GREETING,
-        errors::{INVALID, UNKNOWN_ZONE},
-    },
-};
-use nix::sys::signal::Signal;
-
 const MIB: u64 = 1 << 20;
 
 /// The program as it is, with these arguments.
 fn program(args: &[&str]) -> (Program, u16) {
-    Program::start(command(&PLAIN, args))
+    Program::listening(&mut fixed_server(&PLAIN, args))
 }
 
 /// The program, started by a shell that does this first.
 fn under_shell(script: &str, args: &[&str]) -> Command {
-    command(&["sh", "-c", &format!("{script}; exec \"$@\""), "sh"], args)
+    fixed_server(&["sh", "-c", &format!("{script}; exec \"$@\""), "sh"], args)
 }
 
 /// Asserts that a server still serves.
 #[track_caller]
-fn serves(port: u16) {
+fn assert_serves(port: u16) {
     Peer::connect(port).ask("day\n", format!("{GREETING}\nSunday\n"));
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
-// Input
+// ---- Input
 
 #[test]
 fn s2_a_command_byte_by_byte() {
     let server = server();
-    let mut peer = swiftly(|| {
+    let mut peer = retry_if_slow(|| {
         let mut peer = Peer::greeted(server.port());
         peer.trickle("day", Duration::from_millis(5));
         peer
@@ -61,14 +62,14 @@ fn s2_a_command_byte_by_byte() {
 #[test]
 fn s3_lines_of_all_kinds_in_one_segment() {
     let come = converse(server().port(), b"day\nDATE\r\ntime\nquit\nday\n");
-    same(&come, format!("{GREETING}\nSunday\n26-11-22\r\n15:44:57\n").as_bytes());
+    assert_bytes(&come, format!("{GREETING}\nSunday\n26-11-22\r\n15:44:57\n").as_bytes());
 }
 
 #[test]
 fn s4_clients_that_send_for_ever_and_never_read() {
     let (program, port) = program(&["--write-timeout", "1"]);
-    let pid = program.pid();
-    serves(port);
+    let pid = program.id();
+    assert_serves(port);
     let before = memory(&pid);
     thread::scope(|scope| {
         let deaf: Vec<_> = (0..8)
@@ -105,11 +106,11 @@ fn s5_64_mib_without_a_line_end() {
     let (program, port) = program(&[]);
     let mut peer = Peer::greeted(port);
     peer.ask("\n", "\n");
-    let before = memory(&program.pid());
+    let before = memory(&program.id());
     let mut most = before;
     for _ in 0..64 {
         peer.send(vec![b'x'; MIB as usize]);
-        most = most.max(memory(&program.pid()));
+        most = most.max(memory(&program.id()));
     }
     peer.ask("\r\nday\n", format!("{INVALID}\r\nSunday\n"));
     assert!(most < before + 4 * MIB, "{before} bytes became {most}");
@@ -124,7 +125,7 @@ fn s6_the_longest_command() {
         for (body, reply) in [(format!("{:length$}", "time"), "15:44:57"), (" ".repeat(length), "")] {
             let reply = if length > 1024 { INVALID } else { reply };
             let completion = if before.is_empty() && !reply.is_empty() { end } else { "" };
-            let mut peer = swiftly(|| {
+            let mut peer = retry_if_slow(|| {
                 let mut peer = Peer::connect(server.port());
                 peer.send(before);
                 peer.send_cut(format!("{body}{end}"), cuts, pause);
@@ -151,7 +152,7 @@ fn s6_the_longest_command() {
 
 #[test]
 fn s7_bytes_that_are_no_text() {
-    let (program, port) = program(&[]);
+    let (mut program, port) = program(&[]);
     let bytes: [&[u8]; 14] = [
         b"\xff",
         b"\x80day",
@@ -187,7 +188,7 @@ fn s7_bytes_that_are_no_text() {
     });
     // Nothing of it comes into the log.
     for _ in 0..=bytes.len() {
-        let line = program.line();
+        let line = program.out.line();
         let rest = line.strip_prefix("Connection has been established with client IP 127.0.0.1 and port is ");
         assert!(rest.is_some_and(|port| port.parse::<u16>().is_ok()), "{line:?}");
     }
@@ -215,9 +216,9 @@ fn s8_other_protocols() {
     ];
     for (input, output) in table {
         let come = converse(server.port(), input);
-        same(&come, &model(daytime::Framing::Auto, input));
+        assert_bytes(&come, &model(daytime::Framing::Auto, input));
         if let Some(output) = output {
-            same(&come, format!("{GREETING}{}", output.replace("ERROR", INVALID)).as_bytes());
+            assert_bytes(&come, format!("{GREETING}{}", output.replace("ERROR", INVALID)).as_bytes());
         }
     }
     // The server's own address is the peer's, whatever a header said.
@@ -238,10 +239,10 @@ fn s9_blank_lines() {
         ("\n\r\n\n", "\n\r\n\n"),
     ];
     for (input, output) in table {
-        same(&converse(server.port(), input.as_bytes()), format!("{GREETING}{output}").as_bytes());
+        assert_bytes(&converse(server.port(), input.as_bytes()), format!("{GREETING}{output}").as_bytes());
     }
     let lines = "\n".repeat(200);
-    same(&converse(server.port(), lines.as_bytes()), format!("{GREETING}{lines}").as_bytes());
+    assert_bytes(&converse(server.port(), lines.as_bytes()), format!("{GREETING}{lines}").as_bytes());
     assert_eq!(server.stats().commands, 1, "empty lines are no commands");
 }
 
@@ -269,7 +270,7 @@ fn s10_names_fold_in_ascii_only() {
 fn s11_zone_names_open_nothing_outside_the_database() {
     let trace = std::env::temp_dir().join(format!("daytime-s11-{}", std::process::id()));
     let Some(tracer) = traced("open,openat,openat2,readlink,readlinkat", trace.to_str().unwrap()) else { return };
-    let (program, port) = Program::start(command(&tracer, &["--timezone", "Asia/Tokyo", "--quiet"]));
+    let (mut program, port) = Program::listening(&mut fixed_server(&tracer, &["--timezone", "Asia/Tokyo", "--quiet"]));
     let started = fs::read_to_string(&trace).unwrap().len();
     let mut peer = Peer::greeted(port);
     peer.ask("\n", "\n");
@@ -280,7 +281,7 @@ fn s11_zone_names_open_nothing_outside_the_database() {
     }
     peer.ask("day Europe/Berlin\n", "Sunday\n");
     program.signal(Signal::SIGTERM);
-    assert_eq!(program.end(), (Some(0), String::new()));
+    assert_eq!(program.wait(), (Some(0), String::new()));
     let text = fs::read_to_string(&trace).unwrap();
     fs::remove_file(&trace).unwrap();
     let served = &text[started..];
@@ -290,15 +291,14 @@ fn s11_zone_names_open_nothing_outside_the_database() {
     }
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
-// Connections
+// ---- Connections
 
 #[test]
 fn s13_connections_that_end_before_they_begin() {
     let (mut program, port) = program(&[]);
-    serves(port);
-    program.close_stdout();
-    let idle = descriptors(&program.pid());
+    assert_serves(port);
+    program.out.close();
+    let idle = descriptors(&program.id());
     thread::scope(|scope| {
         for n in 0..4 {
             scope.spawn(move || {
@@ -311,10 +311,10 @@ fn s13_connections_that_end_before_they_begin() {
             });
         }
     });
-    serves(port);
-    eventually("every descriptor is given back", || descriptors(&program.pid()) <= idle);
+    assert_serves(port);
+    eventually("every descriptor is given back", || descriptors(&program.id()) <= idle);
     program.signal(Signal::SIGTERM);
-    assert_eq!(program.end(), (Some(0), String::new()));
+    assert_eq!(program.wait(), (Some(0), String::new()));
 }
 
 /// Writes fail with EPIPE and ECONNRESET, and never by SIGPIPE, which a C program does not ignore.
@@ -322,8 +322,8 @@ fn s13_connections_that_end_before_they_begin() {
 fn s15_resets_in_the_middle_of_a_reply() {
     let trace = std::env::temp_dir().join(format!("daytime-s15-{}", std::process::id()));
     let tracer = traced("write,writev,sendto,sendmsg", trace.to_str().unwrap());
-    let (program, port) = Program::start(command(tracer.as_deref().unwrap_or_default(), &["--quiet"]));
-    let idle = descriptors(&program.pid());
+    let (program, port) = Program::listening(&mut fixed_server(tracer.as_deref().unwrap_or_default(), &["--quiet"]));
+    let idle = descriptors(&program.id());
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -336,8 +336,8 @@ fn s15_resets_in_the_middle_of_a_reply() {
             });
         }
     });
-    serves(port);
-    eventually("every descriptor is given back", || descriptors(&program.pid()) == idle);
+    assert_serves(port);
+    eventually("every descriptor is given back", || descriptors(&program.id()) == idle);
     drop(program);
     if tracer.is_some() {
         let text = fs::read_to_string(&trace).unwrap();
@@ -356,7 +356,7 @@ fn s15_resets_in_the_middle_of_a_reply() {
 #[test]
 fn s16_a_flood_that_is_faster_than_reading() {
     let Some(wrapper) = inject(&["recvfrom:delay_exit=3000"]) else { return };
-    let (_program, port) = Program::start(command(&wrapper, &["--workers", "1"]));
+    let (_program, port) = Program::listening(&mut fixed_server(&wrapper, &["--workers", "1"]));
     for quits in [false, true] {
         let mut flooding = Peer::greeted(port);
         if quits {
@@ -367,18 +367,18 @@ fn s16_a_flood_that_is_faster_than_reading() {
         thread::scope(|scope| {
             let flood = scope.spawn(|| {
                 let began = Instant::now();
-                while !enough.load(Relaxed) && began.elapsed() < PATIENCE {
+                while !enough.load(Relaxed) && began.elapsed() < TIMEOUT {
                     flooding.0.write_all(&[b'x'; 65536])?;
                 }
                 Ok::<_, io::Error>(())
             });
             for _ in 0..10 {
-                serves(port);
+                assert_serves(port);
             }
             // Who has not said it may go on.
             enough.store(!quits, Relaxed);
             while !flood.is_finished() {
-                serves(port);
+                assert_serves(port);
             }
             let flooded = flood.join().unwrap();
             assert_eq!(flooded.is_err(), quits, "{flooded:?}");
@@ -388,11 +388,12 @@ fn s16_a_flood_that_is_faster_than_reading() {
 
 #[test]
 fn s19_no_descriptors_left() {
-    let (program, port) = Program::start(under_shell("ulimit -n 24", &["--workers", "1", "--max-clients", "1000"]));
+    let (mut program, port) =
+        Program::listening(&mut under_shell("ulimit -n 24", &["--workers", "1", "--max-clients", "1000"]));
     let mut peers: Vec<Peer> = (0..60).map(|_| Peer::connect(port)).collect();
     let mut served = 0;
     let paused = loop {
-        let line = program.line();
+        let line = program.out.line();
         if !line.starts_with("Connection has been established") {
             break line;
         }
@@ -403,19 +404,19 @@ fn s19_no_descriptors_left() {
     for peer in &mut peers[..served] {
         peer.ask("day\n", format!("{GREETING}\nSunday\n"));
     }
-    let before = processor_time(&program.pid());
+    let before = processor_time(&program.id());
     thread::sleep(PAUSE);
-    let taken = processor_time(&program.pid()) - before;
+    let taken = processor_time(&program.id()) - before;
     assert!(taken < 25, "{taken} hundredths of a second of processor time in half a second");
     // Once an episode: what comes next is a client.
     drop(peers.drain(..served));
-    assert!(program.line().starts_with("Connection has been established"));
+    assert!(program.out.line().starts_with("Connection has been established"));
     // The others come in as each leaves.
     for mut peer in peers {
         peer.ask("time\nquit\n", format!("{GREETING}\n15:44:57\n"));
         peer.expect_eof();
     }
-    serves(port);
+    assert_serves(port);
 }
 
 #[test]
@@ -433,14 +434,14 @@ fn s20_errors_of_accept() {
                 for (errno, when) in runs {
                     let fault = format!("accept4:error={errno}:when={when}");
                     let wrapper = inject(&[&fault]).unwrap();
-                    let (program, port) = Program::start(command(&wrapper, &[]));
+                    let (mut program, port) = Program::listening(&mut fixed_server(&wrapper, &[]));
                     for _ in 0..4 {
-                        serves(port);
+                        assert_serves(port);
                     }
-                    let paused = (0..4).any(|_| program.line().starts_with("No client"));
+                    let paused = (0..4).any(|_| program.out.line().starts_with("No client"));
                     assert_eq!(paused, all.contains(errno), "{fault}");
                     program.signal(Signal::SIGTERM);
-                    assert_eq!(program.end(), (Some(0), String::new()), "{fault}");
+                    assert_eq!(program.wait(), (Some(0), String::new()), "{fault}");
                 }
             });
         }
@@ -451,12 +452,12 @@ fn s20_errors_of_accept() {
 fn s21_no_thread_can_be_made() {
     for when in 1.. {
         let Some(wrapper) = inject(&[&format!("clone3:error=EAGAIN:when={when}")]) else { return };
-        let program = Program::spawn(command(&wrapper, &["--workers", "2"]));
-        if program.listens() {
+        let mut program = Program::start(&mut fixed_server(&wrapper, &["--workers", "2"]));
+        if program.out.next_line().is_some() {
             assert!(when > 2, "two workers need two threads");
             break;
         }
-        let (code, complaints) = program.end();
+        let (code, complaints) = program.wait();
         assert_eq!(code, Some(1), "thread {when}: {complaints}");
         let clear = complaints.starts_with("daytime-server: start the thread ") && complaints.lines().count() == 1;
         assert!(clear, "thread {when}: {complaints}");
@@ -467,7 +468,7 @@ fn s21_no_thread_can_be_made() {
 fn s22_interrupted_calls() {
     let faults = ["epoll_wait", "accept4", "recvfrom", "sendto"].map(|call| format!("{call}:error=EINTR:when=1+2"));
     let Some(wrapper) = inject(&faults.each_ref().map(String::as_str)) else { return };
-    let (_program, port) = Program::start(command(&wrapper, &[]));
+    let (_program, port) = Program::listening(&mut fixed_server(&wrapper, &[]));
     for _ in 0..4 {
         let mut peer = Peer::greeted(port);
         peer.ask("da", INVALID);
@@ -500,7 +501,7 @@ fn s22_stopped_and_continued() {
     typing.expect("\nSunday\n");
     other.expect("Sunday\n".repeat(100));
     deaf.finish();
-    same(&deaf.rest(), ("\n".to_owned() + &format!("{HELP}\n").repeat(3000)).as_bytes());
+    assert_bytes(&deaf.rest(), ("\n".to_owned() + &format!("{HELP}\n").repeat(3000)).as_bytes());
     for mut peer in [typing, other] {
         peer.finish();
         peer.expect_eof();
@@ -531,7 +532,7 @@ fn s23_short_writes() {
 
 #[test]
 fn s24_terminated_with_clients() {
-    let (program, port) = program(&["--drain", "30"]);
+    let (mut program, port) = program(&["--drain", "30"]);
     let mut idle: Vec<Peer> = (0..200).map(|_| Peer::greeted(port)).collect();
     let mut busy: Vec<Peer> = (0..100).map(|_| Peer::narrow(port)).collect();
     for peer in &mut busy {
@@ -547,17 +548,17 @@ fn s24_terminated_with_clients() {
         // Those to what was read before; whole ones, and more than the kernel had taken.
         let rest = peer.rest();
         let replies = rest.len() / (HELP.len() + 1);
-        same(&rest, format!("{HELP}\n").repeat(replies).as_bytes());
+        assert_bytes(&rest, format!("{HELP}\n").repeat(replies).as_bytes());
         assert!(rest.len() > 65536, "{}", rest.len());
     }
-    assert_eq!(program.end(), (Some(0), String::new()));
+    assert_eq!(program.wait(), (Some(0), String::new()));
 }
 
 #[test]
 fn s24_a_client_that_does_not_read_does_not_hold_it_up() {
     for (drain, second, code) in [("0.3", false, 0), ("600", true, 1)] {
         for signal in [Signal::SIGTERM, Signal::SIGINT] {
-            let (program, port) = program(&["--drain", drain, "--write-timeout", "600"]);
+            let (mut program, port) = program(&["--drain", drain, "--write-timeout", "600"]);
             let mut deaf = Peer::narrow(port);
             deaf.send("help\n".repeat(3000));
             deaf.expect(GREETING);
@@ -567,7 +568,7 @@ fn s24_a_client_that_does_not_read_does_not_hold_it_up() {
             if second {
                 program.signal(Signal::SIGTERM);
             }
-            assert_eq!(program.end(), (Some(code), String::new()), "{signal}");
+            assert_eq!(program.wait(), (Some(code), String::new()), "{signal}");
             deaf.wait_closed();
         }
     }
@@ -584,7 +585,8 @@ fn s26_addresses_that_cannot_be_bound() {
         ("127.0.0.1:65536", 2, "65536"),
     ];
     for (address, code, why) in table {
-        let (got, complaints) = Program::spawn(command(&PLAIN, &["--bind-timeout", "0", "--listen", address])).end();
+        let (got, complaints) =
+            Program::start(&mut fixed_server(&PLAIN, &["--bind-timeout", "0", "--listen", address])).wait();
         assert_eq!(got, Some(code), "{address}: {complaints}");
         assert!(complaints.contains(address) && complaints.contains(why), "{complaints}");
     }
@@ -595,7 +597,7 @@ fn s26_addresses_that_cannot_be_bound() {
     if first.trim() == "0" || !as_nobody.is_ok_and(|output| output.status.success()) {
         return skip("no port is privileged, or this user cannot become another");
     }
-    let (code, complaints) = Program::spawn(command(&nobody, &["--listen", "127.0.0.1:1"])).end();
+    let (code, complaints) = Program::start(&mut fixed_server(&nobody, &["--listen", "127.0.0.1:1"])).wait();
     assert_eq!(
         (code, complaints.as_str()),
         (Some(1), "daytime-server: bind 127.0.0.1:1: Permission denied (os error 13)")
@@ -606,11 +608,12 @@ fn s26_addresses_that_cannot_be_bound() {
 fn s26_a_taken_address_is_tried_again() {
     let taken = TcpListener::bind("127.0.0.26:0").unwrap();
     let address = taken.local_addr().unwrap();
-    let program = Program::spawn(command(&PLAIN, &["--bind-timeout", "600", "--listen", &address.to_string()]));
+    let mut program =
+        Program::start(&mut fixed_server(&PLAIN, &["--bind-timeout", "600", "--listen", &address.to_string()]));
     let why = format!("Server socket binding threw an error: bind {address}: Address already in use (os error 98)");
-    assert_eq!([program.complaint(), program.complaint()], [why, "Retrying ....".to_owned()]);
+    assert_eq!([program.err.line(), program.err.line()], [why, "Retrying ....".to_owned()]);
     drop(taken);
-    assert!(program.line().starts_with("Server is listening"));
+    assert!(program.out.line().starts_with("Server is listening"));
     Peer::connect_to(address).expect(GREETING);
 }
 
@@ -620,12 +623,12 @@ fn s30_nowhere_to_print_to() {
         let mut command = under_shell(&format!("exec {redirection}"), &[]);
         // Something to complain of.
         command.env("TZ", "No/Where");
-        let (program, port) = Program::start(command);
+        let (mut program, port) = Program::listening(&mut command);
         for _ in 0..10 {
-            serves(port);
+            assert_serves(port);
         }
         program.signal(Signal::SIGTERM);
-        let (code, complaints) = program.end();
+        let (code, complaints) = program.wait();
         assert_eq!(code, Some(0), "{redirection}: {complaints}");
         assert!(!complaints.contains("panic"), "{redirection}: {complaints}");
     }
@@ -634,28 +637,27 @@ fn s30_nowhere_to_print_to() {
 #[test]
 fn s30_nobody_reads_what_is_printed() {
     // A pipe takes 64 KiB, and a line for each client is more.
-    let (program, port) = program(&[]);
+    let (mut program, port) = program(&[]);
     for _ in 0..1500 {
         drop(Peer::connect(port));
     }
-    serves(port);
+    assert_serves(port);
     program.signal(Signal::SIGTERM);
-    assert_eq!(program.end(), (Some(0), String::new()));
+    assert_eq!(program.wait(), (Some(0), String::new()));
 }
 
 #[test]
 fn s30_what_is_printed_goes_to_a_closed_pipe() {
     let (mut program, port) = program(&[]);
-    program.close_stdout();
+    program.out.close();
     for _ in 0..10 {
-        serves(port);
+        assert_serves(port);
     }
     program.signal(Signal::SIGTERM);
-    assert_eq!(program.end(), (Some(0), String::new()));
+    assert_eq!(program.wait(), (Some(0), String::new()));
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
-// Clocks and zones
+// ---- Clocks and zones
 
 #[test]
 fn c1_a_clock_that_jumps_ends_no_wait() {
@@ -670,7 +672,7 @@ fn c1_a_clock_that_jumps_ends_no_wait() {
         peer.ask(" timestamp", Clock::fixed_unix(seconds).unix_seconds().to_string());
     }
     deaf.finish();
-    same(&deaf.rest(), ("\n".to_owned() + &format!("{HELP}\n").repeat(3000)).as_bytes());
+    assert_bytes(&deaf.rest(), ("\n".to_owned() + &format!("{HELP}\n").repeat(3000)).as_bytes());
 }
 
 #[test]
@@ -681,10 +683,10 @@ fn c2_a_machine_that_woke_up_before_1970() {
     };
     let faked = String::from_utf8(faked.stdout).unwrap();
     let faked = faked.lines().filter_map(|line| line.split_once('='));
-    let mut command = command(&PLAIN, &["--timezone", "UTC"]);
+    let mut command = fixed_server(&PLAIN, &["--timezone", "UTC"]);
     command.envs(faked.filter(|(name, _)| ["LD_PRELOAD", "FAKETIME"].contains(name)));
     command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("TZ", "UTC");
-    let (_program, port) = Program::start(command);
+    let (_program, port) = Program::listening(&mut command);
     let mut peer = Peer::greeted(port);
     peer.ask("\n", "\n");
     peer.send("timestamp\ndatetime\n");
@@ -781,8 +783,8 @@ fn c3_when_clocks_change() {
 }
 
 /// The offset of a server's own zone, and what it complained of.
-fn zone_of(command: Command) -> (String, String) {
-    let (program, port) = Program::start(command);
+fn zone_of(mut command: Command) -> (String, String) {
+    let (mut program, port) = Program::listening(&mut command);
     let mut peer = Peer::greeted(port);
     peer.ask("\n", "\n");
     peer.send("datetime\n");
@@ -794,7 +796,7 @@ fn zone_of(command: Command) -> (String, String) {
     peer.ask("time UTC\ntime +05:30\n", "15:44:57\n15:44:57\n");
     drop(peer);
     program.signal(Signal::SIGTERM);
-    let (code, complaints) = program.end();
+    let (code, complaints) = program.wait();
     assert_eq!(code, Some(0));
     (moment[19..].to_owned() + if tokyo == UNKNOWN_ZONE { " alone" } else { "" }, complaints)
 }
@@ -818,7 +820,7 @@ fn c4_the_zone_of_the_environment() {
         ("/etc/passwd", &utc, true),
     ];
     for (tz, offsets, warned) in table {
-        let mut command = command(&PLAIN, &[]);
+        let mut command = fixed_server(&PLAIN, &[]);
         command.env("TZ", tz);
         let (offset, complaints) = zone_of(command);
         assert!(offsets.contains(&offset.as_str()), "TZ={tz}: {offset}");
@@ -835,7 +837,7 @@ fn c5_no_zones_at_all() {
         return skip("this user may not mount anything");
     }
     for tz in [None, Some("UTC"), Some("Asia/Tokyo")] {
-        let mut command = command(&apart, &[]);
+        let mut command = fixed_server(&apart, &[]);
         command.env_remove("TZ").env_remove("TZDIR").envs(tz.map(|tz| ("TZ", tz)));
         let (offset, complaints) = zone_of(command);
         assert_eq!(offset, "+00:00 alone");
