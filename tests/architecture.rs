@@ -79,6 +79,29 @@ fn no_files_import_each_other_in_a_circle() {
     assert!(circles.is_empty(), "\n{}", circles.join("\n"));
 }
 
+/// The table at the head of tests/server/faults.rs names tests of Rust, C and Python as `FOLDER/FILE::NAME`.
+#[test]
+fn the_table_of_faults_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |file: &str| {
+        let path = if file.starts_with("src/") { root.join(file) } else { root.join("tests").join(file) };
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    };
+    let table = read("server/faults.rs");
+    let references: Vec<(&str, &str)> = table
+        .lines()
+        .filter(|line| line.starts_with("//! |"))
+        .flat_map(|line| line.split('`'))
+        .filter_map(|text| text.split_once(".").and(text.split_once("::")))
+        .collect();
+    assert!(references.len() > 80, "{} references", references.len());
+    for (file, name) in references {
+        let source = read(file);
+        let is_defined = ["fn ", "def ", "void ", "int "].iter().any(|kind| source.contains(&format!("{kind}{name}(")));
+        assert!(is_defined, "{file} has no {name}");
+    }
+}
+
 #[test]
 fn a_circle_is_found() {
     let circles_of = |files: &[(&str, &str)]| {

@@ -1,25 +1,25 @@
 //! `daytime-client` with commands as arguments and with a pipe.
 
 use std::{
-    fs,
     io::Write,
     net::{Ipv4Addr, Ipv6Addr, TcpListener},
     process::Command,
     time::Duration,
 };
 
-use crate::common::{
-    builder,
-    fake_server::{BlackHole, FakeServer, original_reply, refusing_address},
-    process::{CLIENT, Program, run},
-    skip, timed,
-};
 use daytime::{
     Server,
     protocol::{GREETING, errors},
 };
 
-/// This crate's server at a fixed moment, for the client program.
+use crate::common::{
+    Folder, builder,
+    fake_server::{BlackHole, FakeServer, original_reply, refusing_address},
+    process::{CLIENT, Program, run},
+    skip, timed,
+};
+
+/// A server of this crate for the client program, and its address.
 pub(crate) fn fixed_server() -> (Server, String) {
     let server = builder().workers(1).start().unwrap();
     let address = server.addresses()[0].to_string();
@@ -172,8 +172,8 @@ fn a_server_that_goes_away_ends_the_loop() {
 #[test]
 fn a_dead_address_before_a_live_one_of_a_name() {
     // A name with two addresses, for one process: a hosts file of its own in a namespace of its own.
-    let hosts = format!("{}/hosts-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
-    fs::write(&hosts, "::1 twin\n127.0.0.1 twin\n").unwrap();
+    let folder = Folder::new();
+    let hosts = folder.write("hosts", "::1 twin\n127.0.0.1 twin\n");
     let within = |line: &str| {
         let script = format!("mount --bind '{hosts}' /etc/hosts && {line}");
         Program::start(Command::new("unshare").args(["-rm", "sh", "-c", &script])).finish()
@@ -196,7 +196,7 @@ fn a_dead_address_before_a_live_one_of_a_name() {
     });
     let (outcome, took) = timed(|| within(&format!("exec '{CLIENT}' --timeout 2 --connect twin:{port} day")));
     outcome.assert(0, "Sunday\n", "");
-    // Half of the patience for each of two.
+    // Each of the two addresses has half of the timeout.
     assert!((Duration::from_millis(1000)..Duration::from_millis(1900)).contains(&took), "{took:?}");
     fake.finish();
 }

@@ -2,11 +2,12 @@
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
+use nix::sys::signal::Signal;
+
 use crate::common::{
     Folder,
     process::{Program, SERVER, local, replies_to, run},
 };
-use nix::sys::signal::Signal;
 
 #[test]
 fn a_file_has_the_settings_of_flags_and_a_flag_counts_for_more() {

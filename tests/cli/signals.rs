@@ -9,19 +9,20 @@ use std::{
     time::{Duration, Instant},
 };
 
+use daytime::protocol::GREETING;
+use nix::sys::signal::Signal;
+use socket2::{Domain, Socket, Type};
+
 use crate::common::{
     Folder, TIMEOUT,
     process::{Program, SERVER, daytime_server, local, replies_to},
     skip, timed,
 };
-use daytime::protocol::GREETING;
-use nix::sys::signal::Signal;
-use socket2::{Domain, Socket, Type};
 
 // ---- The end
 
-/// A client that reads nothing and has asked for more replies than the system can keep for it.
-fn glutton(port: u16) -> Socket {
+/// A client that reads nothing, and has requested more replies than the system can buffer.
+fn client_that_never_reads(port: u16) -> Socket {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     socket.connect(&std::net::SocketAddr::from(local(port)).into()).unwrap();
@@ -57,7 +58,7 @@ fn a_signal_ends_the_server_in_good_order() {
 #[test]
 fn the_drain_has_an_end() {
     let (mut server, port) = daytime_server(&["--quiet", "--drain", "0.3", "--write-timeout", "60"]);
-    let _glutton = glutton(port);
+    let _client = client_that_never_reads(port);
     server.signal(Signal::SIGTERM);
     let (outcome, took) = timed(|| server.finish());
     outcome.assert(0, "", "");
@@ -68,7 +69,7 @@ fn the_drain_has_an_end() {
 fn a_second_signal_ends_the_server_at_once() {
     for second in [Signal::SIGINT, Signal::SIGTERM] {
         let (mut server, port) = daytime_server(&["--quiet", "--drain", "60", "--write-timeout", "60"]);
-        let _glutton = glutton(port);
+        let _client = client_that_never_reads(port);
         let mut idle = TcpStream::connect(local(port)).unwrap();
         idle.set_read_timeout(Some(TIMEOUT)).unwrap();
         idle.read_exact(&mut [0; GREETING.len()]).unwrap();
@@ -84,12 +85,12 @@ fn a_second_signal_ends_the_server_at_once() {
 
 // ---- SIGHUP
 
-/// What is told to a client from 127.0.0.1 until the server closes; nothing where it is denied.
+/// The replies to `quit` from 127.0.0.1 up to the close; empty where that client is denied.
 fn replies_or_nothing(port: u16) -> String {
     let mut stream = TcpStream::connect(local(port)).unwrap();
     stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     let mut said = String::new();
-    // Who is denied may be reset: there is something that nobody reads.
+    // A denied client may be reset, since the server does not read its input.
     let _ = stream.write_all(b"\nquit\n");
     match stream.read_to_string(&mut said) {
         Err(error) if error.kind() != ErrorKind::ConnectionReset => panic!("{error}"),

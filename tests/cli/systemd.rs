@@ -13,19 +13,20 @@ use std::{
     process::Command,
 };
 
+use nix::sys::signal::Signal;
+use socket2::SockRef;
+
 use crate::common::{
     Folder, TIMEOUT, installed,
     process::{CLIENT, Program, SERVER, local, port_in, replies_to, run},
     skip,
 };
-use nix::sys::signal::Signal;
-use socket2::SockRef;
 
-/// The server with these sockets as descriptors from 3 on, as a service manager starts it. The sockets stay open here.
+/// The server with these sockets as descriptors from 3 on, as a service manager starts it. They stay open here too.
 fn activated(sockets: &[(&str, &dyn AsFd)], process: &str, arguments: &str) -> Program {
     let names: Vec<&str> = sockets.iter().map(|(name, _)| *name).collect();
     let numbered = |first: usize| (first..).zip(sockets);
-    // By way of higher numbers: one may have the number that another is to have.
+    // First to higher numbers, since a socket may have the number that another one needs.
     let up = numbered(50).map(|(to, (_, socket))| format!("{to}<&{}", socket.as_fd().as_raw_fd()));
     let down = numbered(3).map(|(to, _)| format!("{to}<&{} {}<&-", to + 47, to + 47));
     let [up, down] = [up.collect::<Vec<_>>(), down.collect()].map(|moves| moves.join(" "));
@@ -37,7 +38,12 @@ fn activated(sockets: &[(&str, &dyn AsFd)], process: &str, arguments: &str) -> P
     for (_, socket) in sockets {
         SockRef::from(&socket.as_fd()).set_cloexec(false).unwrap();
     }
-    Program::start(Command::new("bash").args(["-c", &line]))
+    let program = Program::start(Command::new("bash").args(["-c", &line]));
+    // Programs of other tests do not inherit the sockets from now on. Until now they may have: no test counts on their close.
+    for (_, socket) in sockets {
+        SockRef::from(&socket.as_fd()).set_cloexec(true).unwrap();
+    }
+    program
 }
 
 #[test]
@@ -138,11 +144,11 @@ fn systemd_is_told_when_it_serves_and_when_it_stops() {
     let folder = Folder::new();
     let manager = UnixDatagram::bind(folder.name("notify")).unwrap();
     manager.set_read_timeout(Some(TIMEOUT)).unwrap();
-    let told = || {
+    let next_message = || {
         let mut message = [0; 100];
         let n = loop {
             match manager.recv(&mut message) {
-                // signal(7): of a socket with a time-out, where this process was original_reply and goes on.
+                // signal(7): of a socket with a time-out, where this process was stopped and goes on.
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 result => break result.unwrap(),
             }
@@ -158,12 +164,12 @@ fn systemd_is_told_when_it_serves_and_when_it_stops() {
     };
     let mut server = serving(&folder.name("notify"));
     // As often as its manager wants to hear it.
-    assert_eq!([(); 3].map(|()| told()), ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]);
+    assert_eq!([(); 3].map(|()| next_message()), ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]);
     server.signal(Signal::SIGTERM);
-    let last = iter::repeat_with(told).find(|word| word != "WATCHDOG=1");
+    let last = iter::repeat_with(next_message).find(|word| word != "WATCHDOG=1");
     assert_eq!(last.as_deref(), Some("STOPPING=1"));
     server.finish().assert(0, "", "");
-    // Nobody there, or where the crate does not look: that is told, and nothing else is wrong.
+    // Nobody there, or where the crate does not look: that is reported, and nothing else is wrong.
     for nobody in [folder.name("nobody"), "@daytime-nobody".into()] {
         let mut server = serving(&nobody);
         assert!(server.err.line().starts_with("daytime-server: cannot notify systemd: "));

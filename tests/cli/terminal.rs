@@ -2,16 +2,17 @@
 
 use std::process::Command;
 
+use daytime::protocol::{GREETING, errors};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
 use crate::client::fixed_server;
 use crate::common::{
     fake_server::{FakeServer, original_reply},
     process::{CLIENT, Program, run},
     skip,
-};
-use daytime::protocol::{GREETING, errors};
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
 };
 
 const PROMPT: &str = "Enter the command for Day -> day |Date -> date |Time -> time and Exit -> quit or exit: ";

@@ -1,16 +1,18 @@
-//! K2: addresses that refuse, names with several addresses, and names without one.
+//! Addresses that refuse, names with several addresses, and names without one: K2 of tests/server/faults.rs.
+
+use std::{
+    io::ErrorKind,
+    net::{Ipv4Addr, Ipv6Addr, TcpListener, ToSocketAddrs},
+    time::Duration,
+};
+
+use daytime::{Address, Error};
 
 use crate::common::{
     fake_server::{BlackHole, FakeServer, refusing_address},
     skip, timed,
 };
 use crate::helpers::{SLACK, client_builder, error_of, with_timeout};
-use daytime::{Address, Error};
-use std::{
-    io::ErrorKind,
-    net::{Ipv4Addr, Ipv6Addr, TcpListener, ToSocketAddrs},
-    time::Duration,
-};
 
 #[test]
 fn a_refused_connection_is_an_error_with_the_address() {
@@ -56,7 +58,7 @@ fn every_address_of_a_name_is_tried() {
 fn a_dead_address_before_a_live_one_takes_its_share_of_the_time() {
     let resolved: Vec<_> = ("localhost", 1).to_socket_addrs().unwrap().map(|address| address.ip()).collect();
     let [dead, live] = resolved[..] else {
-        return skip("localhost has one address here, see cli.rs for a name that has two");
+        return skip("localhost has one address here, see tests/cli/client.rs for a name that has two");
     };
     let hole = BlackHole::new((dead, 0));
     let Ok(listener) = TcpListener::bind((live, hole.address().port())) else {

@@ -1,5 +1,14 @@
 //! Deadlines and interrupts.
 
+use std::{
+    net::Ipv4Addr,
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    thread,
+    time::{Duration, Instant},
+};
+
+use daytime::{Client, Weekday, protocol::errors};
+
 use crate::common::{
     builder,
     fake_server::{BlackHole, FakeServer, original_reply},
@@ -7,13 +16,6 @@ use crate::common::{
     timed,
 };
 use crate::helpers::{SLACK, assert_broken, client_builder, error_of, with_timeout};
-use daytime::{Client, Weekday, protocol::errors};
-use std::{
-    net::Ipv4Addr,
-    sync::atomic::{AtomicUsize, Ordering::SeqCst},
-    thread,
-    time::{Duration, Instant},
-};
 
 /// True from the second time on that it is asked.
 fn interrupt_at_second_check() -> impl Fn() -> bool + Send + Sync + 'static {

@@ -1,8 +1,10 @@
 //! What the tests of the client share.
 
-use crate::common::{TIMEOUT, fake_server::FakeServer, outcome, peer::Peer, timed};
-use daytime::{Client, ClientBuilder, Error, Framing, Server};
 use std::time::Duration;
+
+use daytime::{Client, ClientBuilder, Error, Framing, Server};
+
+use crate::common::{TIMEOUT, fake_server::FakeServer, outcome, peer::Peer, timed};
 
 pub(crate) const FRAMINGS: [Framing; 2] = [Framing::Auto, Framing::Line];
 

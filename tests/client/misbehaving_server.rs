@@ -1,5 +1,15 @@
 //! Servers that send other bytes than they should, or at another time.
 
+use std::{
+    sync::mpsc::{Receiver, channel},
+    time::Duration,
+};
+
+use daytime::{
+    Client, Error,
+    protocol::{GREETING, errors},
+};
+
 use crate::common::{
     TIMEOUT,
     fake_server::{FakeServer, Script},
@@ -7,16 +17,8 @@ use crate::common::{
     timed,
 };
 use crate::helpers::{SLACK, ask_day, assert_broken, client_builder, error_of, with_timeout};
-use daytime::{
-    Client, Error,
-    protocol::{GREETING, errors},
-};
-use std::{
-    sync::mpsc::{Receiver, channel},
-    time::Duration,
-};
 
-// ---- K1: greetings
+// ---- Greetings: K1 of tests/server/faults.rs
 
 #[test]
 fn a_silent_server_times_out() {
@@ -154,7 +156,7 @@ fn error_lines_in_place_of_a_greeting_refuse() {
     }
 }
 
-// ---- K4: in step, or broken
+// ---- In step, or broken: K4 of tests/server/faults.rs
 
 #[test]
 fn a_late_reply_is_never_handed_out() {

@@ -1,15 +1,17 @@
 //! The client with the original classroom server, which `src/protocol/protocol.md` describes.
 
+use std::{thread, time::Duration};
+
+use daytime::{
+    Date, DateTime, Time, Weekday,
+    protocol::{GREETING, QUIET, errors},
+};
+
 use crate::common::{
     fake_server::{FakeServer, original_reply},
     outcome, timed,
 };
 use crate::helpers::{SLACK, assert_broken, client_builder, error_of, with_timeout};
-use daytime::{
-    Date, DateTime, Time, Weekday,
-    protocol::{GREETING, QUIET, errors},
-};
-use std::{thread, time::Duration};
 
 #[test]
 fn the_original_is_found_out() {

@@ -1,5 +1,7 @@
 //! Pipelined requests.
 
+use daytime::protocol::{COMMAND_MAX, errors};
+
 use crate::common::{
     builder,
     fake_server::{FakeServer, Script},
@@ -7,7 +9,6 @@ use crate::common::{
     peer::Peer,
 };
 use crate::helpers::{FRAMINGS, assert_broken, client_builder, connect, error_of, with_timeout};
-use daytime::protocol::{COMMAND_MAX, errors};
 
 #[test]
 fn pipeline_of_200_000_commands() {

@@ -1,11 +1,5 @@
 //! Requests and replies with this crate's server.
 
-use crate::common::{TIMEOUT, builder, fake_server::FakeServer, outcome};
-use crate::helpers::{FRAMINGS, assert_broken, client_builder, connect, error_of, with_timeout};
-use daytime::{
-    Event, Reason, Server, Weekday,
-    protocol::{COMMAND_MAX, REPLY_MAX, errors},
-};
 use std::{
     sync::{
         Arc,
@@ -14,6 +8,14 @@ use std::{
     thread,
     time::Duration,
 };
+
+use daytime::{
+    Event, Reason, Server, Weekday,
+    protocol::{COMMAND_MAX, REPLY_MAX, errors},
+};
+
+use crate::common::{TIMEOUT, builder, fake_server::FakeServer, outcome};
+use crate::helpers::{FRAMINGS, assert_broken, client_builder, connect, error_of, with_timeout};
 
 #[test]
 fn requests_and_their_replies() {

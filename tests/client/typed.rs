@@ -1,15 +1,16 @@
 //! Typed replies: days, dates, times and moments.
 
+use daytime::{
+    Client, Date, DateTime, Error, ServerBuilder, Time, Weekday,
+    protocol::{GREETING, errors},
+};
+
 use crate::common::{
     builder,
     fake_server::{FakeServer, original_reply},
     outcome,
 };
 use crate::helpers::{FRAMINGS, assert_broken, client_builder, connect, error_of};
-use daytime::{
-    Client, Date, DateTime, Error, ServerBuilder, Time, Weekday,
-    protocol::{GREETING, errors},
-};
 
 #[test]
 fn typed_answers_do_not_depend_on_formats() {

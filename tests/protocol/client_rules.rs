@@ -1,8 +1,9 @@
-//! The client's side of the wire, one table a rule: what a server sends, read by read, and what a client makes of it.
-//! A client's worst fault is to take one answer for another's, so most rows are servers that send what they should not.
+//! The client's side of the protocol, one table a rule: the reads of a client, and its replies. A client's worst fault is to
+//! take one reply for another's, so most rows are servers that send other bytes than they should.
+
+use daytime::protocol::{COMMAND_MAX, Dialogue, Fault, errors};
 
 use crate::conversation::{EOF, PAUSE};
-use daytime::protocol::{COMMAND_MAX, Dialogue, Fault, errors};
 
 const LIMIT: usize = 64 * 1024;
 

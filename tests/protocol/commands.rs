@@ -1,10 +1,11 @@
 //! Commands, their replies, and custom commands.
 
-use crate::conversation::{Conversation, EOF, PAUSE, TestResponder, auto, converse};
 use daytime::protocol::{
     Call, Command, Commands, Formats, Framing::Auto, Framing::Line, Next, OWED_MAX, REPLY_MAX, Session, check_reply,
     errors,
 };
+
+use crate::conversation::{Conversation, EOF, PAUSE, TestResponder, auto, converse};
 
 #[test]
 fn each_command_has_its_reply() {

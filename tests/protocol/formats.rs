@@ -1,8 +1,9 @@
 //! Zones, formats, and the texts of a moment.
 
+use daytime::protocol::{Command, Formats, Framing::Auto, Stamp, Zone};
+
 use crate::common::MOMENT;
 use crate::conversation::converse;
-use daytime::protocol::{Command, Formats, Framing::Auto, Stamp, Zone};
 
 #[test]
 fn zones_of_the_core_are_utc_and_offsets() {
@@ -24,7 +25,7 @@ fn zones_of_the_core_are_utc_and_offsets() {
     let no_offset = ["+24:00", "-24:00", "+05:60", "+5:30", "+0530", "+05", "05:30", "+05:3", "+05:300", "+05:30:00"];
     let no_text = ["", "+", "Z", "UT", "UTC+1", " UTC", "+05:30 ", " +05:30", "+ 5:30", "++5:30", "+0x:30", "−05:30"];
     let no_digit = ["+٠٥:٣٠", "+05：30", "+05-30", "\0", "+05:3\0"];
-    // S11: names and paths are nothing that the core reads.
+    // S11 of tests/server/faults.rs: the core reads neither names nor paths.
     let names = ["Europe/Berlin", "../../etc/passwd", "/etc/passwd", ".", "tzdata.zi", "posixrules", "localtime"];
     for zone in [&no_offset[..], &no_text, &no_digit, &names].concat() {
         assert!(Zone::parse(zone).is_none(), "{zone:?}");
@@ -53,14 +54,14 @@ fn stamps_are_right_at_every_edge_of_time() {
         (MOMENT, ["Sunday", "26-11-22", "15:44:57", "2026-11-22T15:44:57+00:00", "1795362297"]),
         (0, ["Thursday", "70-01-01", "00:00:00", "1970-01-01T00:00:00+00:00", "0"]),
         (-1, ["Wednesday", "69-12-31", "23:59:59", "1969-12-31T23:59:59+00:00", "-1"]),
-        // C2: nothing panics, what has no text gives that of the nearer end.
+        // C2: nothing panics; a moment without a text has the text of the nearer end of time.
         (-62_135_596_800, ["Monday", "01-01-01", "00:00:00", "0001-01-01T00:00:00+00:00", "-62135596800"]),
         (-62_135_596_801, ["Monday", "01-01-01", "00:00:00", "0001-01-01T00:00:00+00:00", "-62135596800"]),
         (i64::MIN, ["Monday", "01-01-01", "00:00:00", "0001-01-01T00:00:00+00:00", "-62135596800"]),
         (253_402_207_200, ["Thursday", "99-12-30", "22:00:00", "9999-12-30T22:00:00+00:00", "253402207200"]),
         (253_402_207_201, ["Thursday", "99-12-30", "22:00:00", "9999-12-30T22:00:00+00:00", "253402207200"]),
         (i64::MAX, ["Thursday", "99-12-30", "22:00:00", "9999-12-30T22:00:00+00:00", "253402207200"]),
-        // C7: the leap second at the end of 2016 has no text of its own.
+        // C7: the leap second at the end of 2016 does not have its own text.
         (1_483_228_799, ["Saturday", "16-12-31", "23:59:59", "2016-12-31T23:59:59+00:00", "1483228799"]),
         (1_483_228_800, ["Sunday", "17-01-01", "00:00:00", "2017-01-01T00:00:00+00:00", "1483228800"]),
         // Where 32 bits end, signed and unsigned; a leap day; a century that is no leap year.
@@ -118,7 +119,7 @@ fn formats_have_the_conversions_of_strftime() {
 
 #[test]
 fn formats_that_give_no_reply_are_refused_when_they_are_set() {
-    // S12, and what depends on a locale.
+    // S12, and conversions that depend on a locale.
     let bad = ["%Q", "%", "%2f", "%9999Y", "%n", "", "%t", "%A %", "%%%", "%-", "%_-", "%é", "%.3f", "%f", "%N", "%:z"];
     let locale = ["%c", "%r", "%x", "%X", "%+", "%Ey", "%Od", "%E", "%O"];
     let text = ["a\nb", "\t", "\r", "\0", "\x1b[31m%T", "\u{85}"];

@@ -1,19 +1,21 @@
-//! What holds however TCP cuts a conversation into reads, tried with random ones: the invariant of `protocol.md`, of
-//! which the reference model below is a transcription, not made from the session's code; that nothing a peer sends or a
-//! driver does breaks the core or makes it grow; that a client understands any server in any segmentation; and that
-//! every moment has its texts.
+//! Properties that hold for every segmentation of a conversation, tried with random ones.
 //!
-//! A case that has failed once is tried first ever after: its seed is in `tests/invariant.regressions`, to be
-//! committed. `PROPTEST_CASES=100000 cargo test --release --test invariant` looks harder.
+//! The invariant of `src/protocol/protocol.md`, with a reference model that transcribes that text and not the session's code.
+//! No peer and no driver breaks the core or makes it grow. A client understands any server in any segmentation. Every
+//! moment has its texts.
+//!
+//! A case that has failed once is tried first from then on: its seed is in `properties.regressions`, to be committed.
+//! `PROPTEST_CASES=100000 cargo test --release --test protocol properties` looks harder.
 
 use std::{collections::BTreeSet, fmt};
 
-use crate::conversation::{CUSTOM, TestResponder, answer, size};
 use daytime::protocol::{
     COMMAND_MAX, Command, Dialogue, Fault, Formats, Framing, Next, OWED_MAX, REPLY_MAX, Session, Stamp, Zone,
     check_reply, errors,
 };
 use proptest::{prelude::*, sample::Index, test_runner::FileFailurePersistence};
+
+use crate::conversation::{CUSTOM, TestResponder, answer, size};
 
 /// The most that one line adds to what is owed: a reply, and a terminator before and after it.
 const STEP_MAX: usize = REPLY_MAX + 4;
@@ -29,7 +31,7 @@ fn cases(cases: u32) -> ProptestConfig {
 
 // The reference model
 
-/// What a client reads that sends this, in whatever reads, and then ends: `protocol.md`, "The invariant".
+/// The output for this input, in any segmentation, and then the end: "The invariant" of `src/protocol/protocol.md`.
 fn expected(framing: Framing, transcript: &[u8]) -> String {
     let mut lines: Vec<&[u8]> = transcript.split(|&byte| byte == b'\n').collect();
     let tail = lines.pop().unwrap_or_default();
@@ -64,7 +66,7 @@ enum Meaning {
     LastReply(String),
 }
 
-/// `protocol.md`, rules 7 and 8 and "Commands".
+/// Rules 7 and 8 and "Commands" of `src/protocol/protocol.md`.
 fn meaning(body: &[u8]) -> Meaning {
     let blank = [' ', '\t', '\r'];
     let text = match str::from_utf8(body) {

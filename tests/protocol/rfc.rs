@@ -1,8 +1,9 @@
 //! The texts of RFC 867 and the bytes of RFC 868.
 
-use crate::common::MOMENT;
 use daytime::protocol::{Stamp, Zone, rfc867, rfc868, rfc868_seconds};
 use proptest::prelude::*;
+
+use crate::common::MOMENT;
 
 #[test]
 fn a_line_of_rfc_867_is_of_its_first_syntax() {

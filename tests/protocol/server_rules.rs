@@ -2,10 +2,11 @@
 //! protocol to `src/protocol/protocol.md`, and a test's name has the number of its rule. properties.rs has what holds for
 //! every segmentation.
 
-use crate::conversation::{Conversation, EOF, PAUSE, TestResponder, auto, converse, framed, size};
 use daytime::protocol::{
     COMMAND_MAX, Call, Command, Framing, Framing::Auto, Framing::Line, GREETING, Next, QUIET, Session,
 };
+
+use crate::conversation::{Conversation, EOF, PAUSE, TestResponder, auto, converse, framed, size};
 
 /// `text`, then blanks up to `len` bytes.
 fn padded(text: &str, len: usize) -> Vec<u8> {
@@ -171,7 +172,7 @@ fn rule_5_an_empty_line_gives_one_terminator_in_all() {
         (&[b"day", b"\n"], "HiSunday\n"),
         (&[b"day", b"\n", b"\n"], "HiSunday\n\n"),
         (&[b"day\n\n"], "Hi\nSunday\n\n"),
-        // S9: blanks alone are an empty line too, whole or in pieces.
+        // S9 of tests/server/faults.rs: blanks alone are an empty line too, whole or in pieces.
         (&[b" \n"], "Hi\n"),
         (&[b"\t \n \n"], "Hi\n\n"),
         (&[b"\r\r\n"], "Hi\r\n"),
@@ -325,7 +326,7 @@ fn rule_8_the_argument_is_trimmed_neither_folded_nor_split() {
 
 #[test]
 fn rule_8_names_fold_in_ascii_only() {
-    // S10: full width, a dotless i, the Kelvin sign, a long s, a soft hyphen.
+    // S10 of tests/server/faults.rs: full width, a dotless i, the Kelvin sign, a long s, a soft hyphen.
     for name in ["ＤＡＹ", "tıme", "tİme", "timeſtamp", "da\u{ad}y", "gRÖßE", "gröẞe", "\u{feff}day"] {
         let line = format!("{name}\n");
         assert_eq!(converse(Auto, &[line.as_bytes()]), "Hi\nYou entered an invalid command\n", "{name:?}");
@@ -355,7 +356,7 @@ fn rule_8_a_control_byte_or_bad_utf_8_make_it_invalid_and_the_connection_lives()
     for bytes in [&b"\xff"[..], b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\x80", b"\xe2\x82", b"day \xff"] {
         bad.extend([bytes.to_vec(), [b"echo ", bytes].concat(), [bytes, b" "].concat()]);
     }
-    // S7, S8: other protocols, other encodings.
+    // S7 and S8 of tests/server/faults.rs: other protocols, other encodings.
     bad.extend([
         b"\xff\xfb\x1f\xff\xfd\x03".to_vec(),
         b"\xff\xfed\0a\0y\0".to_vec(),

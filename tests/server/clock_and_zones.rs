@@ -106,7 +106,7 @@ fn one_read_is_answered_from_one_reading() {
     });
 }
 
-/// S11, as far as sockets show it; `faults.rs` shows what is opened.
+/// S11 of faults.rs, as far as sockets show it; faults.rs shows which files are opened.
 #[test]
 fn zones() {
     let server = server();

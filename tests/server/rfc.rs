@@ -25,10 +25,10 @@ pub(crate) const LINE: &str = "Sunday, November 22, 2026 15:44:57-UTC\r\n";
 /// [`MOMENT`] since 1900.
 pub(crate) const SECONDS: [u8; 4] = (MOMENT as u32).wrapping_add(2_208_988_800).to_be_bytes();
 
-/// How long a peer is given to close.
+/// The time that a peer has to close.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// One that speaks both, on free ports.
+/// The settings of a server of both protocols on free ports.
 fn rfc_settings() -> ServerBuilder {
     unbound_builder().listen_rfc867("127.0.0.1:0").listen_rfc868("127.0.0.1:0")
 }
@@ -209,7 +209,7 @@ fn the_rfcs_have_their_own_default_ports() {
 
 // ---- The readers
 
-/// A reader that waits for `fake` so long.
+/// A reader with this timeout.
 fn within(milliseconds: u64) -> daytime::ClientBuilder {
     Client::builder().timeout(Duration::from_millis(milliseconds))
 }
