@@ -356,7 +356,7 @@ fn module_of(file: &str) -> Vec<String> {
     iter::once("crate").chain(parts).map(str::to_owned).collect()
 }
 
-/// What a file uses.
+/// The paths that a file uses, and other facts about it.
 #[derive(Default)]
 struct Uses {
     /// The module of the file, and of the inline module that is visited.

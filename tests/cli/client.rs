@@ -171,7 +171,7 @@ fn a_server_that_goes_away_ends_the_loop() {
 
 #[test]
 fn a_dead_address_before_a_live_one_of_a_name() {
-    // A name with two addresses, for one process: a hosts file of its own in a namespace of its own.
+    // A name with two addresses for one process: its namespace has its own hosts file.
     let folder = Folder::new();
     let hosts = folder.write("hosts", "::1 twin\n127.0.0.1 twin\n");
     let within = |line: &str| {

@@ -78,7 +78,7 @@ fn an_error_in_a_file_has_its_line() {
         assert_eq!((outcome.code, &*outcome.out), (Some(2), ""), "{text:?}: {outcome:?}");
         assert!(outcome.err.starts_with(&expected) && outcome.err.lines().count() == 1, "{text:?}: {}", outcome.err);
     }
-    // What its type allows and the server does not is named as in a flag.
+    // A value of the right type that the server rejects has the error of the flag.
     for (text, complaint) in [
         ("listen = [\"localhost:\"]", "the address \"localhost:\" has no port number after its colon"),
         ("allow = [\"10.0.0.0/33\"]", "\"10.0.0.0/33\" is no network, such as 192.0.2.0/24"),

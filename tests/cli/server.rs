@@ -164,7 +164,7 @@ fn the_environment_names_the_zone() {
         let said = replies_to(port, "\ndatetime\nquit\n");
         assert!(said.ends_with(offset), "{zone}: {said:?}");
     }
-    // The argument counts for more; a zone that is none makes a warning and UTC.
+    // The argument overrides the environment. An unknown zone gives a warning and UTC.
     let mut command = Command::new(SERVER);
     command.args(["--quiet", "--listen", "127.0.0.1:0", "--timezone", "-03:30"]).env("TZ", "Asia/Tokyo");
     let (_server, port) = Program::listening(&mut command);
@@ -207,7 +207,7 @@ fn unix_sockets_are_served_and_asked() {
     // A second server on a live one retries as on a taken port.
     let outcome = run(SERVER, &["--listen", &path, "--bind-timeout=0"], "");
     outcome.assert(1, "", &format!("daytime-server: bind {path}: Address already in use (os error 98)\n"));
-    // What a killed one leaves is replaced.
+    // The file of a killed server is replaced.
     drop(server);
     let socket = folder.name("socket");
     assert!(Path::new(&socket).exists());
@@ -221,7 +221,7 @@ fn unix_sockets_are_served_and_asked() {
     server.signal(Signal::SIGTERM);
     server.finish().assert(0, "", "");
     assert!(!Path::new(&socket).exists());
-    // What is no socket stays, and nothing is retried.
+    // A file that is not a socket stays, and binding is not retried.
     let file = folder.write("file", "precious");
     let outcome = run(SERVER, &["--listen", &format!("unix:{file}")], "");
     outcome.assert(2, "", &format!("daytime-server: cannot bind unix:{file}: the file there is no socket\n"));

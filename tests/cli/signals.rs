@@ -116,14 +116,14 @@ fn sighup_reads_networks_anew() {
     while replies_or_nothing(port).is_empty() {
         assert!(Instant::now() < deadline, "the networks stay as they were");
     }
-    // An error leaves them as they were, and is told.
+    // After an error they are unchanged, and the error is printed.
     folder.write("daytime.toml", "deny = [\"192.0.2.0/24\"]\nquiet = \n");
     server.signal(Signal::SIGHUP);
     let complaint = server.err.line();
     let expected = format!("daytime-server: networks stay as they were: {file}:2: ");
     assert!(complaint.starts_with(&expected), "{complaint}");
     assert_ne!(replies_or_nothing(port), "");
-    // It is no signal to end.
+    // SIGHUP does not end the server.
     server.signal(Signal::SIGTERM);
     assert_eq!(server.finish().code, Some(0));
 }

@@ -17,7 +17,7 @@ use crate::common::{
 
 const PROMPT: &str = "Enter the command for Day -> day |Date -> date |Time -> time and Exit -> quit or exit: ";
 
-/// Runs the client on a terminal of its own, which `script` makes; its error output is the terminal too. SIGINT may be
+/// Runs the client on its own terminal, which `script` makes; its error output is the terminal too. SIGINT may be
 /// ignored here, as it is in a background job: not there.
 fn terminal(term: &str, address: &str) -> Option<Program> {
     let mut command = Command::new("env");
@@ -129,7 +129,7 @@ fn a_hostile_server_commands_no_terminal() {
     let everything = client.finish();
     assert_eq!(everything.code, Some(0));
 
-    // A pipe gets the words as they are, and what is wrong is told without them.
+    // A pipe gets the reply unchanged.
     let (fake, _) = FakeServer::line_based(hostile, answer);
     let outcome = run(CLIENT, &["--connect", &fake.address().to_string(), "day"], "");
     outcome.assert(0, &format!("{hostile}\n"), "");

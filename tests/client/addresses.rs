@@ -33,7 +33,7 @@ fn names_that_are_none() {
     let (result, took) = timed(|| with_timeout(1000).connect("no-such-host.invalid:9990"));
     match result {
         Err(Error::Io(_, doing)) => assert_eq!(doing, "resolve no-such-host.invalid:9990"),
-        // Where the resolver has nobody to ask.
+        // The resolver may have no name server.
         Err(Error::Timeout) => {}
         other => panic!("{other:?}"),
     }
@@ -42,7 +42,7 @@ fn names_that_are_none() {
 
 #[test]
 fn every_address_of_a_name_is_tried() {
-    // Where `localhost` is ::1 too, nobody listens there.
+    // `localhost` may be ::1 too, which refuses.
     let (fake, _) = FakeServer::line_based("Hi", |_| None);
     let client = client_builder().connect(format!("localhost:{}", fake.address().port())).unwrap();
     assert_eq!(client.peer().unwrap(), Address::from(fake.address()));

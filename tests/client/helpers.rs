@@ -1,4 +1,4 @@
-//! What the tests of the client share.
+//! Helpers of the client's tests.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub(crate) fn error_of<T>(result: Result<T, Error>) -> String {
     outcome(result.map(|_| "no error".to_owned()))
 }
 
-/// Whatever is asked of a broken client, it says so, and waits for nothing.
+/// Asserts that every call of a broken client fails at once.
 #[track_caller]
 pub(crate) fn assert_broken(mut client: Client) {
     let (said, took) = timed(|| {
@@ -42,7 +42,7 @@ pub(crate) fn assert_broken(mut client: Client) {
     assert!(took < SLACK, "{took:?}");
 }
 
-/// What a client says at last that asks `day` of a server which does this after the question.
+/// Requests `day` of a server that plays this script after the request: the outcome, the server and the client.
 pub(crate) fn ask_day(milliseconds: u64, script: impl FnOnce(Peer) + Send + 'static) -> (String, FakeServer, Client) {
     let fake = FakeServer::new(|mut peer| {
         peer.complete_greeting("Hi");

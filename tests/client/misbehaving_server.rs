@@ -177,7 +177,7 @@ fn a_late_reply_is_never_handed_out() {
 
 #[test]
 fn unasked_bytes_break_the_client() {
-    /// Does what it says when it is asked for, and tells when that is done.
+    /// A server that sends unexpected bytes when the returned function is called; the function returns after the send.
     fn on_demand(unasked: &'static str) -> (FakeServer, impl Fn()) {
         let (ask, asked) = channel();
         let (tell, done): (_, Receiver<()>) = channel();

@@ -81,9 +81,9 @@ fn a_server_of_lines_without_datetime_is_asked_for_it_once() {
     assert_eq!(asked, ["datetime", "day", "date", "time", "date", "date", "time", "date"]);
 }
 
-// ---- What a reply must look like to be typed
+// ---- Replies that are not of their type
 
-/// What a typed question makes of this reply to `command`.
+/// The outcome of a typed request where this is the reply to `command`.
 fn typed<T: ToString>(command: &'static str, reply: &str, ask: fn(&mut Client) -> Result<T, Error>) -> String {
     let reply = reply.to_owned();
     let (fake, _) = FakeServer::line_based("Hi", move |asked| {

@@ -1,4 +1,4 @@
-//! What the test crates share. Each crate includes this module with `mod common`.
+//! Helpers of all test crates. Each crate includes this module with `mod common`.
 //!
 //! libtest runs the tests of a crate in parallel threads of one process. A test that counts the threads or descriptors
 //! of its process, lowers a limit, changes the directory, reads an environment of its choice or looks at the process's

@@ -7,7 +7,7 @@ use crate::conversation::{EOF, PAUSE};
 
 const LIMIT: usize = 64 * 1024;
 
-/// What a dialogue is after these reads: `lines: ` or `bare: ` and the greeting, or why there is none.
+/// The state after these reads: `lines: ` or `bare: ` and the greeting, or the error.
 fn greeted(reads: &[&[u8]]) -> String {
     let mut dialogue = Dialogue::new();
     for &read in reads {
@@ -54,7 +54,7 @@ fn bare() -> Dialogue {
     dialogue
 }
 
-/// What is sent to ask `question`.
+/// The bytes that a client sends for this question.
 fn ask(dialogue: &mut Dialogue, question: &str) -> Result<String, Fault> {
     let mut out = Vec::new();
     let asked = dialogue.ask(question, &mut out);
@@ -199,7 +199,7 @@ fn at_most_64_kib_are_read_for_the_greeting() {
         (vec![&long[..]], "waits"),
         (vec![&long[..], b"\n"], &greeting),
         (vec![&[&long[..], b"\n"].concat()], &greeting),
-        // What the error carries is bounded too.
+        // The bytes in the error are bounded too.
         (vec![&long[..], b"x"], &foreign),
         (vec![&[&long[..], b"x\n"].concat()], &foreign),
         (vec![&long[..], &long], &foreign),

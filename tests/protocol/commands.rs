@@ -163,12 +163,12 @@ fn while_a_handler_runs_nothing_is_taken() {
         assert_eq!(session.quiet(&mut responder, &mut out), Next::Read);
     }
     assert_eq!(out, b"\nSunday\n");
-    // What was read already runs after it.
+    // Commands that were read already run after it.
     assert_eq!(session.reply(Some("x"), false, &mut out), Next::Read);
     assert!(!session.awaits_reply());
     assert_eq!(session.receive(b"time\nqu", &mut responder, &mut out), (7, Next::Read));
     assert_eq!(out, b"\nSunday\nx\r\n15:44:57\n");
-    // A reply that nobody waits for is none.
+    // A reply without a call is ignored.
     assert_eq!(session.reply(Some("y"), true, &mut out), Next::Read);
     assert_eq!(out, b"\nSunday\nx\r\n15:44:57\n");
 }
@@ -295,7 +295,7 @@ fn replies_of_every_length_are_whole_in_a_pipelined_stream() {
         conversation.read(b"\nday\nday\ndate\nDate\ntime\ntime\nday\ndate\ntime\n");
         let texts = [day, day, date, date, time, time, day, date, time].map(|text| format!("{text}\n"));
         assert_eq!(conversation.text(), format!("Hi\n{}", texts.concat()), "{len} bytes");
-        // Each of them was told once, by the name that it came with.
+        // Each was reported once, by the name in its line.
         let told: Vec<_> = conversation.responder.log.iter().map(|(name, ok)| (name.as_str(), *ok)).collect();
         let names = ["day", "day", "date", "Date", "time", "time", "day", "date", "time"];
         assert_eq!(told, names.map(|name| (name, true)), "{len} bytes");

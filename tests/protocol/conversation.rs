@@ -14,7 +14,7 @@ pub(crate) const EOF: &[u8] = b"";
 /// The custom commands, which [`answer`] answers.
 pub(crate) const CUSTOM: [&str; 6] = ["echo", "bye", "größe", "page", "flood", "fail"];
 
-/// What a session asks of its server.
+/// The server of a session, as the session sees it.
 pub(crate) struct TestResponder {
     pub(crate) commands: Commands,
     pub(crate) formats: Formats,

@@ -270,7 +270,7 @@ fn habits() -> impl Strategy<Value = Habits> {
     (any::<bool>(), sends).prop_map(|(joins, sends)| Habits { joins, sends })
 }
 
-/// What a client reads that sends these reads and then ends, and how often the session wanted to send first.
+/// The output for these reads and then the end, and how often the session returned [`Next::Send`].
 fn converse(framing: Framing, reads: &[&[u8]], habits: &Habits) -> (String, usize) {
     let (mut session, mut responder) = (Session::new(framing), TestResponder::default());
     let (mut out, mut sent, mut pauses) = (Vec::new(), Vec::new(), 0);

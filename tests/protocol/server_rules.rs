@@ -404,7 +404,7 @@ fn rule_9_after_quit_nothing_more_is_executed() {
     ]);
     let (mut session, mut responder, mut out) = (Session::new(Auto), TestResponder::default(), Vec::new());
     assert_eq!(session.receive(b"quit\nday\n", &mut responder, &mut out), (5, Next::Close));
-    // What else comes is taken and forgotten.
+    // Later input is taken and discarded.
     for _ in 0..3 {
         assert_eq!(session.receive(b"day\ntim", &mut responder, &mut out), (7, Next::Close));
         assert!(!session.awaits_quiet());

@@ -62,7 +62,7 @@ fn the_clock_is_set_while_clients_are_served() {
     assert!((before..=now()).contains(&told), "{told}");
 }
 
-/// What stands unterminated at the end of file is answered from a clock that is read then.
+/// An unterminated command at the end of file is answered from the clock's reading at that time.
 #[test]
 fn the_clock_is_read_anew_for_a_last_command() {
     let server = builder().workers(1).start().unwrap();
@@ -182,7 +182,7 @@ fn the_zone_of_the_server_is_a_setting() {
 
 #[test]
 fn zones_are_read_anew_by_every_worker() {
-    // The database is where the environment says, which only a new process can be told.
+    // The environment names the database, so a new process is needed.
     let folder = Folder::new();
     if !in_own_process_with(&[("TZDIR", folder.path())]) {
         return;

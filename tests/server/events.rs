@@ -241,7 +241,7 @@ fn counters_are_exact_and_back_at_zero_after_a_storm() {
     let server = builder().max_clients_per_source(10_000).start().unwrap();
     let mut peer = Peer::greeted(server.port());
     peer.ask("day\r\nfoo\r\n", "\r\nSunday\r\nYou entered an invalid command\r\n");
-    // What was sent is counted right after it was sent, so the reply may be here first.
+    // Sent bytes are counted right after the send, so the reply may arrive first.
     eventually("all is counted", || server.stats().bytes_out == 21 + 2 + 8 + 32);
     let stats = server.stats();
     assert_eq!((stats.clients, stats.accepted, stats.commands, stats.invalid, stats.bytes_in), (1, 1, 2, 1, 10));

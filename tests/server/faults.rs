@@ -485,7 +485,7 @@ fn s16_a_flood_that_is_faster_than_reading() {
             for _ in 0..10 {
                 assert_serves(port);
             }
-            // Who has not said it may go on.
+            // A client that did not send `quit` may go on.
             enough.store(!quits, Relaxed);
             while !flood.is_finished() {
                 assert_serves(port);

@@ -48,7 +48,7 @@ fn original_fault_newline_makes_an_error() {
 #[test]
 fn original_fault_joined_sends() {
     let server = server();
-    // What nobody can tell apart is one unknown command still; what ends lines is not.
+    // Two bare names that TCP joins are still one unknown command; two lines are not.
     Peer::greeted(server.port()).ask("daydate", INVALID);
     Peer::greeted(server.port()).ask("day\ndate\n", "\nSunday\n26-11-22\n");
 }
@@ -261,7 +261,7 @@ fn quit_delivers_replies_and_discards_the_rest() {
     let mut peer = Peer::connect(server.port());
     let mut writer = peer.again();
     thread::scope(|scope| {
-        // Once the server has given up on an end, it may be told that nobody reads.
+        // The write fails once the server has stopped waiting for the end.
         scope.spawn(move || drop(writer.0.write_all(&input)));
         assert_bytes(&peer.rest(), format!("{GREETING}\n{}", "Sunday\n".repeat(2000)).as_bytes());
     });

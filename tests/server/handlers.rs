@@ -340,7 +340,7 @@ fn a_server_may_be_dropped_inside_its_handler() {
     peer.send("drop\n");
     assert_eq!(dropped.recv_timeout(TIMEOUT), Ok(false), "it must not wait for itself");
     peer.wait_closed();
-    // The subscription ends when the last thread has, so that did not take for ever.
+    // The subscription ends with the last thread, so dropping the server did not block.
     while events.recv_timeout(TIMEOUT).is_ok() {}
     assert_eq!(events.recv_timeout(TIMEOUT), Err(crossbeam_channel::RecvTimeoutError::Disconnected));
 }

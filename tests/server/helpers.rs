@@ -1,4 +1,4 @@
-//! What the tests of the server share.
+//! Helpers of the server's tests.
 
 use std::{
     cell::RefCell,

@@ -32,7 +32,7 @@ fn clients_queue_between_bind_and_start() {
 
 #[test]
 fn restarts_at_once() {
-    // An address of its own, so that no other test takes the port meanwhile.
+    // No other test uses this address, so none takes the port meanwhile.
     let first = builder().listen("127.0.0.27:0").start().unwrap();
     let address = tcp(&first.addresses()[1]);
     let mut peer = Peer::connect_to(address);
@@ -66,7 +66,7 @@ fn wait_tells_whether_it_has_ended() {
     assert!(server.wait(Some(Duration::ZERO)));
     peer.wait_closed();
     assert_refused(tcp(&server.addresses()[0]));
-    // What is left answers still.
+    // The server's methods still work.
     server.stop();
     server.drain(Duration::ZERO);
     assert!(server.clients().is_empty());
@@ -181,7 +181,7 @@ fn draining_closes_idle_clients_and_delivers_what_is_owed() {
     let mut idle: Vec<Peer> = (0..6).map(|_| Peer::greeted(server.port())).collect();
     idle[0].ask("day", "Sunday");
     idle[1].ask("day\n", "\nSunday\n");
-    // What was begun and is no line yet is nothing, where lines are framed.
+    // With framed lines, the start of a line is not a command.
     idle[1].send("tim");
     let mut busy: Vec<Peer> = (0..4).map(|_| Peer::narrow(server.port())).collect();
     for peer in &mut busy {

@@ -17,7 +17,7 @@ fn a_full_server_says_so_and_takes_the_next_when_one_leaves() {
     let (mut first, mut second) = (Peer::greeted(server.port()), Peer::greeted(server.port()));
     for round in 1..=100 {
         let mut third = Peer::connect(server.port());
-        // What it sends meanwhile does not destroy the line on its way.
+        // Its input does not destroy the line that is on its way to it.
         third.send("day\ntime\n");
         third.expect("The server is full\n");
         third.expect_eof();

@@ -95,7 +95,7 @@ fn an_ipv4_client_of_an_ipv6_listener_is_of_ipv4() {
 fn a_text_that_is_no_network_is_refused_when_it_is_bound() {
     for text in ["localhost", "127.0.0.0/33", "::1/129", "127.0.0/8", "127.0.0.1:80", ""] {
         for builder in [unbound_builder().allow(text), unbound_builder().deny(text)] {
-            // The first one is told, whatever comes later.
+            // The error names the first wrong text.
             let builder = builder.listen("127.0.0.1:0").allow("127.0.0.1").deny("nonsense");
             assert_invalid(builder.check(), &format!("{text:?} is no network"));
             assert_invalid(builder.clone().bind(), &format!("{text:?} is no network"));
@@ -132,7 +132,7 @@ fn entries() -> impl Strategy<Value = Entry> {
     })
 }
 
-/// What a network is: IPv4 or not, its first bits, and how many they are. A mapped one is IPv4 if all of it is mapped.
+/// A network: whether it is IPv4, its first bits, and their number. A mapped one is IPv4 if all of it is mapped.
 fn bits(ip: IpAddr, prefix: u8) -> (bool, u128, u8) {
     match ip {
         IpAddr::V4(ip) => (true, u128::from(u32::from(ip)) << 96, prefix),

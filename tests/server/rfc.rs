@@ -86,7 +86,7 @@ fn what_the_client_sent_does_not_destroy_the_answer() {
     let events = server.events();
     for (port, answer) in rfc_ports(&server).into_iter().zip([LINE.as_bytes(), &SECONDS]) {
         for much in [1, 100_000] {
-            // Who takes longer than the linger time may be reset.
+            // A client that takes longer than the linger time may be reset.
             let come = retry_if_slow(|| {
                 let mut peer = Peer::connect(port);
                 let mut come = Vec::new();
@@ -132,7 +132,7 @@ fn a_client_that_does_not_close_is_gone_after_a_second() {
         assert_eq!(next_disconnect(&events).1, Reason::Answered);
     }
     assert!(began.elapsed() >= LINGER, "it was given time to close");
-    // One that sends for ever is not given more.
+    // A client that sends endlessly does not get more time.
     let mut loud = Peer::connect(rfc_ports(&server)[0]);
     while loud.0.write_all(&[b'x'; 10_000]).is_ok() {}
     assert_eq!(next_disconnect(&events).1, Reason::Answered);
@@ -188,7 +188,7 @@ fn the_rfcs_have_their_own_default_ports() {
         assert!(Address::from(text).resolve(port).unwrap().iter().all(|address| address.port() == port), "{text}");
     }
     assert_eq!(Address::from("127.0.0.1:99").resolve(13).unwrap(), [SocketAddr::from(([127, 0, 0, 1], 99))]);
-    // Only who is privileged may bind them; who may not is told where that was tried.
+    // Only a privileged process may bind them; the error of another process names the address.
     type Listen = fn(ServerBuilder, &'static str) -> ServerBuilder;
     let services: [(&'static str, u16, Listen); 2] =
         [("127.0.0.13", 13, ServerBuilder::listen_rfc867), ("127.0.0.37", 37, ServerBuilder::listen_rfc868)];
@@ -216,7 +216,7 @@ fn within(milliseconds: u64) -> daytime::ClientBuilder {
 
 #[test]
 fn the_reader_of_rfc_868_takes_four_bytes() {
-    // What the server sends, a pause between two of them; then it closes.
+    // The pieces that the server sends, with a pause between two; then it closes.
     type Row = (&'static [&'static [u8]], String);
     let table: [Row; 7] = [
         (&[b"\xee\xad\x8cy"], MOMENT.to_string()),
@@ -233,7 +233,7 @@ fn the_reader_of_rfc_868_takes_four_bytes() {
         assert_eq!(outcome(read.map(|time| time.duration_since(UNIX_EPOCH).unwrap().as_secs())), expected);
         fake.finish();
     }
-    // After four bytes it waits for nobody.
+    // After four bytes it does not wait for the end.
     let fake = FakeServer::new(|mut peer| {
         peer.send(SECONDS);
         peer.stay_silent();
@@ -320,7 +320,7 @@ fn readers_and_clients_at_the_wrong_door_fail_at_once() {
         .unwrap();
     let at = |name: &str| unix_address(&folder.at(name));
     assert_eq!(rfc868(at("rfc868")).unwrap(), UNIX_EPOCH + Duration::from_secs(WRAPPED as u64));
-    // The line of RFC 867 may be any server's greeting; what comes after it is none.
+    // The line of RFC 867 may be any server's greeting, but no reply follows.
     let (asked, took) =
         timed(|| within(30_000).connect(&server.rfc867_addresses()[0]).and_then(|mut client| client.request("day")));
     assert_eq!(outcome(asked), "closed");

@@ -36,7 +36,7 @@ use crate::common::{
 use crate::helpers::{assert_bind_fails, assert_invalid, assert_serves_unix, connect_unix, unix_address, unix_peer};
 use crate::model::model;
 
-/// What a server that was killed leaves: a socket's file that nobody answers on.
+/// Makes the file that a killed server leaves: a socket on which nothing answers.
 fn stale(path: &Path) {
     drop(UnixListener::bind(path).unwrap());
 }
@@ -139,7 +139,7 @@ fn a_client_that_has_bound_a_name_is_told_by_it() {
 
 #[test]
 fn a_client_whose_name_has_no_room_for_its_end_is_served() {
-    // A path of 108 bytes fills the system's structure, which then tells of 109; no safe interface binds one.
+    // A path of 108 bytes fills the system's structure, which then reports 109 bytes. A safe interface cannot bind it.
     const CLIENT: &str = "
 import ctypes, socket, sys
 client = socket.socket(socket.AF_UNIX)
@@ -276,7 +276,7 @@ fn a_file_has_its_mode_before_anybody_can_connect() {
     let path = folder.at("socket");
     for mode in [0o600, 0o660, 0o606, 0o777, 0o200].into_iter().cycle().take(100) {
         thread::scope(|scope| {
-            // Tries without a pause until it is let in.
+            // Connects in a loop, without a pause, until that succeeds.
             let first = scope.spawn(|| {
                 let began = Instant::now();
                 while UnixStream::connect(&path).is_err() {
@@ -298,7 +298,7 @@ fn a_file_that_nobody_answers_on_is_replaced() {
     let folder = Folder::new();
     let path = folder.at("socket");
     stale(&path);
-    // Whatever kind of socket it was.
+    // For each kind of socket.
     stale(&folder.at("listener"));
     drop(UnixDatagram::bind(folder.at("datagram")).unwrap());
     for path in [path, folder.at("listener"), folder.at("datagram")] {
