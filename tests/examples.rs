@@ -1,22 +1,21 @@
-//! The examples in Rust, run as a reader would run them, and a crate outside of this one that uses the library alone.
+//! The examples in Rust, run as a reader would run them, and a crate that uses the library alone.
+
+mod common;
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Once,
-    time::Duration,
 };
 
-const PATIENCE: Duration = Duration::from_secs(30);
+use common::{peer::Peer, process::Program};
 
 /// An example, built as `cargo run --example` builds it.
 fn example(name: &str) -> Command {
     static BUILT: Once = Once::new();
     BUILT.call_once(|| {
-        told(
+        output_of(
             Command::new(env!("CARGO"))
                 .args(["build", "--quiet", "--examples"])
                 .current_dir(env!("CARGO_MANIFEST_DIR")),
@@ -26,28 +25,24 @@ fn example(name: &str) -> Command {
     Command::new(target.join("debug/examples").join(name))
 }
 
-fn told(command: &mut Command) -> String {
+/// Runs it to its end: its standard output.
+fn output_of(command: &mut Command) -> String {
     let output = command.stderr(Stdio::inherit()).output().unwrap();
     assert!(output.status.success(), "{command:?} {output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Runs `embed` until a client shuts it down, and gives the client's and the program's words.
+/// Runs `embed` until a client shuts it down: the replies, and the program's output.
 fn embed(mut command: Command) -> (String, String) {
-    let mut program = command.stdout(Stdio::piped()).spawn().unwrap();
-    let mut out = BufReader::new(program.stdout.take().unwrap());
-    let mut first = String::new();
-    out.read_line(&mut first).unwrap();
-    let port: u16 = first.trim().strip_prefix("port ").unwrap().parse().unwrap();
-    let mut peer = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    peer.set_read_timeout(Some(PATIENCE)).unwrap();
-    peer.write_all(b"echo hello  there\nsum 1 2 39\nsum up\nvisits\nvisits\nshutdown\n").unwrap();
-    let (mut replies, mut log) = (String::new(), String::new());
-    peer.read_to_string(&mut replies).unwrap();
+    let mut program = Program::start(&mut command);
+    let port = program.out.line().strip_prefix("port ").unwrap().parse().unwrap();
+    let mut peer = Peer::connect(port);
+    peer.send("echo hello  there\nsum 1 2 39\nsum up\nvisits\nvisits\nshutdown\n");
+    let replies = String::from_utf8(peer.rest()).unwrap();
     drop(peer);
-    out.read_to_string(&mut log).unwrap();
-    assert!(program.wait().unwrap().success());
-    (replies, log)
+    let ended = program.finish();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    (replies, ended.out)
 }
 
 fn check_embed((replies, log): (String, String)) {
@@ -66,21 +61,22 @@ fn embed_runs() {
 
 #[test]
 fn fake_clock_runs() {
-    assert_eq!(told(&mut example("fake_clock")), "midnight has passed\n");
+    assert_eq!(output_of(&mut example("fake_clock")), "midnight has passed\n");
 }
 
 #[test]
 fn many_clients_runs() {
-    let told = told(example("many_clients").arg("200"));
-    assert!(told.starts_with("200 clients connected in "), "{told}");
-    assert!(told.contains("200 clients answered in "), "{told}");
-    assert!(told.contains("100000 pipelined questions answered in "), "{told}");
-    assert!(told.ends_with("200 clients in the list, 100200 commands\n"), "{told}");
+    let printed = output_of(example("many_clients").arg("200"));
+    assert!(printed.starts_with("200 clients connected in "), "{printed}");
+    assert!(printed.contains("200 clients answered in "), "{printed}");
+    assert!(printed.contains("100000 pipelined questions answered in "), "{printed}");
+    assert!(printed.ends_with("200 clients in the list, 100200 commands\n"), "{printed}");
 }
 
 #[test]
 fn a_crate_outside_builds_without_the_programs_dependencies() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    // Kept from run to run: the next build has less to do.
     let place = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("outside");
     fs::create_dir_all(place.join("src")).unwrap();
     let manifest = format!(
@@ -95,11 +91,11 @@ fn a_crate_outside_builds_without_the_programs_dependencies() {
         cargo.args(arguments).current_dir(&place).env("CARGO_TARGET_DIR", place.join("target"));
         cargo
     };
-    let tree = told(&mut cargo(&["tree", "--edges", "normal", "--prefix", "none"]));
+    let tree = output_of(&mut cargo(&["tree", "--edges", "normal", "--prefix", "none"]));
     for unwanted in ["clap", "rustyline", "signal-hook", "pyo3", "proptest"] {
         assert!(!tree.contains(unwanted), "{tree}");
     }
     assert!(tree.contains("mio v"), "{tree}");
-    told(&mut cargo(&["build", "--quiet"]));
+    output_of(&mut cargo(&["build", "--quiet"]));
     check_embed(embed(Command::new(place.join("target/debug/outside"))));
 }

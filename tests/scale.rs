@@ -1,17 +1,19 @@
-//! Many clients at once, the server a process of its own.
-#![cfg(feature = "cli")]
+//! Nine thousand clients at once. The server is another process, and this test is the only one of its own: it raises the
+//! limit of open descriptors.
 
-mod support;
+mod common;
 
 use std::thread;
 
-use daytime::protocol::GREETING;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use support::{
-    Peer, descriptors, eventually, memory,
-    program::{PLAIN, Program, command},
+use common::{
+    eventually,
+    peer::Peer,
+    proc_fs::{descriptors, memory},
+    process::{PLAIN, Program, fixed_server},
     skip,
 };
+use daytime::protocol::GREETING;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 const CLIENTS: usize = 9000;
 const THREADS: usize = 6;
@@ -24,10 +26,10 @@ fn nine_thousand_clients_at_once() {
         return skip(format!("{wanted} descriptors are wanted, and {hard} are allowed"));
     }
     setrlimit(Resource::RLIMIT_NOFILE, soft.max(wanted), hard).unwrap();
-    let (program, port) = Program::start(command(&PLAIN, &["--workers", "2", "--quiet"]));
-    let pid = program.pid();
+    let (program, port) = Program::listening(&mut fixed_server(&PLAIN, &["--workers", "2", "--quiet"]));
+    let pid = program.id();
     let (idle, before) = (descriptors(&pid), memory(&pid));
-    // Each thread comes from an address of its own.
+    // Each thread has its own source address.
     let connect = |thread: usize| -> Vec<Peer> {
         (0..CLIENTS / THREADS).map(|_| Peer::connect_from([127, 0, 9, thread as u8], port)).collect()
     };
@@ -47,7 +49,7 @@ fn nine_thousand_clients_at_once() {
         }
     });
     assert_eq!(descriptors(&pid), idle + CLIENTS);
-    // Some say so, some close, some break.
+    // They leave by `quit`, by a half-close or by a reset.
     thread::scope(|scope| {
         for (way, peers) in crowd.into_iter().enumerate() {
             scope.spawn(move || {

@@ -1,40 +1,38 @@
-//! What the tests of the wire core share: everything around a session that a server has, but no socket, no thread and
-//! a clock that stands still. A conversation is a list of reads, its outcome is one text.
+//! A server's session and everything around it, without sockets, threads and a running clock. A conversation is a list of
+//! reads, and its outcome is one text.
 
 use std::collections::HashMap;
 
-use daytime::protocol::{
-    Call, Commands, Formats, FormattedTime, Framing, Next, OWED_MAX, REPLY_MAX, Respond, ServerSession, Zone,
-};
+use daytime::protocol::{Call, Commands, Formats, Framing, Respond, Next, OWED_MAX, REPLY_MAX, ServerSession, FormattedTime, Zone};
 
-/// Sunday, 2026-11-22 15:44:57 UTC.
-pub(crate) const NOW: i64 = 1_795_362_297;
-/// In place of a read: the quiet time passes, if the session awaits it.
+use crate::common::MOMENT;
+
+/// In place of a read: the session's timeout passes, if it has one.
 pub(crate) const PAUSE: &[u8] = b"(the quiet time passes)";
-/// As on a socket, a read of nothing is the end.
+/// As on a socket, an empty read is the end.
 pub(crate) const EOF: &[u8] = b"";
-/// The embedder's own commands, which [`answer`] answers.
-pub(crate) const OWN: [&str; 6] = ["echo", "bye", "größe", "page", "flood", "fail"];
+/// The custom commands, which [`answer`] answers.
+pub(crate) const CUSTOM: [&str; 6] = ["echo", "bye", "größe", "page", "flood", "fail"];
 
-/// What a session asks its surroundings.
-pub(crate) struct Desk {
+/// The server of a session, as the session sees it.
+pub(crate) struct TestResponder {
     pub(crate) commands: Commands,
     pub(crate) formats: Formats,
     pub(crate) now: i64,
-    /// What was reported as executed.
+    /// The executed commands, as the session reported them.
     pub(crate) log: Vec<(String, bool)>,
     stamps: HashMap<(i64, Option<String>), FormattedTime>,
 }
 
-impl Default for Desk {
+impl Default for TestResponder {
     fn default() -> Self {
         let mut commands = Commands::default();
-        OWN.iter().for_each(|name| commands.add(name).unwrap());
-        Desk { commands, formats: Formats::default(), now: NOW, log: Vec::new(), stamps: HashMap::new() }
+        CUSTOM.iter().for_each(|name| commands.add(name).unwrap());
+        TestResponder { commands, formats: Formats::default(), now: MOMENT, log: Vec::new(), stamps: HashMap::new() }
     }
 }
 
-impl Respond for Desk {
+impl Respond for TestResponder {
     fn commands(&self) -> &Commands {
         &self.commands
     }
@@ -50,9 +48,9 @@ impl Respond for Desk {
     }
 }
 
-/// The handlers of [`OWN`]: the reply, and whether it closes the connection.
+/// The handlers of [`CUSTOM`]: the reply, and whether it closes the connection.
 pub(crate) fn answer(call: &Call) -> (Option<String>, bool) {
-    match OWN[call.command] {
+    match CUSTOM[call.command] {
         "echo" => (Some(call.argument.clone()), false),
         "bye" => (Some("Bye".into()), true),
         "größe" => (Some("groß".into()), false),
@@ -62,20 +60,20 @@ pub(crate) fn answer(call: &Call) -> (Option<String>, bool) {
     }
 }
 
-/// A session and what a server does for it.
-pub(crate) struct Talk {
+/// A session and the server's part in it.
+pub(crate) struct Conversation {
     pub(crate) session: ServerSession,
-    pub(crate) desk: Desk,
+    pub(crate) responder: TestResponder,
     sent: Vec<u8>,
     out: Vec<u8>,
     closed: bool,
 }
 
-impl Talk {
+impl Conversation {
     pub(crate) fn new(framing: Framing, greeting: &str) -> Self {
         let (session, mut out) = (ServerSession::new(framing), Vec::new());
         session.greet(greeting, &mut out);
-        Talk { session, desk: Desk::default(), sent: Vec::new(), out, closed: false }
+        Conversation { session, responder: TestResponder::default(), sent: Vec::new(), out, closed: false }
     }
 
     /// One read, [`PAUSE`] or [`EOF`].
@@ -84,17 +82,17 @@ impl Talk {
             return;
         }
         if bytes == EOF {
-            let next = self.session.handle_eof(&mut self.desk, &mut self.out);
+            let next = self.session.handle_eof(&mut self.responder, &mut self.out);
             self.follow(next);
-            assert!(self.closed, "the conversation goes on after its end");
+            assert!(self.closed, "the session goes on after its end");
         } else if bytes == PAUSE {
             if self.session.needs_timeout() {
-                let next = self.session.handle_timeout(&mut self.desk, &mut self.out);
+                let next = self.session.handle_timeout(&mut self.responder, &mut self.out);
                 self.follow(next);
             }
         } else {
             while !bytes.is_empty() && !self.closed {
-                let (taken, next) = self.session.receive(bytes, &mut self.desk, &mut self.out);
+                let (taken, next) = self.session.receive(bytes, &mut self.responder, &mut self.out);
                 assert!(next != Next::Read || taken == bytes.len(), "{taken} bytes taken of {}", bytes.len());
                 bytes = &bytes[taken..];
                 self.follow(next);
@@ -125,14 +123,32 @@ impl Talk {
     }
 }
 
-/// What a client reads that sends these reads: the greeting is `Hi`, and `■` is the server's close.
-pub(crate) fn talk(framing: Framing, reads: &[&[u8]]) -> String {
-    let mut talk = Talk::new(framing, "Hi");
-    reads.iter().for_each(|read| talk.read(read));
-    talk.text()
+/// The output for these reads: the greeting is `Hi`, and `■` is the server's close.
+pub(crate) fn converse(framing: Framing, reads: &[&[u8]]) -> String {
+    let mut conversation = Conversation::new(framing, "Hi");
+    reads.iter().for_each(|read| conversation.read(read));
+    conversation.text()
 }
 
-/// How much a session keeps: its `Debug` text has up to five characters for each byte held.
+/// The size of a session: its `Debug` text has up to five characters for each byte held.
 pub(crate) fn size(session: &ServerSession) -> usize {
     format!("{session:?}").len()
+}
+
+/// The reads of a server, and its output.
+pub(crate) type Row<'a> = (&'a [&'a [u8]], &'a str);
+
+pub(crate) fn auto(rows: &[Row]) {
+    check(Framing::Auto, rows);
+}
+
+pub(crate) fn framed(rows: &[Row]) {
+    check(Framing::Line, rows);
+}
+
+pub(crate) fn check(framing: Framing, rows: &[Row]) {
+    for (reads, expected) in rows {
+        let shown: Vec<_> = reads.iter().map(|read| read.escape_ascii().to_string()).collect();
+        assert_eq!(converse(framing, reads), *expected, "where {framing:?} reads {shown:?}");
+    }
 }

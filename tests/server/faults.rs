@@ -1,7 +1,112 @@
-//! Faults and bad input, each with its right outcome. The numbers are those of the project's list of faults.
-#![cfg(feature = "cli")]
-
-mod support;
+//! Faults and bad input: a numbered list of cases, and the tests that stand for each.
+//!
+//! Names of tests and comments in this repository cite the numbers (`s2_…`, `C3`). Paths are below `tests/`, or begin with
+//! `src/`. A test in tests/architecture.rs checks that every named test exists. A gap has its reason in place of a test.
+//!
+//! # Server: input
+//!
+//! | # | case and right outcome | tests |
+//! |---|---|---|
+//! | S1 | The original's client sends every command: the replies are the original's, byte for byte. | `server/framing.rs::original_exchange`, `protocol/server_rules.rs::the_originals_clients_read_what_they_read_from_it`, `python/test_server.py::test_answers_the_original_client` |
+//! | S2 | A command arrives byte by byte: one reply. | `server/faults.rs::s2_a_command_byte_by_byte` |
+//! | S3 | Lines with all terminators in one segment: replies in order, each with its own terminator; nothing after `quit` is executed. | `server/faults.rs::s3_lines_of_all_kinds_in_one_segment`, `protocol/server_rules.rs::rule_9_after_quit_nothing_more_is_executed` |
+//! | S4 | Endless commands, and the client never reads: reading pauses, the write timeout closes, memory stays flat. | `server/faults.rs::s4_clients_that_send_for_ever_and_never_read` |
+//! | S5 | Endless input without a line end: one error, the rest is discarded, memory stays flat. | `server/faults.rs::s5_64_mib_without_a_line_end`, `protocol/server_rules.rs::rule_7_of_a_longer_one_nothing_is_kept` |
+//! | S6 | Commands of the greatest length, one byte less and one more, cut at every edge: the limit is exact. | `server/faults.rs::s6_the_longest_command`, `protocol/server_rules.rs::rule_7_a_command_may_have_1024_bytes` |
+//! | S7 | Bytes that are not text, escape sequences, other encodings: an error text; the connection lives, and the log has no control characters. | `server/faults.rs::s7_bytes_that_are_no_text`, `protocol/server_rules.rs::rule_8_a_control_byte_or_bad_utf_8_make_it_invalid_and_the_connection_lives` |
+//! | S8 | Other protocols (TLS, HTTP, SSH, PROXY): error texts. | `server/faults.rs::s8_other_protocols` |
+//! | S9 | Empty and blank lines: each is answered by its own terminator. | `server/faults.rs::s9_blank_lines`, `protocol/server_rules.rs::rule_5_an_empty_line_gives_one_terminator_in_all` |
+//! | S10 | Letters that fold to ASCII in Unicode only: an error, since names fold in ASCII. | `server/faults.rs::s10_names_fold_in_ascii_only`, `protocol/server_rules.rs::rule_8_names_fold_in_ascii_only` |
+//! | S11 | Zone names that are paths: "unknown time zone", and no file outside the zone database is opened. | `server/faults.rs::s11_zone_names_open_nothing_outside_the_database`, `server/clock_and_zones.rs::zones`, `protocol/formats.rs::zones_of_the_core_are_utc_and_offsets` |
+//! | S12 | Bad formats (`%Q`, `%`, empty, too long): rejected when they are set. | `protocol/formats.rs::formats_that_give_no_reply_are_refused_when_they_are_set`, `protocol/properties.rs::a_format_that_was_taken_gives_a_reply_at_every_moment`, `cli/arguments.rs::bad_arguments_are_named` |
+//!
+//! # Server: connections
+//!
+//! | # | case and right outcome | tests |
+//! |---|---|---|
+//! | S13 | Connections that close or reset before the greeting: the descriptors are released. | `server/faults.rs::s13_connections_that_end_before_they_begin` |
+//! | S14 | A half-close after a command: the reply, then the end. | `server/framing.rs::original_fault_flood_at_half_close`, `server/unix_sockets.rs::a_half_closed_unix_client_gets_every_reply` |
+//! | S15 | A reset in the middle of a reply: the descriptor is released, and no SIGPIPE is raised. | `server/faults.rs::s15_resets_in_the_middle_of_a_reply`, `server/unix_sockets.rs::a_unix_client_that_vanishes_raises_no_signal`, `c/host.c::vanishing_peers` |
+//! | S16 | Very slow clients, and clients that flood: timeouts close them, and other clients are not delayed. | `server/limits.rs::slow_clients_delay_nobody`, `server/limits.rs::silence_ends_in_time_and_says_why`, `server/faults.rs::s16_a_flood_that_is_faster_than_reading` |
+//! | S17 | Many idle clients: almost no processor time, little memory. | `server/lifecycle.rs::an_idle_server_uses_no_time`, `scale.rs::nine_thousand_clients_at_once`, `src/server/connection.rs::an_idle_connection_is_small` |
+//! | S18 | The server is full, then a client leaves: the refusal is delivered, and the next client is accepted. | `server/limits.rs::a_full_server_says_so_and_takes_the_next_when_one_leaves`, `src/server/admission.rs::seats_are_given_back` |
+//! | S19 | No descriptors left: accepting pauses, clients are served, accepting resumes. | `server/faults.rs::s19_no_descriptors_left` |
+//! | S20 | Each error of accept4: a retry at once or a pause; the server never ends. | `server/faults.rs::s20_errors_of_accept` |
+//! | S21 | A thread cannot be started: a clear error, and nothing is left behind. | `server/faults.rs::s21_no_thread_can_be_made`, `server/unix_sockets.rs::the_file_goes_when_the_server_cannot_start` |
+//! | S22 | Interrupted calls, and a stopped process: no reply is lost or doubled. | `server/faults.rs::s22_interrupted_calls`, `server/faults.rs::s22_stopped_and_continued` |
+//! | S23 | Short writes and reads: every byte arrives once. | `server/faults.rs::s23_short_writes` |
+//! | S24 | SIGTERM with busy and idle clients: owed replies are sent, the exit code is 0; a second signal ends at once. | `server/faults.rs::s24_terminated_with_clients`, `server/faults.rs::s24_a_client_that_does_not_read_does_not_hold_it_up`, `cli/signals.rs::a_second_signal_ends_the_server_at_once` |
+//! | S25 | `stop` twice, from two threads, from a handler, during the start: idempotent, without a deadlock. | `server/lifecycle.rs::stop_may_come_twice_from_two_threads_and_early`, `server/handlers.rs::a_handler_may_stop_its_server`, `c/lifecycle.c::many_threads` |
+//! | S26 | Addresses that cannot be bound (in use, privileged, malformed, too long, not a socket): a clear error; only a stale socket file is removed. | `server/faults.rs::s26_addresses_that_cannot_be_bound`, `server/faults.rs::s26_a_taken_address_is_tried_again`, `server/unix_sockets.rs::a_file_that_nobody_answers_on_is_replaced`, `server/unix_sockets.rs::a_file_that_is_no_socket_is_left_alone` |
+//! | S27 | A restart while sockets are in TIME_WAIT: the address is bound. | `server/lifecycle.rs::restarts_at_once` |
+//! | S28 | Socket activation with none, several, or wrong sockets, or for another process: used, or rejected with a message. | `cli/systemd.rs::sockets_of_a_service_manager_are_served_by_their_names`, `cli/systemd.rs::sockets_that_are_none_to_serve_on_are_named`, `cli/systemd.rs::sockets_for_another_process_are_left_alone` |
+//! | S29 | A notification socket that is missing: one message. Watchdog messages come from the running server. | `cli/systemd.rs::systemd_is_told_when_it_serves_and_when_it_stops` |
+//! | S30 | Output that is closed, full or not read: the server goes on. | `server/faults.rs::s30_nowhere_to_print_to`, `server/faults.rs::s30_nobody_reads_what_is_printed`, `server/faults.rs::s30_what_is_printed_goes_to_a_closed_pipe` |
+//! | S31 | A panic in a handler: `The command failed`, an event, and the connection lives. | `server/handlers.rs::a_failing_handler_is_answered_and_told_and_the_connection_lives` |
+//! | S32 | The limit by source with IPv4-mapped addresses and IPv6 networks: normalised; the table is bounded. | `src/server/admission.rs::a_source_is_an_ipv4_address_or_an_ipv6_network_of_64_bits`, `src/server/admission.rs::the_table_is_empty_once_everybody_has_left` |
+//! | S33 | Networks that overlap, and 100,000 of them: the longest prefix decides. | `server/networks.rs::networks_decide_as_a_scan_of_all_of_them`, `src/networks.rs::a_hundred_thousand_networks_are_each_found` |
+//! | S34 | PROXY headers. | None: the server does not read them. S8 shows that they are commands like any other. |
+//! | S35 | Twelve hours of mixed load. | None: too long for a test. S4, S5 and S13 bound memory and descriptors, as does `server/events.rs::counters_are_exact_and_back_at_zero_after_a_storm`. |
+//!
+//! # Clocks and zones
+//!
+//! | # | case and right outcome | tests |
+//! |---|---|---|
+//! | C1 | The clock jumps while clients are served: replies follow it, timeouts do not. | `server/faults.rs::c1_a_clock_that_jumps_ends_no_wait` |
+//! | C2 | A clock before 1970, and the ends of time: a sane text, no panic. | `server/faults.rs::c2_a_machine_that_woke_up_before_1970`, `protocol/formats.rs::the_ends_of_time_have_texts_in_every_zone` |
+//! | C3 | Daylight saving time begins or ends, a zone changes its rules or skips a day: the text is right at each second. | `server/faults.rs::c3_when_clocks_change`, `src/protocol/stamp.rs::zones_with_rules_are_right_at_their_boundary_seconds` |
+//! | C4 | The zone files are replaced, or TZ is odd: read anew on request; UTC and a warning for nonsense. | `server/faults.rs::c4_the_zone_of_the_environment`, `server/clock_and_zones.rs::zones_are_read_anew_by_every_worker`, `cli/signals.rs::sighup_reads_zones_anew`, `src/clock.rs::zone_files_that_are_replaced_are_read_anew` |
+//! | C5 | No zone database: UTC and one warning. | `server/faults.rs::c5_no_zones_at_all` |
+//! | C6 | Midnight within a pipeline: the replies to one read are of one moment. | `server/clock_and_zones.rs::one_read_is_answered_from_one_reading`, `client/original_server.rs::a_midnight_between_the_originals_date_and_time` |
+//! | C7 | A leap second: never in a text. | `protocol/formats.rs::stamps_are_right_at_every_edge_of_time` |
+//! | C8 | RFC 868 in 2036: the counter wraps around, and readers know that. | `server/rfc.rs::the_answers_of_rfc_867_and_rfc_868_are_exact`, `protocol/rfc.rs::bytes_of_rfc_868_mean_a_time_about_2036` |
+//! | C9 | The host calls `setenv("TZ")` on another thread. | None: the library reads TZ once, through std, and never calls localtime_r or setenv. `src/clock.rs::tz_is_read_as_tzset_does` shows how TZ is read. |
+//!
+//! # Client
+//!
+//! | # | case and right outcome | tests |
+//! |---|---|---|
+//! | K1 | A server that is silent, greets in pieces, or sends endlessly: a timeout, the right greeting, a bounded read. | `client/misbehaving_server.rs::a_silent_server_times_out`, `client/misbehaving_server.rs::a_greeting_in_pieces`, `client/misbehaving_server.rs::a_greeting_without_end_is_bounded` |
+//! | K2 | Addresses that refuse or do not answer, names with several addresses: typed errors, all addresses within one deadline. | `client/addresses.rs::every_address_of_a_name_is_tried`, `client/addresses.rs::a_dead_address_before_a_live_one_takes_its_share_of_the_time`, `cli/client.rs::a_dead_address_before_a_live_one_of_a_name` |
+//! | K3 | The server ends between a command and its reply: the client is closed; it never reconnects. | `client/misbehaving_server.rs::a_server_that_dies_between_question_and_reply_closes` |
+//! | K4 | A reply arrives after the timeout: it is never the reply to a later command. | `client/misbehaving_server.rs::a_late_reply_is_never_handed_out`, `client/misbehaving_server.rs::unasked_bytes_break_the_client`, `python/test_client.py::test_a_late_reply_is_nobodys` |
+//! | K5 | A reply with control characters: a terminal shows them escaped. | `cli/terminal.rs::a_hostile_server_commands_no_terminal` |
+//! | K6 | The end of input, Ctrl-C, Ctrl-D, a resized or dumb terminal, a closed pipe: clean exit codes. | `cli/terminal.rs::control_keys_end_it`, `cli/terminal.rs::a_resized_or_stopped_terminal_goes_on`, `cli/client.rs::a_reader_that_has_enough_is_no_error` |
+//! | K7 | A history file that cannot be used. | None: the history is kept in memory only. |
+//!
+//! # C
+//!
+//! | # | case and right outcome | tests |
+//! |---|---|---|
+//! | A1 | NULL, wrong states, a freed handle in another state: an error code. | `c/arguments.c::main`, `c/lifecycle.c::orders`, `capi.rs::what_is_declared_is_exported_and_called_with_null` |
+//! | A2 | Strings that are not UTF-8, buffers of every size: always NUL-terminated, and the connection stays in step. | `c/strings.c::buffers`, `c/strings.c::refusals` |
+//! | A3 | A panic within a function: a status. | `src/capi/mod.rs::a_panic_becomes_a_status_and_words` |
+//! | A4 | A handler calls the API of its own server: no deadlock. | `c/commands.c::from_inside` |
+//! | A5 | A handler throws a C++ exception: the process ends. | `capi.rs::an_exception_in_a_handler_ends_the_process` |
+//! | A6 | fork() with a running server: every handle is dead in the child, the parent is unaffected. | `c/fork.c::child`, `server/fork.rs::a_forked_child_has_no_part_in_the_server`, `src/server/unix.rs::a_forked_child_removes_no_file` |
+//! | A7 | dlclose with running threads, the library twice in one process, exit with a running server: no crash. | `c/unload.c::main`, `capi.rs::the_library_may_be_a_plug_in` |
+//! | A8 | The host's signals, limits and small stacks: unchanged and enough; every thread of the library blocks all signals. | `c/host.c::threads`, `c/host.c::signals_and_descriptors`, `c/host.c::small_stack`, `server/lifecycle.rs::the_host_process_is_left_as_it_was` |
+//! | A9 | Structs of an older or newer header: the known part is written, the rest is zero. | `c/told.c::sizes` |
+//! | A10 | Descriptors: all close on exec. | `c/host.c::descriptors`, `server/fork.rs::a_forked_child_has_no_part_in_the_server` |
+//! | A11 | malloc fails. | None: Rust aborts the process. S4 and S5 bound what a client can make the server allocate. |
+//! | A12 | Locale, floating-point mode and errno: unchanged. | `c/host.c::mood` |
+//!
+//! # Python
+//!
+//! | # | case and right outcome | tests |
+//! |---|---|---|
+//! | P1 | Ctrl-C in a blocking call: KeyboardInterrupt within 200 ms. | `python/test_process.py::test_ctrl_c_ends_it_within_200_ms` |
+//! | P2 | The interpreter ends with a running server: no hang, no crash. | `python/test_process.py::test_the_interpreter_ends_50_times_of_50` |
+//! | P3 | A handler raises, blocks, or returns a wrong type: an error line, and only its client waits. | `python/test_handlers.py::test_raising`, `python/test_handlers.py::test_wrong_returns`, `python/test_handlers.py::test_a_sleeping_handler_delays_its_own_client_alone` |
+//! | P4 | fork and multiprocessing: the child cannot use its parent's server. | `python/test_process.py::test_a_forked_child_uses_nothing_of_its_parent_and_closes_the_listeners`, `python/test_process.py::test_multiprocessing` |
+//! | P5 | Fifty threads share a client: no replies are mixed up. | `python/test_client.py::test_fifty_threads_on_one_client` |
+//! | P6 | An exception in a `with` block, closing twice, no closing at all: closed once, or a ResourceWarning. | `python/test_server.py::test_an_exception_in_the_with_block_stops_and_goes_on`, `python/test_client.py::test_close_twice_and_use_after`, `python/test_server.py::test_one_that_nobody_stopped_warns_and_stops` |
+//! | P7 | A cycle through a handler: collected. | `python/test_server.py::test_a_cycle_through_a_handler_is_collected` |
+//! | P8 | Pickling, copying, subclassing: TypeError. | `python/test_server.py::test_no_pickle_no_copy_no_subclass` |
+//! | P9 | (This number is not used.) | |
+//! | P10 | Huge, negative and odd numbers: ValueError or OverflowError. | `python/test_numbers.py::test_durations`, `python/test_numbers.py::test_counts`, `python/test_numbers.py::test_clocks` |
+//! | P11 | asyncio: a cancelled call, a closed loop. | `python/test_async.py::test_a_cancellation_never_shifts_answers`, `python/test_async.py::test_the_loop_ends_while_a_client_is_open` |
+//! | P12 | Another package with the name `daytime`: a test shows which one is imported. | `python/test_package.py::test_which_daytime_this_is` |
 
 use std::{
     fs,
@@ -21,37 +126,40 @@ use daytime::{
     },
 };
 use nix::sys::signal::Signal;
-use support::{
-    HELP, MOMENT, PATIENCE, PAUSE, Peer, builder, converse, descriptors, eventually, memory, model, processor_time,
-    program::{PLAIN, Program, command, inject, traced},
-    same, server, skip, swiftly,
+
+use crate::common::process::{PLAIN, Program, SERVER, fixed_server, inject, traced};
+use crate::common::{
+    Folder, HELP, MOMENT, TIMEOUT, builder, eventually,
+    peer::{PAUSE, Peer, assert_bytes, converse, retry_if_slow},
+    proc_fs::{descriptors, memory, processor_time},
+    server, skip,
 };
+use crate::model::model;
 
 const MIB: u64 = 1 << 20;
 
-/// The program as it is, with these arguments.
+/// The program without a wrapper.
 fn program(args: &[&str]) -> (Program, u16) {
-    Program::start(command(&PLAIN, args))
+    Program::listening(&mut fixed_server(&PLAIN, args))
 }
 
-/// The program, started by a shell that does this first.
+/// The program, started by a shell that runs this script first.
 fn under_shell(script: &str, args: &[&str]) -> Command {
-    command(&["sh", "-c", &format!("{script}; exec \"$@\""), "sh"], args)
+    fixed_server(&["sh", "-c", &format!("{script}; exec \"$@\""), "sh"], args)
 }
 
 /// Asserts that a server still serves.
 #[track_caller]
-fn serves(port: u16) {
+fn assert_serves(port: u16) {
     Peer::connect(port).ask("day\n", format!("{GREETING}\nSunday\n"));
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
-// Input
+// ---- Input
 
 #[test]
 fn s2_a_command_byte_by_byte() {
     let server = server();
-    let mut peer = swiftly(|| {
+    let mut peer = retry_if_slow(|| {
         let mut peer = Peer::greeted(server.port());
         peer.trickle("day", Duration::from_millis(5));
         peer
@@ -64,14 +172,14 @@ fn s2_a_command_byte_by_byte() {
 #[test]
 fn s3_lines_of_all_kinds_in_one_segment() {
     let come = converse(server().port(), b"day\nDATE\r\ntime\nquit\nday\n");
-    same(&come, format!("{GREETING}\nSunday\n26-11-22\r\n15:44:57\n").as_bytes());
+    assert_bytes(&come, format!("{GREETING}\nSunday\n26-11-22\r\n15:44:57\n").as_bytes());
 }
 
 #[test]
 fn s4_clients_that_send_for_ever_and_never_read() {
     let (program, port) = program(&["--write-timeout", "1"]);
-    let pid = program.pid();
-    serves(port);
+    let pid = program.id();
+    assert_serves(port);
     let before = memory(&pid);
     thread::scope(|scope| {
         let deaf: Vec<_> = (0..8)
@@ -108,11 +216,11 @@ fn s5_64_mib_without_a_line_end() {
     let (program, port) = program(&[]);
     let mut peer = Peer::greeted(port);
     peer.ask("\n", "\n");
-    let before = memory(&program.pid());
+    let before = memory(&program.id());
     let mut most = before;
     for _ in 0..64 {
         peer.send(vec![b'x'; MIB as usize]);
-        most = most.max(memory(&program.pid()));
+        most = most.max(memory(&program.id()));
     }
     peer.ask("\r\nday\n", format!("{INVALID}\r\nSunday\n"));
     assert!(most < before + 4 * MIB, "{before} bytes became {most}");
@@ -127,7 +235,7 @@ fn s6_the_longest_command() {
         for (body, reply) in [(format!("{:length$}", "time"), "15:44:57"), (" ".repeat(length), "")] {
             let reply = if length > 1024 { INVALID } else { reply };
             let completion = if before.is_empty() && !reply.is_empty() { end } else { "" };
-            let mut peer = swiftly(|| {
+            let mut peer = retry_if_slow(|| {
                 let mut peer = Peer::connect(server.port());
                 peer.send(before);
                 peer.send_cut(format!("{body}{end}"), cuts, pause);
@@ -154,7 +262,7 @@ fn s6_the_longest_command() {
 
 #[test]
 fn s7_bytes_that_are_no_text() {
-    let (program, port) = program(&[]);
+    let (mut program, port) = program(&[]);
     let bytes: [&[u8]; 14] = [
         b"\xff",
         b"\x80day",
@@ -190,7 +298,7 @@ fn s7_bytes_that_are_no_text() {
     });
     // Nothing of it comes into the log.
     for _ in 0..=bytes.len() {
-        let line = program.line();
+        let line = program.out.line();
         let rest = line.strip_prefix("Connection has been established with client IP 127.0.0.1 and port is ");
         assert!(rest.is_some_and(|port| port.parse::<u16>().is_ok()), "{line:?}");
     }
@@ -218,9 +326,9 @@ fn s8_other_protocols() {
     ];
     for (input, output) in table {
         let come = converse(server.port(), input);
-        same(&come, &model(daytime::Framing::Auto, input));
+        assert_bytes(&come, &model(daytime::Framing::Auto, input));
         if let Some(output) = output {
-            same(&come, format!("{GREETING}{}", output.replace("ERROR", INVALID)).as_bytes());
+            assert_bytes(&come, format!("{GREETING}{}", output.replace("ERROR", INVALID)).as_bytes());
         }
     }
     // The server's own address is the peer's, whatever a header said.
@@ -241,10 +349,10 @@ fn s9_blank_lines() {
         ("\n\r\n\n", "\n\r\n\n"),
     ];
     for (input, output) in table {
-        same(&converse(server.port(), input.as_bytes()), format!("{GREETING}{output}").as_bytes());
+        assert_bytes(&converse(server.port(), input.as_bytes()), format!("{GREETING}{output}").as_bytes());
     }
     let lines = "\n".repeat(200);
-    same(&converse(server.port(), lines.as_bytes()), format!("{GREETING}{lines}").as_bytes());
+    assert_bytes(&converse(server.port(), lines.as_bytes()), format!("{GREETING}{lines}").as_bytes());
     assert_eq!(server.stats().commands, 1, "empty lines are no commands");
 }
 
@@ -270,9 +378,10 @@ fn s10_names_fold_in_ascii_only() {
 
 #[test]
 fn s11_zone_names_open_nothing_outside_the_database() {
-    let trace = std::env::temp_dir().join(format!("daytime-s11-{}", std::process::id()));
+    let folder = Folder::new();
+    let trace = folder.at("trace");
     let Some(tracer) = traced("open,openat,openat2,readlink,readlinkat", trace.to_str().unwrap()) else { return };
-    let (program, port) = Program::start(command(&tracer, &["--timezone", "Asia/Tokyo", "--quiet"]));
+    let (mut program, port) = Program::listening(&mut fixed_server(&tracer, &["--timezone", "Asia/Tokyo", "--quiet"]));
     let started = fs::read_to_string(&trace).unwrap().len();
     let mut peer = Peer::greeted(port);
     peer.ask("\n", "\n");
@@ -283,9 +392,8 @@ fn s11_zone_names_open_nothing_outside_the_database() {
     }
     peer.ask("day Europe/Berlin\n", "Sunday\n");
     program.signal(Signal::SIGTERM);
-    assert_eq!(program.end(), (Some(0), String::new()));
+    assert_eq!(program.wait(), (Some(0), String::new()));
     let text = fs::read_to_string(&trace).unwrap();
-    fs::remove_file(&trace).unwrap();
     let served = &text[started..];
     assert!(served.contains("/Europe/Berlin"), "nothing was traced:\n{served}");
     for line in served.lines().filter(|line| line.contains("open") || line.contains("readlink")) {
@@ -293,15 +401,14 @@ fn s11_zone_names_open_nothing_outside_the_database() {
     }
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
-// Connections
+// ---- Connections
 
 #[test]
 fn s13_connections_that_end_before_they_begin() {
     let (mut program, port) = program(&[]);
-    serves(port);
-    program.close_stdout();
-    let idle = descriptors(&program.pid());
+    assert_serves(port);
+    program.out.close();
+    let idle = descriptors(&program.id());
     thread::scope(|scope| {
         for n in 0..4 {
             scope.spawn(move || {
@@ -314,19 +421,20 @@ fn s13_connections_that_end_before_they_begin() {
             });
         }
     });
-    serves(port);
-    eventually("every descriptor is given back", || descriptors(&program.pid()) <= idle);
+    assert_serves(port);
+    eventually("every descriptor is given back", || descriptors(&program.id()) <= idle);
     program.signal(Signal::SIGTERM);
-    assert_eq!(program.end(), (Some(0), String::new()));
+    assert_eq!(program.wait(), (Some(0), String::new()));
 }
 
 /// Writes fail with EPIPE and ECONNRESET, and never by SIGPIPE, which a C program does not ignore.
 #[test]
 fn s15_resets_in_the_middle_of_a_reply() {
-    let trace = std::env::temp_dir().join(format!("daytime-s15-{}", std::process::id()));
+    let folder = Folder::new();
+    let trace = folder.at("trace");
     let tracer = traced("write,writev,sendto,sendmsg", trace.to_str().unwrap());
-    let (program, port) = Program::start(command(tracer.as_deref().unwrap_or_default(), &["--quiet"]));
-    let idle = descriptors(&program.pid());
+    let (program, port) = Program::listening(&mut fixed_server(tracer.as_deref().unwrap_or_default(), &["--quiet"]));
+    let idle = descriptors(&program.id());
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -339,12 +447,11 @@ fn s15_resets_in_the_middle_of_a_reply() {
             });
         }
     });
-    serves(port);
-    eventually("every descriptor is given back", || descriptors(&program.pid()) == idle);
+    assert_serves(port);
+    eventually("every descriptor is given back", || descriptors(&program.id()) == idle);
     drop(program);
     if tracer.is_some() {
         let text = fs::read_to_string(&trace).unwrap();
-        fs::remove_file(&trace).unwrap();
         let to_sockets: Vec<_> =
             text.lines().filter(|line| line.contains("<socket:") || line.contains("<TCP")).collect();
         assert!(to_sockets.iter().any(|line| line.contains(GREETING)), "nothing was traced");
@@ -354,12 +461,12 @@ fn s15_resets_in_the_middle_of_a_reply() {
     }
 }
 
-/// Rule 9, on a machine that is slower than its network: who floods the server after `quit` is closed all the same, and
-/// holds up nobody.
+/// Rule 9 of `src/protocol/protocol.md` on a machine that is slower than its network: a client that floods the server after
+/// `quit` is closed all the same, and delays no other client.
 #[test]
 fn s16_a_flood_that_is_faster_than_reading() {
     let Some(wrapper) = inject(&["recvfrom:delay_exit=3000"]) else { return };
-    let (_program, port) = Program::start(command(&wrapper, &["--workers", "1"]));
+    let (_program, port) = Program::listening(&mut fixed_server(&wrapper, &["--workers", "1"]));
     for quits in [false, true] {
         let mut flooding = Peer::greeted(port);
         if quits {
@@ -370,18 +477,18 @@ fn s16_a_flood_that_is_faster_than_reading() {
         thread::scope(|scope| {
             let flood = scope.spawn(|| {
                 let began = Instant::now();
-                while !enough.load(Relaxed) && began.elapsed() < PATIENCE {
+                while !enough.load(Relaxed) && began.elapsed() < TIMEOUT {
                     flooding.0.write_all(&[b'x'; 65536])?;
                 }
                 Ok::<_, io::Error>(())
             });
             for _ in 0..10 {
-                serves(port);
+                assert_serves(port);
             }
-            // Who has not said it may go on.
+            // A client that did not send `quit` may go on.
             enough.store(!quits, Relaxed);
             while !flood.is_finished() {
-                serves(port);
+                assert_serves(port);
             }
             let flooded = flood.join().unwrap();
             assert_eq!(flooded.is_err(), quits, "{flooded:?}");
@@ -391,11 +498,12 @@ fn s16_a_flood_that_is_faster_than_reading() {
 
 #[test]
 fn s19_no_descriptors_left() {
-    let (program, port) = Program::start(under_shell("ulimit -n 24", &["--workers", "1", "--max-clients", "1000"]));
+    let (mut program, port) =
+        Program::listening(&mut under_shell("ulimit -n 24", &["--workers", "1", "--max-clients", "1000"]));
     let mut peers: Vec<Peer> = (0..60).map(|_| Peer::connect(port)).collect();
     let mut served = 0;
     let paused = loop {
-        let line = program.line();
+        let line = program.out.line();
         if !line.starts_with("Connection has been established") {
             break line;
         }
@@ -406,19 +514,19 @@ fn s19_no_descriptors_left() {
     for peer in &mut peers[..served] {
         peer.ask("day\n", format!("{GREETING}\nSunday\n"));
     }
-    let before = processor_time(&program.pid());
+    let before = processor_time(&program.id());
     thread::sleep(PAUSE);
-    let taken = processor_time(&program.pid()) - before;
+    let taken = processor_time(&program.id()) - before;
     assert!(taken < 25, "{taken} hundredths of a second of processor time in half a second");
     // Once an episode: what comes next is a client.
     drop(peers.drain(..served));
-    assert!(program.line().starts_with("Connection has been established"));
+    assert!(program.out.line().starts_with("Connection has been established"));
     // The others come in as each leaves.
     for mut peer in peers {
         peer.ask("time\nquit\n", format!("{GREETING}\n15:44:57\n"));
         peer.expect_eof();
     }
-    serves(port);
+    assert_serves(port);
 }
 
 #[test]
@@ -436,14 +544,14 @@ fn s20_errors_of_accept() {
                 for (errno, when) in runs {
                     let fault = format!("accept4:error={errno}:when={when}");
                     let wrapper = inject(&[&fault]).unwrap();
-                    let (program, port) = Program::start(command(&wrapper, &[]));
+                    let (mut program, port) = Program::listening(&mut fixed_server(&wrapper, &[]));
                     for _ in 0..4 {
-                        serves(port);
+                        assert_serves(port);
                     }
-                    let paused = (0..4).any(|_| program.line().starts_with("No client"));
+                    let paused = (0..4).any(|_| program.out.line().starts_with("No client"));
                     assert_eq!(paused, all.contains(errno), "{fault}");
                     program.signal(Signal::SIGTERM);
-                    assert_eq!(program.end(), (Some(0), String::new()), "{fault}");
+                    assert_eq!(program.wait(), (Some(0), String::new()), "{fault}");
                 }
             });
         }
@@ -454,12 +562,12 @@ fn s20_errors_of_accept() {
 fn s21_no_thread_can_be_made() {
     for when in 1.. {
         let Some(wrapper) = inject(&[&format!("clone3:error=EAGAIN:when={when}")]) else { return };
-        let program = Program::spawn(command(&wrapper, &["--workers", "2"]));
-        if program.listens() {
+        let mut program = Program::start(&mut fixed_server(&wrapper, &["--workers", "2"]));
+        if program.out.next_line().is_some() {
             assert!(when > 2, "two workers need two threads");
             break;
         }
-        let (code, complaints) = program.end();
+        let (code, complaints) = program.wait();
         assert_eq!(code, Some(1), "thread {when}: {complaints}");
         let clear = complaints.starts_with("daytime-server: start the thread ") && complaints.lines().count() == 1;
         assert!(clear, "thread {when}: {complaints}");
@@ -470,7 +578,7 @@ fn s21_no_thread_can_be_made() {
 fn s22_interrupted_calls() {
     let faults = ["epoll_wait", "accept4", "recvfrom", "sendto"].map(|call| format!("{call}:error=EINTR:when=1+2"));
     let Some(wrapper) = inject(&faults.each_ref().map(String::as_str)) else { return };
-    let (_program, port) = Program::start(command(&wrapper, &[]));
+    let (_program, port) = Program::listening(&mut fixed_server(&wrapper, &[]));
     for _ in 0..4 {
         let mut peer = Peer::greeted(port);
         peer.ask("da", INVALID);
@@ -503,7 +611,7 @@ fn s22_stopped_and_continued() {
     typing.expect("\nSunday\n");
     other.expect("Sunday\n".repeat(100));
     deaf.finish();
-    same(&deaf.rest(), ("\n".to_owned() + &format!("{HELP}\n").repeat(3000)).as_bytes());
+    assert_bytes(&deaf.rest(), ("\n".to_owned() + &format!("{HELP}\n").repeat(3000)).as_bytes());
     for mut peer in [typing, other] {
         peer.finish();
         peer.expect_eof();
@@ -534,7 +642,7 @@ fn s23_short_writes() {
 
 #[test]
 fn s24_terminated_with_clients() {
-    let (program, port) = program(&["--drain", "30"]);
+    let (mut program, port) = program(&["--drain", "30"]);
     let mut idle: Vec<Peer> = (0..200).map(|_| Peer::greeted(port)).collect();
     let mut busy: Vec<Peer> = (0..100).map(|_| Peer::narrow(port)).collect();
     for peer in &mut busy {
@@ -550,17 +658,17 @@ fn s24_terminated_with_clients() {
         // Those to what was read before; whole ones, and more than the kernel had taken.
         let rest = peer.rest();
         let replies = rest.len() / (HELP.len() + 1);
-        same(&rest, format!("{HELP}\n").repeat(replies).as_bytes());
+        assert_bytes(&rest, format!("{HELP}\n").repeat(replies).as_bytes());
         assert!(rest.len() > 65536, "{}", rest.len());
     }
-    assert_eq!(program.end(), (Some(0), String::new()));
+    assert_eq!(program.wait(), (Some(0), String::new()));
 }
 
 #[test]
 fn s24_a_client_that_does_not_read_does_not_hold_it_up() {
     for (drain, second, code) in [("0.3", false, 0), ("600", true, 1)] {
         for signal in [Signal::SIGTERM, Signal::SIGINT] {
-            let (program, port) = program(&["--drain", drain, "--write-timeout", "600"]);
+            let (mut program, port) = program(&["--drain", drain, "--write-timeout", "600"]);
             let mut deaf = Peer::narrow(port);
             deaf.send("help\n".repeat(3000));
             deaf.expect(GREETING);
@@ -570,7 +678,7 @@ fn s24_a_client_that_does_not_read_does_not_hold_it_up() {
             if second {
                 program.signal(Signal::SIGTERM);
             }
-            assert_eq!(program.end(), (Some(code), String::new()), "{signal}");
+            assert_eq!(program.wait(), (Some(code), String::new()), "{signal}");
             deaf.wait_closed();
         }
     }
@@ -587,18 +695,18 @@ fn s26_addresses_that_cannot_be_bound() {
         ("127.0.0.1:65536", 2, "65536"),
     ];
     for (address, code, why) in table {
-        let (got, complaints) = Program::spawn(command(&PLAIN, &["--bind-timeout", "0", "--listen", address])).end();
+        let (got, complaints) =
+            Program::start(&mut fixed_server(&PLAIN, &["--bind-timeout", "0", "--listen", address])).wait();
         assert_eq!(got, Some(code), "{address}: {complaints}");
         assert!(complaints.contains(address) && complaints.contains(why), "{complaints}");
     }
     let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
     let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-    let as_nobody =
-        Command::new(nobody[0]).args(&nobody[1..]).args([env!("CARGO_BIN_EXE_daytime-server"), "--version"]).output();
+    let as_nobody = Command::new(nobody[0]).args(&nobody[1..]).args([SERVER, "--version"]).output();
     if first.trim() == "0" || !as_nobody.is_ok_and(|output| output.status.success()) {
         return skip("no port is privileged, or this user cannot become another");
     }
-    let (code, complaints) = Program::spawn(command(&nobody, &["--listen", "127.0.0.1:1"])).end();
+    let (code, complaints) = Program::start(&mut fixed_server(&nobody, &["--listen", "127.0.0.1:1"])).wait();
     assert_eq!(
         (code, complaints.as_str()),
         (Some(1), "daytime-server: bind 127.0.0.1:1: Permission denied (os error 13)")
@@ -609,11 +717,12 @@ fn s26_addresses_that_cannot_be_bound() {
 fn s26_a_taken_address_is_tried_again() {
     let taken = TcpListener::bind("127.0.0.26:0").unwrap();
     let address = taken.local_addr().unwrap();
-    let program = Program::spawn(command(&PLAIN, &["--bind-timeout", "600", "--listen", &address.to_string()]));
+    let mut program =
+        Program::start(&mut fixed_server(&PLAIN, &["--bind-timeout", "600", "--listen", &address.to_string()]));
     let why = format!("Server socket binding threw an error: bind {address}: Address already in use (os error 98)");
-    assert_eq!([program.complaint(), program.complaint()], [why, "Retrying ....".to_owned()]);
+    assert_eq!([program.err.line(), program.err.line()], [why, "Retrying ....".to_owned()]);
     drop(taken);
-    assert!(program.line().starts_with("Server is listening"));
+    assert!(program.out.line().starts_with("Server is listening"));
     Peer::connect_to(address).expect(GREETING);
 }
 
@@ -623,12 +732,12 @@ fn s30_nowhere_to_print_to() {
         let mut command = under_shell(&format!("exec {redirection}"), &[]);
         // Something to complain of.
         command.env("TZ", "No/Where");
-        let (program, port) = Program::start(command);
+        let (mut program, port) = Program::listening(&mut command);
         for _ in 0..10 {
-            serves(port);
+            assert_serves(port);
         }
         program.signal(Signal::SIGTERM);
-        let (code, complaints) = program.end();
+        let (code, complaints) = program.wait();
         assert_eq!(code, Some(0), "{redirection}: {complaints}");
         assert!(!complaints.contains("panic"), "{redirection}: {complaints}");
     }
@@ -637,28 +746,27 @@ fn s30_nowhere_to_print_to() {
 #[test]
 fn s30_nobody_reads_what_is_printed() {
     // A pipe takes 64 KiB, and a line for each client is more.
-    let (program, port) = program(&[]);
+    let (mut program, port) = program(&[]);
     for _ in 0..1500 {
         drop(Peer::connect(port));
     }
-    serves(port);
+    assert_serves(port);
     program.signal(Signal::SIGTERM);
-    assert_eq!(program.end(), (Some(0), String::new()));
+    assert_eq!(program.wait(), (Some(0), String::new()));
 }
 
 #[test]
 fn s30_what_is_printed_goes_to_a_closed_pipe() {
     let (mut program, port) = program(&[]);
-    program.close_stdout();
+    program.out.close();
     for _ in 0..10 {
-        serves(port);
+        assert_serves(port);
     }
     program.signal(Signal::SIGTERM);
-    assert_eq!(program.end(), (Some(0), String::new()));
+    assert_eq!(program.wait(), (Some(0), String::new()));
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
-// Clocks and zones
+// ---- Clocks and zones
 
 #[test]
 fn c1_a_clock_that_jumps_ends_no_wait() {
@@ -673,7 +781,7 @@ fn c1_a_clock_that_jumps_ends_no_wait() {
         peer.ask(" timestamp", Clock::fixed_unix(seconds).unix_seconds().to_string());
     }
     deaf.finish();
-    same(&deaf.rest(), ("\n".to_owned() + &format!("{HELP}\n").repeat(3000)).as_bytes());
+    assert_bytes(&deaf.rest(), ("\n".to_owned() + &format!("{HELP}\n").repeat(3000)).as_bytes());
 }
 
 #[test]
@@ -684,10 +792,10 @@ fn c2_a_machine_that_woke_up_before_1970() {
     };
     let faked = String::from_utf8(faked.stdout).unwrap();
     let faked = faked.lines().filter_map(|line| line.split_once('='));
-    let mut command = command(&PLAIN, &["--timezone", "UTC"]);
+    let mut command = fixed_server(&PLAIN, &["--timezone", "UTC"]);
     command.envs(faked.filter(|(name, _)| ["LD_PRELOAD", "FAKETIME"].contains(name)));
     command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("TZ", "UTC");
-    let (_program, port) = Program::start(command);
+    let (_program, port) = Program::listening(&mut command);
     let mut peer = Peer::greeted(port);
     peer.ask("\n", "\n");
     peer.send("timestamp\ndatetime\n");
@@ -784,8 +892,8 @@ fn c3_when_clocks_change() {
 }
 
 /// The offset of a server's own zone, and what it complained of.
-fn zone_of(command: Command) -> (String, String) {
-    let (program, port) = Program::start(command);
+fn zone_of(mut command: Command) -> (String, String) {
+    let (mut program, port) = Program::listening(&mut command);
     let mut peer = Peer::greeted(port);
     peer.ask("\n", "\n");
     peer.send("datetime\n");
@@ -797,7 +905,7 @@ fn zone_of(command: Command) -> (String, String) {
     peer.ask("time UTC\ntime +05:30\n", "15:44:57\n15:44:57\n");
     drop(peer);
     program.signal(Signal::SIGTERM);
-    let (code, complaints) = program.end();
+    let (code, complaints) = program.wait();
     assert_eq!(code, Some(0));
     (moment[19..].to_owned() + if tokyo == UNKNOWN_ZONE { " alone" } else { "" }, complaints)
 }
@@ -821,7 +929,7 @@ fn c4_the_zone_of_the_environment() {
         ("/etc/passwd", &utc, true),
     ];
     for (tz, offsets, warned) in table {
-        let mut command = command(&PLAIN, &[]);
+        let mut command = fixed_server(&PLAIN, &[]);
         command.env("TZ", tz);
         let (offset, complaints) = zone_of(command);
         assert!(offsets.contains(&offset.as_str()), "TZ={tz}: {offset}");
@@ -838,7 +946,7 @@ fn c5_no_zones_at_all() {
         return skip("this user may not mount anything");
     }
     for tz in [None, Some("UTC"), Some("Asia/Tokyo")] {
-        let mut command = command(&apart, &[]);
+        let mut command = fixed_server(&apart, &[]);
         command.env_remove("TZ").env_remove("TZDIR").envs(tz.map(|tz| ("TZ", tz)));
         let (offset, complaints) = zone_of(command);
         assert_eq!(offset, "+00:00 alone");

@@ -1,16 +1,13 @@
-//! The client's side of the wire, one table a rule: what a server sends, read by read, and what a client makes of it.
-//! A client's worst fault is to take one answer for another's, so most rows are servers that send what they should not.
-
-#[allow(dead_code, reason = "shared with the other tests of the core")]
-#[path = "support/core.rs"]
-mod support;
+//! The client's side of the protocol, one table a rule: the reads of a client, and its replies. A client's worst fault is to
+//! take one reply for another's, so most rows are servers that send other bytes than they should.
 
 use daytime::protocol::{COMMAND_MAX, ClientSession, SessionError, errors};
-use support::{EOF, PAUSE};
+
+use crate::conversation::{EOF, PAUSE};
 
 const LIMIT: usize = 64 * 1024;
 
-/// What a session is after these reads: `lines: ` or `bare: ` and the greeting, or why there is none.
+/// The state after these reads: `lines: ` or `bare: ` and the greeting, or the error.
 fn greeted(reads: &[&[u8]]) -> String {
     let mut session = ClientSession::new();
     for &read in reads {
@@ -57,7 +54,7 @@ fn bare() -> ClientSession {
     session
 }
 
-/// What is sent to ask `question`.
+/// The bytes that a client sends for this question.
 fn ask(session: &mut ClientSession, question: &str) -> Result<String, SessionError> {
     let mut out = Vec::new();
     let asked = session.ask(question, &mut out);
@@ -202,7 +199,7 @@ fn at_most_64_kib_are_read_for_the_greeting() {
         (vec![&long[..]], "waits"),
         (vec![&long[..], b"\n"], &greeting),
         (vec![&[&long[..], b"\n"].concat()], &greeting),
-        // What the error carries is bounded too.
+        // The bytes in the error are bounded too.
         (vec![&long[..], b"x"], &foreign),
         (vec![&[&long[..], b"x\n"].concat()], &foreign),
         (vec![&long[..], &long], &foreign),
@@ -422,9 +419,7 @@ fn what_an_error_carries_is_at_most_64_kib() {
     for come in [[&b"Hi\n"[..], &[b'x'; LIMIT + 1]].concat(), [&b"Hi\n"[..], &b"x\n".repeat(LIMIT)].concat()] {
         let mut session = ClientSession::new();
         session.receive(&come).unwrap();
-        let Err(SessionError::Protocol(text)) = ask(&mut session, "day") else {
-            panic!("what is left over is nothing")
-        };
+        let Err(SessionError::Protocol(text)) = ask(&mut session, "day") else { panic!("what is left over is nothing") };
         assert_eq!(text.len(), LIMIT);
     }
 }

@@ -1,23 +1,21 @@
-//! What holds however TCP cuts a conversation into reads, tried with random ones: the invariant of `protocol.md`, of
-//! which the reference model below is a transcription, not made from the session's code; that nothing a peer sends or a
-//! driver does breaks the core or makes it grow; that a client understands any server in any segmentation; and that
-//! every moment has its texts.
+//! Properties that hold for every segmentation of a conversation, tried with random ones.
 //!
-//! A case that has failed once is tried first ever after: its seed is in `tests/invariant.regressions`, to be
-//! committed. `PROPTEST_CASES=100000 cargo test --release --test invariant` looks harder.
-
-#[allow(dead_code, reason = "shared with the other tests of the core")]
-#[path = "support/core.rs"]
-mod support;
+//! The invariant of `src/protocol/protocol.md`, with a reference model that transcribes that text and not the session's code.
+//! No peer and no driver breaks the core or makes it grow. A client understands any server in any segmentation. Every
+//! moment has its texts.
+//!
+//! A case that has failed once is tried first from then on: its seed is in `properties.regressions`, to be committed.
+//! `PROPTEST_CASES=100000 cargo test --release --test protocol properties` looks harder.
 
 use std::{collections::BTreeSet, fmt};
 
 use daytime::protocol::{
-    COMMAND_MAX, ClientSession, Command, Formats, FormattedTime, Framing, Next, OWED_MAX, REPLY_MAX, ServerSession,
-    SessionError, Zone, check_reply, errors,
+    COMMAND_MAX, Command, ClientSession, SessionError, Formats, Framing, Next, OWED_MAX, REPLY_MAX, ServerSession, FormattedTime, Zone,
+    check_reply, errors,
 };
 use proptest::{prelude::*, sample::Index, test_runner::FileFailurePersistence};
-use support::{Desk, OWN, answer, size};
+
+use crate::conversation::{CUSTOM, TestResponder, answer, size};
 
 /// The most that one line adds to what is owed: a reply, and a terminator before and after it.
 const STEP_MAX: usize = REPLY_MAX + 4;
@@ -33,7 +31,7 @@ fn cases(cases: u32) -> ProptestConfig {
 
 // The reference model
 
-/// What a client reads that sends this, in whatever reads, and then ends: `protocol.md`, "The invariant".
+/// The output for this input, in any segmentation, and then the end: "The invariant" of `src/protocol/protocol.md`.
 fn expected(framing: Framing, transcript: &[u8]) -> String {
     let mut lines: Vec<&[u8]> = transcript.split(|&byte| byte == b'\n').collect();
     let tail = lines.pop().unwrap_or_default();
@@ -68,7 +66,7 @@ enum Meaning {
     LastReply(String),
 }
 
-/// `protocol.md`, rules 7 and 8 and "Commands".
+/// Rules 7 and 8 and "Commands" of `src/protocol/protocol.md`.
 fn meaning(body: &[u8]) -> Meaning {
     let blank = [' ', '\t', '\r'];
     let text = match str::from_utf8(body) {
@@ -141,7 +139,7 @@ fn any_case(name: &str, upper: u64) -> String {
 fn command() -> impl Strategy<Value = Vec<u8>> {
     let names = prop_oneof![
         8 => prop::sample::select(vec!["day", "date", "time", "datetime", "timestamp", "help"]),
-        6 => prop::sample::select(OWN.to_vec()),
+        6 => prop::sample::select(CUSTOM.to_vec()),
         1 => prop::sample::select(vec!["quit", "exit"]),
         2 => prop::sample::select(vec!["tim", "days", "daydate", "ＤＡＹ", "tıme", "\u{feff}day"]),
     ];
@@ -232,7 +230,7 @@ impl Cuts {
         cuts.remove(&0);
         // The invariant's precondition, as rule 3 has it: the first read is not exactly a command's name.
         let is_name = |read: &[u8]| {
-            let names = Command::built_in().chain(OWN);
+            let names = Command::built_in().chain(CUSTOM);
             names.into_iter().any(|name| name.as_bytes().eq_ignore_ascii_case(read))
         };
         if framing == Framing::Auto {
@@ -272,9 +270,9 @@ fn habits() -> impl Strategy<Value = Habits> {
     (any::<bool>(), sends).prop_map(|(joins, sends)| Habits { joins, sends })
 }
 
-/// What a client reads that sends these reads and then ends, and how often the session wanted to send first.
+/// The output for these reads and then the end, and how often the session returned [`Next::Send`].
 fn converse(framing: Framing, reads: &[&[u8]], habits: &Habits) -> (String, usize) {
-    let (mut session, mut desk) = (ServerSession::new(framing), Desk::default());
+    let (mut session, mut responder) = (ServerSession::new(framing), TestResponder::default());
     let (mut out, mut sent, mut pauses) = (Vec::new(), Vec::new(), 0);
     let mut framed = framing == Framing::Line;
     session.greet("Hi", &mut out);
@@ -285,17 +283,17 @@ fn converse(framing: Framing, reads: &[&[u8]], habits: &Habits) -> (String, usiz
         }
         let ended = input.is_empty();
         let (taken, mut next) = match ended {
-            true => (0, session.handle_eof(&mut desk, &mut out)),
-            false => session.receive(&input, &mut desk, &mut out),
+            true => (0, session.handle_eof(&mut responder, &mut out)),
+            false => session.receive(&input, &mut responder, &mut out),
         };
         framed |= input.drain(..taken).any(|byte| byte == b'\n');
         if framed {
             // From the first line end on, a pause is nothing.
             assert!(!session.needs_timeout());
-            assert_eq!(session.handle_timeout(&mut desk, &mut out), Next::Read);
+            assert_eq!(session.handle_timeout(&mut responder, &mut out), Next::Read);
         }
         if let Next::Call(call) = &next {
-            assert_eq!(session.receive(&input, &mut desk, &mut out), (0, Next::Read), "a handler runs");
+            assert_eq!(session.receive(&input, &mut responder, &mut out), (0, Next::Read), "a handler runs");
             assert!(session.awaits_reply() && !session.needs_timeout());
             let (text, closing) = answer(call);
             next = session.reply(text.as_deref(), closing, &mut out);
@@ -314,8 +312,8 @@ fn converse(framing: Framing, reads: &[&[u8]], habits: &Habits) -> (String, usiz
     }
     sent.append(&mut out);
     // Closed is closed.
-    assert_eq!(session.receive(b"day\ntime", &mut desk, &mut out), (8, Next::Close));
-    assert_eq!((session.handle_eof(&mut desk, &mut out), out.len()), (Next::Close, 0));
+    assert_eq!(session.receive(b"day\ntime", &mut responder, &mut out), (8, Next::Close));
+    assert_eq!((session.handle_eof(&mut responder, &mut out), out.len()), (Next::Close, 0));
     (String::from_utf8(sent).expect("a server sends UTF-8") + "■", pauses)
 }
 
@@ -401,7 +399,7 @@ proptest! {
         events in prop::collection::vec(server_event(), 0..24),
         framing in prop_oneof![Just(Framing::Auto), Just(Framing::Line)],
     ) {
-        let (mut session, mut desk, mut out) = (ServerSession::new(framing), Desk::default(), Vec::new());
+        let (mut session, mut responder, mut out) = (ServerSession::new(framing), TestResponder::default(), Vec::new());
         let fresh = size(&session);
         let (mut waits, mut closed) = (false, false);
         for event in events {
@@ -412,7 +410,7 @@ proptest! {
             let (before, was_closed) = (out.len(), closed && !waits);
             let next = match event {
                 Event::Read(Bytes(bytes)) => {
-                    let (taken, next) = session.receive(&bytes, &mut desk, &mut out);
+                    let (taken, next) = session.receive(&bytes, &mut responder, &mut out);
                     match &next {
                         _ if waits => prop_assert_eq!((taken, &next), (0, &Next::Read)),
                         Next::Read => prop_assert_eq!(taken, bytes.len()),
@@ -422,10 +420,10 @@ proptest! {
                     prop_assert!(before < OWED_MAX || out.len() == before, "what is owed is enough");
                     next
                 }
-                Event::Quiet => session.handle_timeout(&mut desk, &mut out),
+                Event::Quiet => session.handle_timeout(&mut responder, &mut out),
                 Event::End => {
                     closed = true;
-                    let next = session.handle_eof(&mut desk, &mut out);
+                    let next = session.handle_eof(&mut responder, &mut out);
                     prop_assert_eq!(waits, next == Next::Read, "the end waits for a handler");
                     next
                 }

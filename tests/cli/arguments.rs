@@ -1,0 +1,124 @@
+//! The arguments of both programs.
+
+use crate::common::process::{CLIENT, SERVER, run};
+
+#[test]
+fn bad_arguments_are_named() {
+    let long = format!("--greeting={}", "x".repeat(1024));
+    for (program, argument, named) in [
+        (SERVER, "--nonsense", "--nonsense"),
+        (SERVER, "extra", "extra"),
+        (SERVER, "--listen", "--listen"),
+        (SERVER, "--listen=", "address \"\""),
+        (SERVER, "--listen=localhost:", "address \"localhost:\""),
+        (SERVER, "--listen=localhost:99999", "address \"localhost:99999\""),
+        (SERVER, "--listen=two words:1", "address \"two words:1\""),
+        (SERVER, "--listen=[::1", "address \"[::1\""),
+        (SERVER, "--listen=unix:", "address \"unix:\""),
+        (SERVER, "--listen-rfc867=localhost:", "address \"localhost:\""),
+        (SERVER, "--listen-rfc868=unix:@", "address \"unix:@\""),
+        (SERVER, "--unix-mode=rw", "no mode"),
+        (SERVER, "--unix-mode=1777", "mode of 0o1777"),
+        (SERVER, "--allow=localhost", "\"localhost\" is no network"),
+        (SERVER, "--deny=192.0.2.0/33", "\"192.0.2.0/33\" is no network"),
+        (SERVER, "--check=x", "--check"),
+        (SERVER, "--workers=x", "--workers"),
+        (SERVER, "--workers=-1", "--workers"),
+        (SERVER, "--workers=0", "0 workers"),
+        (SERVER, "--workers=1025", "1025 workers"),
+        (SERVER, "--framing=x", "--framing"),
+        (SERVER, "--framing=", "--framing"),
+        (SERVER, "--timezone=Mars/Olympus", "time zone \"Mars/Olympus\""),
+        (SERVER, "--timezone=../../etc/passwd", "time zone \"../../etc/passwd\""),
+        (SERVER, "--timezone=+24:00", "time zone \"+24:00\""),
+        (SERVER, "--timezone=", "time zone \"\""),
+        (SERVER, "--day-format=%Q", "format \"%Q\""),
+        (SERVER, "--day-format=", "format \"\""),
+        (SERVER, "--date-format=%", "format \"%\""),
+        (SERVER, "--date-format=%9999Y", "format \"%9999Y\""),
+        (SERVER, "--time-format=%n", "format \"%n\""),
+        (SERVER, "--time-format=\x1b", "format \"\\u{1b}\""),
+        (SERVER, "--greeting=a\nb", "greeting \"a\\nb\""),
+        (SERVER, &long, "greeting \"xxx"),
+        (SERVER, "--max-clients=x", "--max-clients"),
+        (SERVER, "--max-clients=0", "maximum of 0 clients"),
+        (SERVER, "--max-clients-per-source=-1", "--max-clients-per-source"),
+        (SERVER, "--max-clients-per-source=0", "maximum of 0 clients per source"),
+        (SERVER, "--idle-timeout=x", "--idle-timeout"),
+        (SERVER, "--idle-timeout=0", "idle timeout"),
+        (SERVER, "--first-command-timeout=nan", "--first-command-timeout"),
+        (SERVER, "--first-command-timeout=0", "first-command timeout"),
+        (SERVER, "--busy-poll=0.5", "--busy-poll"),
+        (SERVER, "--write-timeout=x", "--write-timeout"),
+        (SERVER, "--write-timeout=-1", "--write-timeout"),
+        (SERVER, "--write-timeout=nan", "--write-timeout"),
+        (SERVER, "--write-timeout=1e300", "--write-timeout"),
+        (SERVER, "--write-timeout=0", "write timeout"),
+        (SERVER, "--drain=x", "--drain"),
+        (SERVER, "--drain=inf", "--drain"),
+        (SERVER, "--bind-timeout=", "--bind-timeout"),
+        (SERVER, "--bind-timeout=-0.5", "--bind-timeout"),
+        (SERVER, "--quiet=x", "--quiet"),
+        (CLIENT, "--nonsense", "--nonsense"),
+        (CLIENT, "--connect", "--connect"),
+        (CLIENT, "--connect=", "address \"\""),
+        (CLIENT, "--connect=localhost:", "address \"localhost:\""),
+        (CLIENT, "--connect=localhost:99999", "address \"localhost:99999\""),
+        (CLIENT, "--connect=two words", "address \"two words\""),
+        (CLIENT, "--timeout=x", "--timeout"),
+        (CLIENT, "--timeout=-1", "--timeout"),
+        (CLIENT, "--timeout=NaN", "--timeout"),
+        (CLIENT, "--timeout=1e300", "--timeout"),
+    ] {
+        let outcome = run(program, &[argument], "");
+        assert_eq!((outcome.code, &*outcome.out), (Some(2), ""), "{argument:?}");
+        assert!(outcome.err.contains(named) && !outcome.err.contains("panic"), "{argument:?}: {}", outcome.err);
+        assert!(!outcome.err.contains('\x1b'), "{argument:?}");
+    }
+}
+
+#[test]
+fn help_and_version_are_told() {
+    let server: &[&str] = &[
+        "--config",
+        "--print-config",
+        "--check",
+        "--listen",
+        "--listen-rfc867",
+        "--listen-rfc868",
+        "--unix-mode",
+        "--allow",
+        "--deny",
+        "--workers",
+        "--framing",
+        "--timezone",
+        "--day-format",
+        "--date-format",
+        "--time-format",
+        "--greeting",
+        "--max-clients",
+        "--max-clients-per-source",
+        "--idle-timeout",
+        "--first-command-timeout",
+        "--write-timeout",
+        "--busy-poll",
+        "--drain",
+        "--bind-timeout",
+        "--quiet",
+        "--help",
+        "--version",
+    ];
+    let client: &[&str] = &["--connect", "--timeout", "COMMAND", "--help", "--version"];
+    for (program, name, flags) in [(SERVER, "daytime-server", server), (CLIENT, "daytime-client", client)] {
+        let help = run(program, &["--help"], "");
+        assert_eq!((help.code, &*help.err), (Some(0), ""));
+        for flag in flags {
+            assert!(help.out.contains(flag), "{name} --help says nothing of {flag}");
+        }
+        let told = help.out.split_whitespace().filter(|word| word.starts_with("--"));
+        for flag in told.map(|word| word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric())) {
+            assert!(flags.contains(&flag), "{name} --help tells of {flag}, which no test here knows");
+        }
+        run(program, &["--version"], "").assert(0, &format!("{name} {}\n", env!("CARGO_PKG_VERSION")), "");
+    }
+}

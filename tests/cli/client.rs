@@ -1,0 +1,202 @@
+//! `daytime-client` with commands as arguments and with a pipe.
+
+use std::{
+    io::Write,
+    net::{Ipv4Addr, Ipv6Addr, TcpListener},
+    process::Command,
+    time::Duration,
+};
+
+use daytime::{
+    Server,
+    protocol::{GREETING, errors},
+};
+
+use crate::common::{
+    Folder, builder,
+    fake_server::{BlackHole, FakeServer, original_reply, refusing_address},
+    process::{CLIENT, Program, run},
+    skip, timed,
+};
+
+/// A server of this crate for the client program, and its address.
+pub(crate) fn fixed_server() -> (Server, String) {
+    let server = builder().workers(1).start().unwrap();
+    let address = server.addresses()[0].to_string();
+    (server, address)
+}
+
+// ---- Commands as arguments
+
+#[test]
+fn commands_are_answered_one_a_line() {
+    let (_server, address) = fixed_server();
+    for (commands, replies) in [
+        (&["day"][..], "Sunday\n"),
+        (&["day", "DATE", "time"], "Sunday\n26-11-22\n15:44:57\n"),
+        (&["datetime +05:30", " timestamp "], "2026-11-22T21:14:57+05:30\n1795362297\n"),
+        (&["quit"], ""),
+        (&["day", "Exit", "time"], "Sunday\n"),
+        (&["--", "day"], "Sunday\n"),
+    ] {
+        let arguments = [&["--connect", &address], commands].concat();
+        run(CLIENT, &arguments, "date\n").assert(0, replies, "");
+    }
+}
+
+#[test]
+fn an_error_line_is_told_and_the_other_commands_are_answered() {
+    let (_server, address) = fixed_server();
+    for (command, complaint) in [
+        ("nonsense", errors::INVALID),
+        ("day Mars", errors::UNKNOWN_ZONE),
+        ("", "the command \"\" is blank"),
+        ("day\ntime", "the command \"day\\ntime\" has a control character"),
+        ("\x1b[31m", "the command \"\\u{1b}[31m\" has a control character"),
+    ] {
+        let outcome = run(CLIENT, &["--connect", &address, "day", command, "time"], "");
+        outcome.assert(1, "Sunday\n15:44:57\n", &format!("daytime-client: {complaint}\n"));
+    }
+}
+
+#[test]
+fn the_original_answers_commands() {
+    let (original, received) = FakeServer::original(original_reply);
+    let address = original.address().to_string();
+    let outcome = run(CLIENT, &["--connect", &address, "day", "date", "help", "time"], "");
+    outcome.assert(1, "Sunday\n26-11-22\n15:44:57\n", &format!("daytime-client: {}\n", errors::INVALID));
+    original.finish();
+    assert_eq!(received.iter().collect::<Vec<_>>(), ["\n", "day", "date", "help", "time", "quit"]);
+}
+
+// ---- A pipe
+
+#[test]
+fn the_loop_reads_a_pipe_without_prompts() {
+    let (_server, address) = fixed_server();
+    for (input, replies) in [
+        ("", ""),
+        ("quit\n", ""),
+        ("day\nDATE\ntime\nquit\n", "Sunday\n26-11-22\n15:44:57\n"),
+        ("day\nexit\ntime\n", "Sunday\n"),
+        ("day\n QUIT \ntime\n", "Sunday\n"),
+        ("day\r\nExit\r\ntime\n", "Sunday\n"),
+        ("day\ntime", "Sunday\n15:44:57\n"),
+        ("day\nquit", "Sunday\n"),
+        ("\n\n \t\nday\n\n", "Sunday\n"),
+        ("datetime UTC\ntime +01:00\n", "2026-11-22T15:44:57+00:00\n16:44:57\n"),
+        ("nonsense\nday\n", "You entered an invalid command\nSunday\n"),
+        ("a\x01b\nday\n", "the command \"a\\u{1}b\" has a control character\nSunday\n"),
+    ] {
+        let outcome = run(CLIENT, &["--connect", &address], input);
+        outcome.assert(0, &format!("{GREETING}\n{replies}"), "");
+    }
+}
+
+#[test]
+fn the_loop_with_the_original() {
+    let (original, _) = FakeServer::original(original_reply);
+    let outcome = run(CLIENT, &["--connect", &original.address().to_string()], "day\n\nDATE\nx\ntime\nquit\n");
+    let replies = "Sunday\n26-11-22\nYou entered an invalid command\n15:44:57\n";
+    outcome.assert(0, &format!("{GREETING}\n{replies}"), "");
+}
+
+#[test]
+fn each_reply_is_there_before_the_next_command() {
+    let (_server, address) = fixed_server();
+    let mut client = Program::start(Command::new(CLIENT).args(["--connect", &address]));
+    assert_eq!(client.out.line(), GREETING);
+    for (command, reply) in [("day", "Sunday"), ("time", "15:44:57")] {
+        client.send(&format!("{command}\n"));
+        assert_eq!(client.out.line(), reply);
+    }
+    client.finish().assert(0, "", "");
+}
+
+#[test]
+fn a_reader_that_has_enough_is_no_error() {
+    let (_server, address) = fixed_server();
+    // What `| head -1` does.
+    let head = |arguments: &str| {
+        let line = format!("{{ '{CLIENT}' --connect {address} {arguments}; echo $? >&2; }} | head -1");
+        let mut shell = Program::start(Command::new("sh").args(["-c", &line]));
+        let first = shell.out.line();
+        // The reader has gone, or goes before it reads more.
+        for _ in 0..1000 {
+            if shell.input.as_mut().unwrap().write_all(b"day\n").is_err() {
+                break;
+            }
+        }
+        let outcome = shell.finish();
+        assert_eq!((&*outcome.out, &*outcome.err), ("", "0\n"), "{arguments}");
+        first
+    };
+    assert_eq!(head(""), GREETING);
+    assert_eq!(head(&"day ".repeat(1000)), "Sunday");
+}
+
+#[test]
+fn a_server_that_cannot_be_used_is_told() {
+    let (_kept, nobody) = refusing_address();
+    let hole = BlackHole::new((Ipv4Addr::LOCALHOST, 0));
+    let says = |text: &'static str| {
+        FakeServer::new(move |mut peer| {
+            peer.expect("\n");
+            peer.send(text);
+        })
+    };
+    for commands in [&["day"][..], &[]] {
+        let (full, other) = (says("The server is full\n"), says("220 \x1b[31mmail"));
+        for (address, complaint) in [
+            (nobody, format!("connect {nobody}: Connection refused (os error 111)")),
+            (hole.address(), "no complete answer in time".into()),
+            (full.address(), "The server is full".into()),
+            (other.address(), "the peer does not speak this protocol, it sent 13 bytes: 220 \\x1b[31mmail".into()),
+        ] {
+            let address = address.to_string();
+            let arguments = [&["--timeout", "0.3", "--connect", &address], commands].concat();
+            let (outcome, took) = timed(|| run(CLIENT, &arguments, "day\n"));
+            outcome.assert(1, "", &format!("daytime-client: {complaint}\n"));
+            assert!(took < Duration::from_secs(5), "{took:?}");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_goes_away_ends_the_loop() {
+    let (fake, _) = FakeServer::line_based("Hi", |command| (command == "day").then(|| "Sunday".into()));
+    let outcome = run(CLIENT, &["--connect", &fake.address().to_string()], "day\ntime\nday\n");
+    outcome.assert(1, "Hi\nSunday\n", "daytime-client: the connection is closed\n");
+}
+
+#[test]
+fn a_dead_address_before_a_live_one_of_a_name() {
+    // A name with two addresses for one process: its namespace has its own hosts file.
+    let folder = Folder::new();
+    let hosts = folder.write("hosts", "::1 twin\n127.0.0.1 twin\n");
+    let within = |line: &str| {
+        let script = format!("mount --bind '{hosts}' /etc/hosts && {line}");
+        Program::start(Command::new("unshare").args(["-rm", "sh", "-c", &script])).finish()
+    };
+    let possible = Command::new("unshare").arg("-V").output().is_ok_and(|output| output.status.success())
+        && within("getent ahosts twin").out.starts_with("::1");
+    if !possible {
+        return skip("no namespace with a hosts file of its own here");
+    }
+    let hole = BlackHole::new((Ipv6Addr::LOCALHOST, 0));
+    let port = hole.address().port();
+    let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) else {
+        return skip(format!("port {port} is taken"));
+    };
+    let fake = FakeServer::on(listener, |mut peer| {
+        peer.complete_greeting("Hi");
+        peer.expect("day\n");
+        peer.send("Sunday\n");
+        peer.expect("quit\n");
+    });
+    let (outcome, took) = timed(|| within(&format!("exec '{CLIENT}' --timeout 2 --connect twin:{port} day")));
+    outcome.assert(0, "Sunday\n", "");
+    // Each of the two addresses has half of the timeout.
+    assert!((Duration::from_millis(1000)..Duration::from_millis(1900)).contains(&took), "{took:?}");
+    fake.finish();
+}

@@ -1,0 +1,12 @@
+//! The two programs as their users run them.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod arguments;
+mod client;
+mod config_file;
+mod server;
+mod signals;
+mod systemd;
+mod terminal;

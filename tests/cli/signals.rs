@@ -1,0 +1,157 @@
+//! Signals to `daytime-server`: SIGINT, SIGTERM and SIGHUP.
+
+use std::{
+    fs,
+    io::{ErrorKind, Read, Write},
+    net::TcpStream,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use daytime::protocol::GREETING;
+use nix::sys::signal::Signal;
+use socket2::{Domain, Socket, Type};
+
+use crate::common::{
+    Folder, TIMEOUT,
+    process::{Program, SERVER, daytime_server, local, replies_to},
+    skip, timed,
+};
+
+// ---- The end
+
+/// A client that reads nothing, and has requested more replies than the system can buffer.
+fn client_that_never_reads(port: u16) -> Socket {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&std::net::SocketAddr::from(local(port)).into()).unwrap();
+    socket.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+    let questions = "help\n".repeat(10_000);
+    loop {
+        match (&socket).write(questions.as_bytes()) {
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return socket,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn a_signal_ends_the_server_in_good_order() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let (mut server, port) = daytime_server(&["--quiet"]);
+        let mut idle = TcpStream::connect(local(port)).unwrap();
+        idle.set_read_timeout(Some(TIMEOUT)).unwrap();
+        idle.write_all(b"\nday\n").unwrap();
+        idle.read_exact(&mut [0; GREETING.len() + 1]).unwrap();
+        server.signal(signal);
+        let mut said = String::new();
+        idle.read_to_string(&mut said).unwrap();
+        assert!(said.ends_with("day\n"), "{said:?}");
+        drop(idle);
+        server.finish().assert(0, "", "");
+        assert_eq!(TcpStream::connect(local(port)).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    }
+}
+
+#[test]
+fn the_drain_has_an_end() {
+    let (mut server, port) = daytime_server(&["--quiet", "--drain", "0.3", "--write-timeout", "60"]);
+    let _client = client_that_never_reads(port);
+    server.signal(Signal::SIGTERM);
+    let (outcome, took) = timed(|| server.finish());
+    outcome.assert(0, "", "");
+    assert!((Duration::from_millis(300)..Duration::from_secs(4)).contains(&took), "{took:?}");
+}
+
+#[test]
+fn a_second_signal_ends_the_server_at_once() {
+    for second in [Signal::SIGINT, Signal::SIGTERM] {
+        let (mut server, port) = daytime_server(&["--quiet", "--drain", "60", "--write-timeout", "60"]);
+        let _client = client_that_never_reads(port);
+        let mut idle = TcpStream::connect(local(port)).unwrap();
+        idle.set_read_timeout(Some(TIMEOUT)).unwrap();
+        idle.read_exact(&mut [0; GREETING.len()]).unwrap();
+        server.signal(Signal::SIGTERM);
+        // The idle client is closed: the first signal has been heard.
+        idle.read_to_end(&mut Vec::new()).unwrap();
+        server.signal(second);
+        let (outcome, took) = timed(|| server.finish());
+        outcome.assert(1, "", "");
+        assert!(took < Duration::from_secs(5), "{took:?}");
+    }
+}
+
+// ---- SIGHUP
+
+/// The replies to `quit` from 127.0.0.1 up to the close; empty where that client is denied.
+fn replies_or_nothing(port: u16) -> String {
+    let mut stream = TcpStream::connect(local(port)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+    let mut said = String::new();
+    // A denied client may be reset, since the server does not read its input.
+    let _ = stream.write_all(b"\nquit\n");
+    match stream.read_to_string(&mut said) {
+        Err(error) if error.kind() != ErrorKind::ConnectionReset => panic!("{error}"),
+        _ => said,
+    }
+}
+
+#[test]
+fn sighup_reads_networks_anew() {
+    let folder = Folder::new();
+    let file = folder.write("daytime.toml", "deny = [\"127.0.0.0/8\"]\nquiet = false\n");
+    let arguments = ["--config", &file, "--listen", "127.0.0.1:0"];
+    let (mut server, port) = Program::listening(Command::new(SERVER).args(arguments));
+    assert_eq!(replies_or_nothing(port), "");
+    let line = server.out.line();
+    assert!(
+        line.starts_with("Connection from 127.0.0.1:") && line.ends_with("has been refused: its network is denied")
+    );
+
+    folder.write("daytime.toml", "deny = [\"192.0.2.0/24\"]\n");
+    server.signal(Signal::SIGHUP);
+    let deadline = Instant::now() + TIMEOUT;
+    while replies_or_nothing(port).is_empty() {
+        assert!(Instant::now() < deadline, "the networks stay as they were");
+    }
+    // After an error they are unchanged, and the error is printed.
+    folder.write("daytime.toml", "deny = [\"192.0.2.0/24\"]\nquiet = \n");
+    server.signal(Signal::SIGHUP);
+    let complaint = server.err.line();
+    let expected = format!("daytime-server: networks stay as they were: {file}:2: ");
+    assert!(complaint.starts_with(&expected), "{complaint}");
+    assert_ne!(replies_or_nothing(port), "");
+    // SIGHUP does not end the server.
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.finish().code, Some(0));
+}
+
+#[test]
+fn sighup_reads_zones_anew() {
+    let source = Path::new("/usr/share/zoneinfo");
+    if !source.join("Asia/Tokyo").exists() || !source.join("UTC").exists() {
+        return skip("there is no zone database");
+    }
+    let folder = Folder::new();
+    let zone = folder.name("localtime");
+    fs::copy(source.join("UTC"), &zone).unwrap();
+    let mut command = Command::new(SERVER);
+    command.args(["--quiet", "--listen=127.0.0.1:0", "--workers=2"]).env("TZ", format!(":{zone}"));
+    let (server, port) = Program::listening(&mut command);
+    let offset = || {
+        let said = replies_to(port, "\ndatetime\nquit\n");
+        said.trim_end()[said.trim_end().len() - "+00:00".len()..].to_owned()
+    };
+    assert_eq!(offset(), "+00:00");
+    fs::copy(source.join("Asia/Tokyo"), folder.name("new")).unwrap();
+    fs::rename(folder.name("new"), &zone).unwrap();
+    assert_eq!(offset(), "+00:00", "not before it is told to");
+    server.signal(Signal::SIGHUP);
+    let deadline = Instant::now() + TIMEOUT;
+    // Clients go to the workers in turn: both have it.
+    while offset() != "+09:00" || offset() != "+09:00" {
+        assert!(Instant::now() < deadline, "the zone stays as it was");
+    }
+}

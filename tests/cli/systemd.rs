@@ -1,0 +1,197 @@
+//! `daytime-server` under systemd: sockets, notifications, unit files.
+
+use std::{
+    fs,
+    io::ErrorKind,
+    iter,
+    net::{Ipv6Addr, TcpListener, TcpStream, UdpSocket},
+    os::{
+        fd::{AsFd, AsRawFd},
+        unix::net::{UnixDatagram, UnixListener},
+    },
+    path::Path,
+    process::Command,
+};
+
+use nix::sys::signal::Signal;
+use socket2::SockRef;
+
+use crate::common::{
+    Folder, TIMEOUT, installed,
+    process::{CLIENT, Program, SERVER, local, port_in, replies_to, run},
+    skip,
+};
+
+/// The server with these sockets as descriptors from 3 on, as a service manager starts it. They stay open here too.
+fn activated(sockets: &[(&str, &dyn AsFd)], process: &str, arguments: &str) -> Program {
+    let names: Vec<&str> = sockets.iter().map(|(name, _)| *name).collect();
+    let numbered = |first: usize| (first..).zip(sockets);
+    // First to higher numbers, since a socket may have the number that another one needs.
+    let up = numbered(50).map(|(to, (_, socket))| format!("{to}<&{}", socket.as_fd().as_raw_fd()));
+    let down = numbered(3).map(|(to, _)| format!("{to}<&{} {}<&-", to + 47, to + 47));
+    let [up, down] = [up.collect::<Vec<_>>(), down.collect()].map(|moves| moves.join(" "));
+    let line = format!(
+        "exec {up}; exec {down}; export LISTEN_PID={process} LISTEN_FDS={} LISTEN_FDNAMES={}; exec {SERVER} {arguments}",
+        names.len(),
+        names.join(":"),
+    );
+    for (_, socket) in sockets {
+        SockRef::from(&socket.as_fd()).set_cloexec(false).unwrap();
+    }
+    let program = Program::start(Command::new("bash").args(["-c", &line]));
+    // Programs of other tests do not inherit the sockets from now on. Until now they may have: no test counts on their close.
+    for (_, socket) in sockets {
+        SockRef::from(&socket.as_fd()).set_cloexec(true).unwrap();
+    }
+    program
+}
+
+#[test]
+fn sockets_of_a_service_manager_are_served_by_their_names() {
+    let folder = Folder::new();
+    let (tcp, v6) = (TcpListener::bind(local(0)).unwrap(), TcpListener::bind((Ipv6Addr::LOCALHOST, 0)));
+    let [rfc867, rfc868] = [(); 2].map(|()| TcpListener::bind(local(0)).unwrap());
+    let path = folder.name("socket");
+    let unix = UnixListener::bind(&path).unwrap();
+    let mut sockets: Vec<(&str, &dyn AsFd)> =
+        vec![("daytime.socket", &tcp), ("rfc868", &rfc868), ("unknown", &unix), ("rfc867", &rfc867)];
+    match &v6 {
+        Ok(v6) => sockets.push(("", v6)),
+        Err(_) => skip("there is no IPv6 here"),
+    }
+    let mut server = activated(&sockets, "$$", "--quiet");
+    let port = tcp.local_addr().unwrap().port();
+    assert_eq!(server.out.line(), format!("Server is listening on IP: 127.0.0.1 and Port: {port}"));
+    assert_eq!(server.out.line(), format!("Server is listening on unix:{path}"));
+    if let Ok(v6) = &v6 {
+        let port = v6.local_addr().unwrap().port();
+        assert_eq!(server.out.line(), format!("Server is listening on IP: ::1 and Port: {port}"));
+    }
+    // And nowhere else: where there are such sockets, there is no default address.
+    for (socket, rfc) in [(&rfc867, "867"), (&rfc868, "868")] {
+        let address = socket.local_addr().unwrap();
+        assert_eq!(server.out.line(), format!("Server is listening on {address} for RFC {rfc}"));
+    }
+    assert!(replies_to(port, "\nday\nquit\n").ends_with("day\n"));
+    let outcome = run(CLIENT, &["--connect", &format!("unix:{path}"), "timestamp"], "");
+    assert_eq!((outcome.code, &*outcome.err), (Some(0), ""));
+    daytime::rfc868(rfc868.local_addr().unwrap()).unwrap();
+    assert!(daytime::rfc867(rfc867.local_addr().unwrap()).unwrap().contains(", 20"));
+    // No child of this program would have them.
+    if let Ok(info) = fs::read_to_string(format!("/proc/{}/fdinfo/3", server.id())) {
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap().trim();
+        assert_ne!(u32::from_str_radix(flags, 8).unwrap() & 0o2_000_000, 0, "close on exec: {flags}");
+    }
+    server.signal(Signal::SIGTERM);
+    server.finish().assert(0, "", "");
+    assert!(Path::new(&path).exists(), "the file is the service manager's");
+}
+
+#[test]
+fn sockets_that_are_none_to_serve_on_are_named() {
+    let folder = Folder::new();
+    let listener = TcpListener::bind(local(0)).unwrap();
+    let connected = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let udp = UdpSocket::bind(local(0)).unwrap();
+    let datagrams = UnixDatagram::unbound().unwrap();
+    let file = fs::File::create(folder.name("file")).unwrap();
+    let no_stream = "take over a socket from LISTEN_FDS: fd 3 is not a valid stream socket of TCP or Unix";
+    for (socket, code, complaint) in [
+        (&udp as &dyn AsFd, 1, no_stream),
+        (&datagrams, 1, no_stream),
+        (&connected, 2, "the descriptor 3 is no stream socket that listens"),
+    ] {
+        let mut server = activated(&[("daytime", socket)], "$$", "--quiet");
+        server.finish().assert(code, "", &format!("daytime-server: {complaint}\n"));
+    }
+    let no_socket = "daytime-server: take over a socket from LISTEN_FDS: fd 3 is not a socket\n";
+    for third in [format!("3<{}", folder.name("file")), "3<&-".into()] {
+        let line = format!("exec {third}; export LISTEN_PID=$$ LISTEN_FDS=1; exec {SERVER} --quiet");
+        Program::start(Command::new("bash").args(["-c", &line])).finish().assert(1, "", no_socket);
+    }
+    drop(file);
+}
+
+#[test]
+fn sockets_for_another_process_are_left_alone() {
+    let listener = TcpListener::bind(local(0)).unwrap();
+    let mut server = activated(&[("daytime", &listener)], "1", "--quiet --listen 127.0.0.1:0");
+    let port = port_in(&server.out.line());
+    assert_ne!(port, listener.local_addr().unwrap().port());
+    assert!(replies_to(port, "\nquit\n").starts_with("Welcome"));
+}
+
+#[test]
+fn systemd_socket_activate_starts_it() {
+    if !installed(&["systemd-socket-activate"]) {
+        return;
+    }
+    let folder = Folder::new();
+    let path = folder.name("socket");
+    let arguments = ["--listen", &path, "--fdname", "rfc867", SERVER, "--quiet"];
+    let mut activate = Program::start(Command::new("systemd-socket-activate").args(arguments));
+    activate.err.until("Listening on");
+    // The first to connect starts the server, which is its own process from then on.
+    assert!(daytime::rfc867(format!("unix:{path}")).unwrap().contains(", 20"));
+    assert_eq!(activate.out.line(), format!("Server is listening on unix:{path} for RFC 867"));
+    assert!(daytime::rfc867(format!("unix:{path}")).unwrap().contains(", 20"));
+    activate.signal(Signal::SIGTERM);
+    assert_eq!(activate.finish().code, Some(0));
+}
+
+#[test]
+fn systemd_is_told_when_it_serves_and_when_it_stops() {
+    let folder = Folder::new();
+    let manager = UnixDatagram::bind(folder.name("notify")).unwrap();
+    manager.set_read_timeout(Some(TIMEOUT)).unwrap();
+    let next_message = || {
+        let mut message = [0; 100];
+        let n = loop {
+            match manager.recv(&mut message) {
+                // signal(7): of a socket with a time-out, where this process was stopped and goes on.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => break result.unwrap(),
+            }
+        };
+        String::from_utf8(message[..n].to_vec()).unwrap().trim_end().to_owned()
+    };
+    let serving = |place: &str| {
+        let mut command = Command::new(SERVER);
+        command.args(["--quiet", "--listen=127.0.0.1:0"]).env("NOTIFY_SOCKET", place).env("WATCHDOG_USEC", "100000");
+        let (server, port) = Program::listening(&mut command);
+        assert_ne!(replies_to(port, "\nquit\n"), "");
+        server
+    };
+    let mut server = serving(&folder.name("notify"));
+    // As often as its manager wants to hear it.
+    assert_eq!([(); 3].map(|()| next_message()), ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]);
+    server.signal(Signal::SIGTERM);
+    let last = iter::repeat_with(next_message).find(|word| word != "WATCHDOG=1");
+    assert_eq!(last.as_deref(), Some("STOPPING=1"));
+    server.finish().assert(0, "", "");
+    // Nobody there, or where the crate does not look: that is reported, and nothing else is wrong.
+    for nobody in [folder.name("nobody"), "@daytime-nobody".into()] {
+        let mut server = serving(&nobody);
+        assert!(server.err.line().starts_with("daytime-server: cannot notify systemd: "));
+    }
+}
+
+#[test]
+fn the_units_are_valid() {
+    if !installed(&["systemd-analyze"]) {
+        return;
+    }
+    let folder = Folder::new();
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/systemd");
+    let service = fs::read_to_string(examples.join("daytime.service")).unwrap();
+    // The program is where it was built.
+    let service = service.replace("/usr/local/bin/daytime-server", SERVER);
+    let service = folder.write("daytime.service", &service);
+    let socket = folder.write("daytime.socket", &fs::read_to_string(examples.join("daytime.socket")).unwrap());
+    run("systemd-analyze", &["verify", "--man=no", &service, &socket], "").assert(0, "", "");
+    // And so are their settings.
+    let config = examples.join("daytime.toml");
+    let outcome = run(SERVER, &["--config", config.to_str().unwrap(), "--check"], "");
+    assert_eq!((outcome.code, &*outcome.err), (Some(0), ""));
+    assert!(outcome.out.contains("networks: 4 allowed, 1 denied, others denied\n"), "{outcome:?}");
+}

@@ -1,0 +1,122 @@
+//! Deadlines and interrupts.
+
+use std::{
+    net::Ipv4Addr,
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    thread,
+    time::{Duration, Instant},
+};
+
+use daytime::{Client, Weekday, protocol::errors};
+
+use crate::common::{
+    builder,
+    fake_server::{BlackHole, FakeServer, original_reply},
+    peer::Peer,
+    timed,
+};
+use crate::helpers::{SLACK, assert_broken, client_builder, error_of, with_timeout};
+
+/// True from the second time on that it is asked.
+fn interrupt_at_second_check() -> impl Fn() -> bool + Send + Sync + 'static {
+    let asked = AtomicUsize::new(0);
+    move || asked.fetch_add(1, SeqCst) > 0
+}
+
+#[test]
+fn an_interrupt_ends_whatever_blocks() {
+    let interruptible = || client_builder().interrupt(interrupt_at_second_check());
+    let assert_prompt = |(said, took): (String, Duration)| {
+        assert_eq!(said, "interrupted");
+        assert!(took < Duration::from_secs(1), "{took:?}");
+    };
+
+    let hole = BlackHole::new((Ipv4Addr::LOCALHOST, 0));
+    assert_prompt(timed(|| error_of(interruptible().connect(hole.address()))));
+    let silent = FakeServer::new(Peer::stay_silent);
+    assert_prompt(timed(|| error_of(interruptible().connect(silent.address()))));
+
+    let calls: [fn(&mut Client) -> String; 4] = [
+        |client| error_of(client.request("day")),
+        |client| error_of(client.datetime()),
+        |client| error_of(client.pipeline(["day"; 10_000])),
+        |client| error_of(client.time_in("UTC")),
+    ];
+    let connected = || {
+        let fake = FakeServer::new(|mut peer| {
+            peer.complete_greeting("Hi");
+            peer.stay_silent();
+        });
+        let client = interruptible().connect(fake.address()).unwrap();
+        (fake, client)
+    };
+    for call in calls {
+        let (_fake, mut client) = connected();
+        assert_prompt(timed(|| call(&mut client)));
+        assert_broken(client);
+    }
+    let (_fake, client) = connected();
+    assert_prompt(timed(|| error_of(client.quit())));
+}
+
+#[test]
+fn an_interrupt_ends_what_trickles() {
+    // Never silent for as long as a slice, and never done.
+    let trickle = |mut peer: Peer| {
+        let mut left = 100;
+        while left > 0 && peer.try_send(b"x") {
+            thread::sleep(Duration::from_millis(20));
+            left -= 1;
+        }
+    };
+    let fake = FakeServer::new(trickle);
+    let (said, took) =
+        timed(|| error_of(client_builder().interrupt(interrupt_at_second_check()).connect(fake.address())));
+    assert_eq!(said, "interrupted");
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    drop(fake);
+
+    let fake = FakeServer::new(move |mut peer| {
+        peer.complete_greeting("Hi");
+        peer.expect("day\n");
+        trickle(peer);
+    });
+    let mut client = client_builder().interrupt(interrupt_at_second_check()).connect(fake.address()).unwrap();
+    let (said, took) = timed(|| error_of(client.request("day")));
+    assert_eq!(said, "interrupted");
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[test]
+fn patience_can_be_changed() {
+    let fake = FakeServer::new(|mut peer| {
+        peer.complete_greeting("Hi");
+        peer.stay_silent();
+    });
+    let mut client = client_builder().connect(fake.address()).unwrap();
+    client.set_timeout(Duration::from_millis(100));
+    let (result, took) = timed(|| client.day());
+    assert_eq!(error_of(result), "timeout");
+    assert!((Duration::from_millis(100)..SLACK).contains(&took), "{took:?}");
+}
+
+#[test]
+fn patience_without_end_is_allowed() {
+    let server = builder().start().unwrap();
+    let mut client = Client::builder().timeout(Duration::MAX).connect(&server.addresses()[0]).unwrap();
+    assert_eq!(client.day().unwrap(), Weekday::Sunday);
+    assert_eq!(error_of(Client::builder().timeout(Duration::ZERO).connect(&server.addresses()[0])), "timeout");
+}
+
+#[test]
+fn every_call_has_one_deadline() {
+    // Each reply comes within the deadline, the third of them would come after it.
+    let (fake, _) = FakeServer::line_based("Hi", |command| {
+        thread::sleep(Duration::from_millis(400));
+        Some(if command == "datetime" { errors::INVALID.into() } else { original_reply(command) })
+    });
+    let mut client = with_timeout(1000).connect(fake.address()).unwrap();
+    let began = Instant::now();
+    assert_eq!(error_of(client.datetime()), "timeout");
+    assert!(began.elapsed() < Duration::from_millis(1300), "{:?}", began.elapsed());
+}

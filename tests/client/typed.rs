@@ -1,0 +1,218 @@
+//! Typed replies: days, dates, times and moments.
+
+use daytime::{
+    Client, Date, DateTime, Error, ServerBuilder, Time, Weekday,
+    protocol::{GREETING, errors},
+};
+
+use crate::common::{
+    builder,
+    fake_server::{FakeServer, original_reply},
+    outcome,
+};
+use crate::helpers::{FRAMINGS, assert_broken, client_builder, connect, error_of};
+
+#[test]
+fn typed_answers_do_not_depend_on_formats() {
+    let odd = |settings: ServerBuilder| settings.day_format("day %j").date_format("%d.%m.%Y").time_format("%I%p");
+    for framing in FRAMINGS {
+        for settings in [builder(), odd(builder())] {
+            let server = settings.framing(framing).start().unwrap();
+            let mut client = connect(&server);
+            assert_eq!(client.greeting(), GREETING);
+            assert_eq!(client.peer().unwrap(), server.addresses()[0]);
+            let (date, time) = (Date { year: 2026, month: 11, day: 22 }, Time { hour: 15, minute: 44, second: 57 });
+            assert_eq!(client.day().unwrap(), Weekday::Sunday);
+            assert_eq!(client.date().unwrap(), date);
+            assert_eq!(client.time().unwrap(), time);
+            assert_eq!(client.datetime().unwrap(), DateTime { date, time, offset: Some(0) });
+            client.quit().unwrap();
+        }
+    }
+}
+
+#[test]
+fn typed_answers_in_zones() {
+    let server = builder().timezone("-03:30").start().unwrap();
+    let mut client = connect(&server);
+    assert_eq!(client.datetime().unwrap().to_string(), "2026-11-22T12:14:57-03:30");
+    for (zone, day, datetime) in [
+        ("UTC", Weekday::Sunday, "2026-11-22T15:44:57+00:00"),
+        ("utc", Weekday::Sunday, "2026-11-22T15:44:57+00:00"),
+        ("+05:30", Weekday::Sunday, "2026-11-22T21:14:57+05:30"),
+        ("-23:59", Weekday::Saturday, "2026-11-21T15:45:57-23:59"),
+        ("Europe/Berlin", Weekday::Sunday, "2026-11-22T16:44:57+01:00"),
+        ("america/new_york", Weekday::Sunday, "2026-11-22T10:44:57-05:00"),
+        ("Asia/Tokyo", Weekday::Monday, "2026-11-23T00:44:57+09:00"),
+        ("  Asia/Tokyo\t", Weekday::Monday, "2026-11-23T00:44:57+09:00"),
+    ] {
+        let moment = client.datetime_in(zone).unwrap();
+        assert_eq!(moment.to_string(), datetime, "{zone:?}");
+        assert_eq!(client.day_in(zone).unwrap(), day, "{zone:?}");
+        assert_eq!(client.date_in(zone).unwrap(), moment.date, "{zone:?}");
+        assert_eq!(client.time_in(zone).unwrap(), moment.time, "{zone:?}");
+    }
+    for zone in ["Mars/Olympus", "../../etc/passwd", "+24:00", "."] {
+        let refused = format!("refused: {}", errors::UNKNOWN_ZONE);
+        assert_eq!(error_of(client.day_in(zone)), refused, "{zone:?}");
+        assert_eq!(error_of(client.date_in(zone)), refused, "{zone:?}");
+        assert_eq!(error_of(client.time_in(zone)), refused, "{zone:?}");
+        assert_eq!(error_of(client.datetime_in(zone)), refused, "{zone:?}");
+    }
+    assert_eq!(error_of(client.day_in("UTC\nquit")), "invalid");
+    assert_eq!(client.day().unwrap(), Weekday::Sunday);
+}
+
+#[test]
+fn a_server_of_lines_without_datetime_is_asked_for_it_once() {
+    let (fake, asked) = FakeServer::line_based("Hi", |command| {
+        Some(match command {
+            "day" | "date" | "time" => original_reply(command),
+            _ => errors::INVALID.into(),
+        })
+    });
+    let mut client = client_builder().connect(fake.address()).unwrap();
+    assert_eq!(client.day().unwrap(), Weekday::Sunday);
+    assert_eq!(client.datetime().unwrap().to_string(), "2026-11-22T15:44:57");
+    assert_eq!(client.datetime().unwrap().offset, None);
+    drop(client);
+    fake.finish();
+    let asked: Vec<_> = asked.iter().collect();
+    assert_eq!(asked, ["datetime", "day", "date", "time", "date", "date", "time", "date"]);
+}
+
+// ---- Replies that are not of their type
+
+/// The outcome of a typed request where this is the reply to `command`.
+fn typed<T: ToString>(command: &'static str, reply: &str, ask: fn(&mut Client) -> Result<T, Error>) -> String {
+    let reply = reply.to_owned();
+    let (fake, _) = FakeServer::line_based("Hi", move |asked| {
+        Some(if asked == command { reply.clone() } else { errors::INVALID.into() })
+    });
+    let mut client = client_builder().connect(fake.address()).unwrap();
+    let result = ask(&mut client).map(|value| value.to_string());
+    if matches!(result, Err(Error::Protocol(_))) {
+        assert_broken(client);
+    }
+    outcome(result)
+}
+
+/// Those of the replies to `command` that are taken for something, though they are nothing.
+fn wrongly_taken<T: ToString>(
+    command: &'static str,
+    replies: &[&str],
+    ask: fn(&mut Client) -> Result<T, Error>,
+) -> Vec<(String, String)> {
+    let told = replies.iter().map(|reply| (reply.to_string(), typed(command, reply, ask)));
+    told.filter(|(reply, told)| *told != format!("protocol: {}", reply.as_bytes().escape_ascii())).collect()
+}
+
+#[test]
+fn replies_to_datetime() {
+    for text in [
+        "2026-11-22T15:44:57+00:00",
+        "2026-11-22T15:44:57-03:30",
+        "2028-02-29T00:00:00+14:00",
+        "1999-12-31T23:59:59-12:00",
+        "0001-01-01T00:00:00+00:00",
+        "9999-12-31T23:59:59+23:59",
+    ] {
+        assert_eq!(typed("datetime", text, Client::datetime), text);
+    }
+    let wrong = [
+        "",
+        " ",
+        "Sunday",
+        "26-11-22T15:44:57+00:00",
+        "2026-11-22",
+        "15:44:57",
+        "2026-11-22T15:44:57",
+        "2026-11-22 15:44:57+00:00",
+        "2026-11-22T15:44:57 +00:00",
+        "2026-11-22T15:44:57+0000",
+        "2026-11-22T15:44:57+00",
+        "2026-11-22T15:44:57+00:00 ",
+        " 2026-11-22T15:44:57+00:00",
+        "2026-11-22T15:44:57+00:00[UTC]",
+        "2026-11-22T15:44:57+00:00:00",
+        "2026-11-22T15:44:57+25:00",
+        "2026-11-22T15:44:57+05:60",
+        "2026-11-22T15:44:57.5+00:00",
+        "2026-1-2T3:4:5+00:00",
+        "2026-00-22T15:44:57+00:00",
+        "2026-13-22T15:44:57+00:00",
+        "2026-11-31T15:44:57+00:00",
+        "2027-02-29T15:44:57+00:00",
+        "2026-11-22T24:00:00+00:00",
+        "2026-11-22T15:60:00+00:00",
+        "2026-11-22T15:44:61+00:00",
+        "-026-11-22T15:44:57+00:00",
+        "+2026-11-22T15:44:57+00:00",
+        "-2026-11-22T15:44:57+00:00",
+        "+026-11-22T15:44:57+00:00",
+        "12026-11-22T15:44:57+00:00",
+        "2026-11-22T+5:44:57+00:00",
+        "2026- 1-22T15:44:57+00:00",
+        "2026-11-2215:44:57+00:00 T",
+        "２０２６-11-22T15:44:57+00:00",
+    ];
+    assert_eq!(wrongly_taken("datetime", &wrong, Client::datetime), []);
+}
+
+#[test]
+fn replies_to_day_date_and_time() {
+    for day in ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"] {
+        assert_eq!(typed("day", day, Client::day), day);
+    }
+    for (text, date) in [("28-02-29", "2028-02-29"), ("69-01-01", "1969-01-01"), ("68-12-31", "2068-12-31")] {
+        assert_eq!(typed("date", text, Client::date), date);
+    }
+    for time in ["00:00:00", "15:44:57", "23:59:59"] {
+        assert_eq!(typed("time", time, Client::time), time);
+    }
+    let days = ["", "sunday", "SUNDAY", "Sun", "Sunday ", " Sunday", "Caturday", "Sonntag", "0"];
+    assert_eq!(wrongly_taken("day", &days, Client::day), []);
+    let dates = [
+        "",
+        "2026-11-22",
+        "26-11-2",
+        "6-11-22",
+        "26-1-022",
+        "26-1-2",
+        "26-13-01",
+        "26-00-01",
+        "26-01-00",
+        "26-02-29",
+        "26/11/22",
+        "-6-11-22",
+        "26-11--2",
+        "26-1--22",
+        "+6-11-22",
+        "26-11-22 ",
+        "26-11-",
+        "26.11.22",
+        "-006-1-2",
+        "26- 1-22",
+        "--------",
+    ];
+    assert_eq!(wrongly_taken("date", &dates, Client::date), []);
+    let times = [
+        "",
+        "24:00:00",
+        "15:60:00",
+        "15:44:61",
+        "1:2:3",
+        "15:44",
+        "15:44:57 ",
+        " 15:44:57",
+        " 5:44:57",
+        "+5:44:57",
+        "-5:44:57",
+        "015:44:57",
+        "15:44:57.5",
+        "15.44.57",
+        "03:44:57 PM",
+        "154457",
+    ];
+    assert_eq!(wrongly_taken("time", &times, Client::time), []);
+}

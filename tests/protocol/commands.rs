@@ -1,0 +1,315 @@
+//! Commands, their replies, and custom commands.
+
+use daytime::protocol::{
+    Call, Command, Commands, Formats, Framing::Auto, Framing::Line, Next, OWED_MAX, REPLY_MAX, ServerSession, check_reply,
+    errors,
+};
+
+use crate::conversation::{Conversation, EOF, PAUSE, TestResponder, auto, converse};
+
+#[test]
+fn each_command_has_its_reply() {
+    let help = "day [ZONE], date [ZONE], time [ZONE], datetime [ZONE], timestamp, help, quit, exit";
+    for (command, reply) in [
+        ("day", "Sunday"),
+        ("date", "26-11-22"),
+        ("time", "15:44:57"),
+        ("datetime", "2026-11-22T15:44:57+00:00"),
+        ("timestamp", "1795362297"),
+        ("help", &format!("{help}, echo, bye, größe, page, flood, fail")),
+        ("day +14:00", "Monday"),
+        ("date +14:00", "26-11-23"),
+        ("time -03:30", "12:14:57"),
+        ("datetime +05:30", "2026-11-22T21:14:57+05:30"),
+        ("datetime utc", "2026-11-22T15:44:57+00:00"),
+        ("time Mars/Phobos", "You entered an unknown time zone"),
+        ("time 1", "You entered an unknown time zone"),
+        ("tim", "You entered an invalid command"),
+        ("echo echo", "echo"),
+    ] {
+        let line = format!("{command}\n");
+        assert_eq!(converse(Auto, &[line.as_bytes()]), format!("Hi\n{reply}\n"), "{command}");
+    }
+    assert_eq!(Commands::default().help(), help);
+    let names: Vec<_> = Command::built_in().collect();
+    assert_eq!(names, ["day", "date", "time", "datetime", "timestamp", "help", "quit", "exit"]);
+}
+
+#[test]
+fn error_lines_word_for_word() {
+    assert_eq!(
+        errors::ALL,
+        [
+            "You entered an invalid command",
+            "You entered an unknown time zone",
+            "The command failed",
+            "The server is full",
+            "Too many connections from your address",
+        ]
+    );
+    let named = [errors::INVALID, errors::UNKNOWN_ZONE, errors::FAILED, errors::FULL, errors::PER_SOURCE];
+    assert_eq!(errors::ALL, named);
+}
+
+#[test]
+fn a_reply_is_1_to_1023_bytes_without_control_characters() {
+    assert_eq!(REPLY_MAX, 1023);
+    for (text, good) in [
+        ("", false),
+        ("a", true),
+        (" ", true),
+        (&"a".repeat(1023), true),
+        (&"a".repeat(1024), false),
+        (&"ß".repeat(511), true),
+        (&"ß".repeat(512), false),
+        ("Äpfel 🙂", true),
+        ("a\n", false),
+        ("a\r", false),
+        ("a\tb", false),
+        ("\0", false),
+        ("\x1b[31m", false),
+        ("\x7f", false),
+        ("a\u{85}b", false),
+    ] {
+        assert_eq!(check_reply(text).is_ok(), good, "{text:?}");
+        let mut session = ServerSession::new(Line);
+        let (mut responder, mut out) = (TestResponder::default(), Vec::new());
+        assert!(matches!(session.receive(b"echo\r\n", &mut responder, &mut out), (6, Next::Call(_))));
+        assert_eq!(session.reply(Some(text), false, &mut out), Next::Read);
+        let reply = if good { text } else { "The command failed" };
+        assert_eq!(String::from_utf8(out).unwrap(), format!("{reply}\r\n"));
+    }
+}
+
+#[test]
+fn a_handler_that_fails_is_answered_and_the_connection_lives() {
+    auto(&[
+        (&[b"fail\nday\n"], "Hi\nThe command failed\nSunday\n"),
+        (&[b"flood\nday\n"], "Hi\nThe command failed\nSunday\n"),
+        (&[b"echo\nday\n"], "Hi\nThe command failed\nSunday\n"),
+        (&[b"echo a\tb\nday\n"], "Hi\nThe command failed\nSunday\n"),
+        (&["echo a\u{85}b\nday\n".as_bytes()], "Hi\nThe command failed\nSunday\n"),
+        (&[b"fail", b"day"], "HiThe command failedSunday"),
+        (&[b"\nfail", EOF], "Hi\nThe command failed■"),
+    ]);
+    // A closing reply closes, also one that failed.
+    let (mut session, mut responder, mut out) = (ServerSession::new(Line), TestResponder::default(), Vec::new());
+    session.receive(b"fail\nday\n", &mut responder, &mut out);
+    assert_eq!(session.reply(None, true, &mut out), Next::Close);
+    assert_eq!(session.receive(b"day\n", &mut responder, &mut out), (4, Next::Close));
+    assert_eq!(out, b"The command failed\n");
+}
+
+#[test]
+fn a_handler_may_close_without_a_reply() {
+    for (read, expected) in [(&b"echo x"[..], ""), (b"day\necho x\r\nday\n", "\nSunday\n"), (b"echo x\r\n", "\r\n")] {
+        let (mut session, mut responder, mut out) = (ServerSession::new(Auto), TestResponder::default(), Vec::new());
+        let mut next = session.receive(read, &mut responder, &mut out).1;
+        if next == Next::Read {
+            next = session.handle_timeout(&mut responder, &mut out);
+        }
+        assert!(matches!(next, Next::Call(_)));
+        assert_eq!(session.reply(Some(""), true, &mut out), Next::Close);
+        assert_eq!(session.receive(b"day\n", &mut responder, &mut out), (4, Next::Close));
+        assert_eq!(String::from_utf8(out).unwrap(), expected, "{}", read.escape_ascii());
+    }
+}
+
+#[test]
+fn own_names_are_one_word_no_built_in_and_not_twice() {
+    let mut commands = Commands::default();
+    for name in ["", " ", "two words", "a\tb", "a\rb", "a\n", "\0", "a\x7f", "a\u{85}", "a\u{a0}b"] {
+        assert!(commands.add(name).is_err(), "{name:?}");
+    }
+    for name in Command::built_in() {
+        assert!(commands.add(name).is_err(), "{name}");
+        assert!(commands.add(&name.to_uppercase()).is_err(), "{name} in capitals");
+    }
+    for (index, name) in ["Weather", "größe", "days", "day[ZONE],"].into_iter().enumerate() {
+        assert_eq!(commands.add(name), Ok(()));
+        assert_eq!(commands.find(name.as_bytes()), Some(Command::Custom(index)));
+    }
+    for name in ["weather", "WEATHER", "Größe"] {
+        assert!(commands.add(name).is_err(), "{name}");
+    }
+    // Folded in ASCII only, so another word.
+    assert_eq!(commands.add("GRÖSSE"), Ok(()));
+    assert_eq!(commands.find(b""), None);
+    assert_eq!(commands.find(b"weather "), None);
+    assert!(commands.help().ends_with(", weather, größe, days, day[zone],, grÖsse"), "{}", commands.help());
+}
+
+#[test]
+fn the_reply_to_help_is_a_reply_whatever_is_added() {
+    let mut commands = Commands::default();
+    let most = REPLY_MAX - commands.help().len() - ", ".len();
+    assert!(commands.add(&"x".repeat(most + 1)).is_err());
+    assert_eq!(commands.find(&vec![b'x'; most + 1]), None);
+    assert_eq!(commands.add(&"x".repeat(most)), Ok(()));
+    assert_eq!(commands.help().len(), REPLY_MAX);
+    assert_eq!(check_reply(commands.help()), Ok(()));
+    assert!(commands.add("y").is_err());
+}
+
+#[test]
+fn while_a_handler_runs_nothing_is_taken() {
+    let (mut session, mut responder, mut out) = (ServerSession::new(Auto), TestResponder::default(), Vec::new());
+    let (taken, next) = session.receive(b"day\necho x\r\ntime\nqu", &mut responder, &mut out);
+    assert_eq!((taken, next), (12, Next::Call(Call { command: 0, argument: "x".into() })));
+    for _ in 0..3 {
+        assert!(session.awaits_reply());
+        assert_eq!(session.receive(b"time\nqu", &mut responder, &mut out), (0, Next::Read));
+        assert!(!session.needs_timeout(), "no quiet time runs");
+        assert_eq!(session.handle_timeout(&mut responder, &mut out), Next::Read);
+    }
+    assert_eq!(out, b"\nSunday\n");
+    // Commands that were read already run after it.
+    assert_eq!(session.reply(Some("x"), false, &mut out), Next::Read);
+    assert!(!session.awaits_reply());
+    assert_eq!(session.receive(b"time\nqu", &mut responder, &mut out), (7, Next::Read));
+    assert_eq!(out, b"\nSunday\nx\r\n15:44:57\n");
+    // A reply without a call is ignored.
+    assert_eq!(session.reply(Some("y"), true, &mut out), Next::Read);
+    assert_eq!(out, b"\nSunday\nx\r\n15:44:57\n");
+}
+
+#[test]
+fn the_end_of_a_last_own_command_is_its_reply() {
+    for (framing, reads) in [(Auto, &b"echo x"[..]), (Auto, b"\necho x"), (Line, b"echo x")] {
+        let (mut session, mut responder, mut out) = (ServerSession::new(framing), TestResponder::default(), Vec::new());
+        assert_eq!(session.receive(reads, &mut responder, &mut out), (reads.len(), Next::Read));
+        assert!(matches!(session.handle_eof(&mut responder, &mut out), Next::Call(_)));
+        assert_eq!(session.receive(b"day\n", &mut responder, &mut out), (0, Next::Read));
+        out.clear();
+        assert_eq!(session.reply(Some("x"), false, &mut out), Next::Close);
+        assert_eq!(out, b"x");
+    }
+}
+
+#[test]
+fn the_end_waits_for_the_reply_of_an_own_command() {
+    for (framing, read, expected) in [(Line, &b"echo x\n"[..], "x\n"), (Auto, b"echo", "The command failed")] {
+        let (mut session, mut responder, mut out) = (ServerSession::new(framing), TestResponder::default(), Vec::new());
+        assert!(matches!(session.receive(read, &mut responder, &mut out), (_, Next::Call(_))));
+        assert_eq!(session.handle_eof(&mut responder, &mut out), Next::Read);
+        assert_eq!(session.receive(b"day\n", &mut responder, &mut out), (0, Next::Read));
+        assert_eq!(session.reply(Some(expected.trim_end()), false, &mut out), Next::Close);
+        assert_eq!(out, expected.as_bytes());
+        assert_eq!(session.receive(b"day\n", &mut responder, &mut out), (4, Next::Close));
+    }
+}
+
+#[test]
+fn an_own_command_ends_the_reading_of_the_clock() {
+    let (mut session, mut responder, mut out) = (ServerSession::new(Line), TestResponder::default(), Vec::new());
+    let input = b"time\ntime\necho x\ntime\n";
+    let (taken, _) = session.receive(input, &mut responder, &mut out);
+    assert_eq!(&input[taken..], b"time\n", "what comes after it is left for the next reading");
+    responder.now += 3;
+    session.reply(Some("x"), false, &mut out);
+    session.receive(&input[taken..], &mut responder, &mut out);
+    assert_eq!(out, b"15:44:57\n15:44:57\nx\n15:45:00\n");
+}
+
+#[test]
+fn every_command_but_the_own_ones_is_reported() {
+    let mut conversation = Conversation::new(Auto, "Hi");
+    conversation.read(b"DAY");
+    conversation.read(b"day  x");
+    conversation.read(PAUSE);
+    conversation.read(b"\r\n \necho x\nfail\n\x1b\n");
+    conversation.read(&[b'x'; 1025]);
+    conversation.read(b"\ntime +01:00\nday\nDATE\nTime\nquit\nday\n");
+    let log: Vec<_> = conversation.responder.log.iter().map(|(name, ok)| (name.as_str(), *ok)).collect();
+    let bare = [("DAY", true), ("day  x", false)];
+    let lines = [("\\x1b", false), ("", false), ("time +01:00", true), ("day", true), ("DATE", true), ("Time", true)];
+    assert_eq!(log, [&bare[..], &lines, &[("quit", true)]].concat());
+}
+
+#[test]
+fn once_owed_max_is_owed_nothing_more_is_executed() {
+    assert_eq!(OWED_MAX, 64 * 1024);
+    for (line, format, reply) in [
+        ("datetime\n", "%A", "2026-11-22T15:44:57+00:00"),
+        ("day\n", "%A", "Sunday"),
+        ("DAY\n", "%a", "Sun"),
+        ("TIME\n", "%A", "15:44:57"),
+    ] {
+        let (mut session, mut responder, mut out) = (ServerSession::new(Line), TestResponder::default(), Vec::new());
+        responder.formats = Formats::new(format, "%F", "%T").unwrap();
+        let (line, reply) = (line.as_bytes(), reply.len() + 1);
+        let input = line.repeat(20_000);
+        let (taken, next) = session.receive(&input, &mut responder, &mut out);
+        assert_eq!(next, Next::Send);
+        assert_eq!(taken, OWED_MAX.div_ceil(reply) * line.len());
+        assert_eq!(out.len(), OWED_MAX.div_ceil(reply) * reply);
+        // As long as they are owed nothing is taken, not even what ends no command.
+        assert_eq!(session.receive(&input[taken..], &mut responder, &mut out), (0, Next::Send));
+        assert_eq!(session.receive(b"d", &mut responder, &mut out), (0, Next::Send));
+        out.truncate(OWED_MAX - 1);
+        assert_eq!(session.receive(&input[taken..], &mut responder, &mut out), (line.len(), Next::Send));
+        out.clear();
+        let end = [line, line, b"quit\n"].concat();
+        assert_eq!(session.receive(&end, &mut responder, &mut out), (end.len(), Next::Close));
+        assert_eq!(out.len(), 2 * reply);
+    }
+}
+
+#[test]
+fn once_owed_max_is_owed_no_bare_name_is_executed() {
+    let (mut session, mut responder, mut out) = (ServerSession::new(Auto), TestResponder::default(), vec![b'.'; OWED_MAX]);
+    assert_eq!(session.receive(b"day", &mut responder, &mut out), (0, Next::Send));
+    assert_eq!(out.len(), OWED_MAX);
+}
+
+#[test]
+fn the_short_way_of_pipelined_lines_gives_what_the_long_way_gives() {
+    // A line that comes byte by byte is held; one of a stream is not. A byte of it is any byte.
+    for name in ["day", "DATE", "Time"] {
+        let line = format!("{name}\n");
+        for (place, byte) in (0..line.len()).flat_map(|place| (0..=0xff).map(move |byte| (place, byte))) {
+            let mut stream = ["\nday\n", &line, "time\nday\n"].concat().into_bytes();
+            stream["\nday\n".len() + place] = byte;
+            let pieces: Vec<&[u8]> = stream.chunks(1).collect();
+            assert_eq!(converse(Auto, &[&stream]), converse(Auto, &pieces), "{}", stream.escape_ascii());
+        }
+    }
+    // Nor does it matter where the stream is cut, whether a line is open, how lines end, or which is the last.
+    let stream = b"day\nDATE\ntime\r\ntime\nDay\n\ndaY\ntimed\nday UTC\ndate\ndate\nday\ntime";
+    let expected = concat!(
+        "Hi\nSunday\n26-11-22\n15:44:57\r\n15:44:57\nSunday\n\nSunday\nYou entered an invalid command\n",
+        "Sunday\n26-11-22\n26-11-22\nSunday\n15:44:57■"
+    );
+    for cut in (1..stream.len()).filter(|&cut| cut != 3) {
+        assert_eq!(converse(Auto, &[&stream[..cut], &stream[cut..], EOF]), expected, "cut at {cut}");
+        assert_eq!(converse(Line, &[&stream[..cut], &stream[cut..], EOF]), expected, "cut at {cut}");
+    }
+}
+
+#[test]
+fn replies_of_every_length_are_whole_in_a_pipelined_stream() {
+    for len in (1..=40).chain([1022, 1023]) {
+        let [day, date, time] = &["d", "a", "t"].map(|letter| letter.repeat(len));
+        let mut conversation = Conversation::new(Line, "Hi");
+        conversation.responder.formats = Formats::new(day, date, time).unwrap();
+        conversation.read(b"\nday\nday\ndate\nDate\ntime\ntime\nday\ndate\ntime\n");
+        let texts = [day, day, date, date, time, time, day, date, time].map(|text| format!("{text}\n"));
+        assert_eq!(conversation.text(), format!("Hi\n{}", texts.concat()), "{len} bytes");
+        // Each was reported once, by the name in its line.
+        let told: Vec<_> = conversation.responder.log.iter().map(|(name, ok)| (name.as_str(), *ok)).collect();
+        let names = ["day", "day", "date", "Date", "time", "time", "day", "date", "time"];
+        assert_eq!(told, names.map(|name| (name, true)), "{len} bytes");
+    }
+}
+
+#[test]
+fn pipelined_streams_of_every_length_are_answered_whole() {
+    for lines in 0..200 {
+        let mut conversation = Conversation::new(Line, "Hi");
+        let stream = (0..lines).map(|i| ["day\n", "date\n", "time\n"][i % 3]).collect::<String>();
+        let replies = (0..lines).map(|i| ["Sunday\n", "26-11-22\n", "15:44:57\n"][i % 3]).collect::<String>();
+        conversation.read(format!("\n{stream}da").as_bytes());
+        assert_eq!(conversation.text(), format!("Hi\n{replies}"));
+        assert_eq!(conversation.responder.log.len(), lines);
+    }
+}

@@ -1,0 +1,224 @@
+//! The clock and the time zones of a server.
+
+use std::{
+    collections::HashSet,
+    fs::{self},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
+    time::SystemTime,
+};
+
+use daytime::{
+    Clock,
+    protocol::{
+        errors,
+        errors::{INVALID, UNKNOWN_ZONE},
+    },
+    rfc867,
+};
+
+use crate::common::{
+    Folder, MOMENT, builder, in_own_process_with,
+    peer::{Peer, converse},
+    server, skip, unbound_builder,
+};
+
+#[test]
+fn the_clock_is_set_while_clients_are_served() {
+    let server = server();
+    let mut peers = [(); 2].map(|()| Peer::greeted(server.port()));
+    peers.iter_mut().for_each(|peer| peer.ask("\n", "\n"));
+    let nines = ["Thursday", "99-12-30", "22:00:00", "9999-12-30T22:00:00+00:00", "253402207200"];
+    let table = [
+        (MOMENT, ["Sunday", "26-11-22", "15:44:57", "2026-11-22T15:44:57+00:00", "1795362297"]),
+        (MOMENT - 3600, ["Sunday", "26-11-22", "14:44:57", "2026-11-22T14:44:57+00:00", "1795358697"]),
+        (MOMENT + 31_536_000, ["Monday", "27-11-22", "15:44:57", "2027-11-22T15:44:57+00:00", "1826898297"]),
+        (0, ["Thursday", "70-01-01", "00:00:00", "1970-01-01T00:00:00+00:00", "0"]),
+        (-1, ["Wednesday", "69-12-31", "23:59:59", "1969-12-31T23:59:59+00:00", "-1"]),
+        (-62_135_596_800, ["Monday", "01-01-01", "00:00:00", "0001-01-01T00:00:00+00:00", "-62135596800"]),
+        (i64::MIN, ["Monday", "01-01-01", "00:00:00", "0001-01-01T00:00:00+00:00", "-62135596800"]),
+        (253_402_207_200, nines),
+        (i64::MAX, nines),
+        (MOMENT, ["Sunday", "26-11-22", "15:44:57", "2026-11-22T15:44:57+00:00", "1795362297"]),
+    ];
+    for (seconds, replies) in table {
+        server.set_clock(Clock::fixed_unix(seconds));
+        for peer in &mut peers {
+            peer.ask("day\ndate\ntime\ndatetime\ntimestamp\n", replies.join("\n") + "\n");
+        }
+    }
+    // No offset leads out of what can be written.
+    for (offset, text) in [(i64::MAX, nines[3]), (i64::MIN, "0001-01-01T00:00:00+00:00")] {
+        server.set_clock(Clock::offset(offset));
+        peers[0].ask("datetime\n", format!("{text}\n"));
+    }
+    // A clock that runs.
+    server.set_clock(Clock::offset(-1_000_000));
+    let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() - 1_000_000;
+    let before = now();
+    peers[1].send("timestamp\n");
+    let told = peers[1].line().parse().unwrap();
+    assert!((before..=now()).contains(&told), "{told}");
+}
+
+/// An unterminated command at the end of file is answered from the clock's reading at that time.
+#[test]
+fn the_clock_is_read_anew_for_a_last_command() {
+    let server = builder().workers(1).start().unwrap();
+    let mut waiting = Peer::greeted(server.port());
+    waiting.ask("\ntime", "\n");
+    let mut other = Peer::greeted(server.port());
+    other.ask("time\n", "\n15:44:57\n");
+    server.set_clock(Clock::fixed_unix(MOMENT + 3600));
+    waiting.finish();
+    waiting.expect("16:44:57");
+    waiting.expect_eof();
+}
+
+/// However the clock jumps, the commands of one read are answered from one reading of it.
+#[test]
+fn one_read_is_answered_from_one_reading() {
+    let midnight = 1_795_392_000;
+    let replies = [
+        "Sunday\n26-11-22\n23:59:59\n2026-11-22T23:59:59+00:00\n1795391999\n",
+        "Monday\n26-11-23\n00:00:00\n2026-11-23T00:00:00+00:00\n1795392000\n",
+    ];
+    let server = builder().clock(Clock::fixed_unix(midnight)).start().unwrap();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for seconds in [midnight - 1, midnight].into_iter().cycle().take_while(|_| !done.load(Relaxed)) {
+                server.set_clock(Clock::fixed_unix(seconds));
+            }
+        });
+        let mut peer = Peer::greeted(server.port());
+        peer.ask("\n", "\n");
+        let mut seen = HashSet::new();
+        for _ in 0..2000 {
+            peer.send("day\ndate\ntime\ndatetime\ntimestamp\n");
+            let reply = (0..5).map(|_| peer.line() + "\n").collect::<String>();
+            assert!(replies.contains(&reply.as_str()), "{reply}");
+            seen.insert(reply);
+        }
+        done.store(true, Relaxed);
+        assert_eq!(seen.len(), 2, "the clock was never set between two reads");
+    });
+}
+
+/// S11 of faults.rs, as far as sockets show it; faults.rs shows which files are opened.
+#[test]
+fn zones() {
+    let server = server();
+    let mut peer = Peer::greeted(server.port());
+    peer.ask("\n", "\n");
+    let known = [
+        ("day Asia/Tokyo", "Monday"),
+        ("date Asia/Tokyo", "26-11-23"),
+        ("time asia/tokyo", "00:44:57"),
+        ("datetime ASIA/TOKYO", "2026-11-23T00:44:57+09:00"),
+        ("datetime America/Argentina/Buenos_Aires", "2026-11-22T12:44:57-03:00"),
+        ("datetime Etc/GMT+3", "2026-11-22T12:44:57-03:00"),
+        ("datetime utc", "2026-11-22T15:44:57+00:00"),
+        ("datetime +05:30", "2026-11-22T21:14:57+05:30"),
+        ("datetime -23:59", "2026-11-21T15:45:57-23:59"),
+        ("datetime", "2026-11-22T15:44:57+00:00"),
+    ];
+    for (command, reply) in known {
+        peer.ask(format!("{command}\n"), format!("{reply}\n"));
+    }
+    let long = "x/".repeat(500);
+    let unknown = [
+        "No/Where",
+        "../../etc/passwd",
+        "Europe/../Europe/Berlin",
+        "/usr/share/zoneinfo/Europe/Berlin",
+        "/etc/localtime",
+        ".",
+        "..",
+        "/",
+        "-",
+        "tzdata.zi",
+        "zone.tab",
+        "leapseconds",
+        "localtime",
+        "posixrules",
+        "Europe",
+        "Europe/",
+        "Europe/Berlin/",
+        "Europe//Berlin",
+        "Europe/Berlin Asia/Tokyo",
+        "+5:30",
+        "+24:00",
+        "+05:60",
+        "EST5EDT,M3.2.0,M11.1.0",
+        "Europe/Berl\u{0131}n",
+        "%s%n",
+        &long,
+    ];
+    for zone in unknown {
+        peer.ask(format!("time {zone}\n"), format!("{UNKNOWN_ZONE}\n"));
+    }
+    // 10 kB make no command.
+    peer.ask(format!("time {}\n", "x".repeat(10_000)), format!("{INVALID}\n"));
+    // More names than are remembered.
+    for n in 0..600 {
+        peer.ask(format!("time No/Where{n}\n"), format!("{UNKNOWN_ZONE}\n"));
+    }
+    peer.ask("day Asia/Tokyo\n", "Monday\n");
+}
+
+#[test]
+fn the_zone_of_the_server_is_a_setting() {
+    for (zone, reply) in
+        [("Asia/Kolkata", "+05:30"), ("asia/kolkata", "+05:30"), ("+05:30", "+05:30"), ("UTC", "+00:00")]
+    {
+        let server = builder().timezone(zone).start().unwrap();
+        assert!(server.warnings().is_empty());
+        let told = String::from_utf8(converse(server.port(), b"\ndatetime")).unwrap();
+        assert!(told.ends_with(reply), "{zone}: {told}");
+    }
+}
+
+#[test]
+fn zones_are_read_anew_by_every_worker() {
+    // The environment names the database, so a new process is needed.
+    let folder = Folder::new();
+    if !in_own_process_with(&[("TZDIR", folder.path())]) {
+        return;
+    }
+    let zones = PathBuf::from(std::env::var_os("TZDIR").unwrap());
+    fs::create_dir(zones.join("Here")).unwrap();
+    let put = |zone: &str| {
+        // As package managers do: a new file takes the place of the old one.
+        let copied = fs::copy(Path::new("/usr/share/zoneinfo").join(zone), zones.join("new"));
+        copied.and_then(|_| fs::rename(zones.join("new"), zones.join("Here/Now"))).is_ok()
+    };
+    if !put("Asia/Tokyo") {
+        return skip("there are no files of time zones");
+    }
+    let settings = unbound_builder().listen("127.0.0.1:0").listen_as(Service::Rfc867, "127.0.0.1:0");
+    let server = settings.timezone("Here/Now").start().unwrap();
+    let mut peers: Vec<Peer> = (0..4).map(|_| Peer::greeted(server.port())).collect();
+    peers.iter_mut().for_each(|peer| peer.ask("\n", "\n"));
+    let mut all_say = |replies: &str, line: &str| {
+        peers.iter_mut().for_each(|peer| peer.ask("time\ntime here/now\n", replies));
+        for _ in 0..2 {
+            assert_eq!(rfc867(&server.addresses_of(Service::Rfc867)[0]).unwrap(), line);
+        }
+    };
+    let tokyo = ("00:44:57\n00:44:57\n", "Monday, November 23, 2026 00:44:57-JST");
+    all_say(tokyo.0, tokyo.1);
+    assert!(put("America/New_York"));
+    all_say(tokyo.0, tokyo.1);
+    server.reload_zones();
+    let new_york = ("10:44:57\n10:44:57\n", "Sunday, November 22, 2026 10:44:57-EST");
+    all_say(new_york.0, new_york.1);
+    // The server's own stays as it was where it is gone.
+    fs::remove_file(zones.join("Here/Now")).unwrap();
+    server.handle().reload_zones();
+    all_say(&format!("10:44:57\n{}\n", errors::UNKNOWN_ZONE), new_york.1);
+    assert!(put("Asia/Tokyo"));
+    server.reload_zones();
+    all_say(tokyo.0, tokyo.1);
+}

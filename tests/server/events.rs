@@ -1,0 +1,265 @@
+//! Events, the list of clients, statistics.
+
+use std::{
+    io::Write,
+    iter,
+    net::SocketAddr,
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use daytime::{Address, ClientId, Event, Reason, Stats, protocol::errors::INVALID};
+
+use crate::common::{TIMEOUT, builder, eventually, next_event, next_event_or_end, peer::Peer, server, tcp};
+use crate::helpers::EventWatcher;
+
+#[test]
+fn events_tell_of_every_client_in_order() {
+    let server = builder().workers(1).start().unwrap();
+    let events = server.events();
+    let mut addresses = Vec::new();
+    for _ in 0..3 {
+        let mut peer = Peer::greeted(server.port());
+        peer.ask("day\nwhat\n\n", format!("\nSunday\n{INVALID}\n\n"));
+        peer.finish();
+        peer.expect_eof();
+        addresses.push(peer.address());
+    }
+    server.stop();
+    assert!(server.wait(Some(TIMEOUT)));
+    // The receiver ends with the server.
+    let told: Vec<Event> = iter::from_fn(|| next_event_or_end(&events)).collect();
+    let wanted: Vec<Event> = (1..)
+        .zip(addresses)
+        .flat_map(|(client, peer)| {
+            let (client, peer) = (client.into(), Address::from(peer));
+            let gone = Event::Disconnected { client, peer: peer.clone(), reason: Reason::Eof, commands: 2 };
+            [Event::Connected { client, peer }, gone]
+        })
+        .collect();
+    assert_eq!(told, wanted);
+    // A subscription that comes too late ends at once.
+    assert_eq!(next_event_or_end(&server.events()), None);
+}
+
+#[test]
+fn events_tell_why_a_client_left() {
+    let server = builder().write_timeout(Duration::from_millis(300)).start().unwrap();
+    let events = EventWatcher::new(&server);
+    let [mut quits, mut ends, breaks, mut stays] = [(); 4].map(|()| Peer::greeted(server.port()));
+    let mut deaf = Peer::narrow(server.port());
+    let addresses = [&quits, &ends, &breaks, &deaf, &stays].map(Peer::address);
+    quits.send("day\nquit\n");
+    quits.expect("\nSunday\n");
+    quits.expect_eof();
+    drop(quits);
+    ends.send("day");
+    ends.finish();
+    ends.expect("Sunday");
+    ends.expect_eof();
+    breaks.reset();
+    // It is always sending, and that does not help.
+    while deaf.0.write_all(&b"help\n".repeat(100)).is_ok() {}
+    stays.ask("time\n", "\n15:44:57\n");
+    let told = addresses.map(|address| {
+        if address == stays.address() {
+            server.stop();
+        }
+        events.disconnect_of(address)
+    });
+    let commands = told[3].1;
+    assert!(commands > 0);
+    let wanted = [
+        (Reason::Quit, 2),
+        (Reason::Eof, 1),
+        (Reason::Error, 0),
+        (Reason::WriteTimeout, commands),
+        (Reason::Shutdown, 1),
+    ];
+    assert_eq!(told, wanted);
+    assert!(server.wait(Some(TIMEOUT)));
+    assert_eq!(server.stats().commands, 4 + commands);
+}
+
+#[test]
+fn a_deaf_subscriber_loses_events() {
+    let server = server();
+    let deaf = server.events_with(0, false); // at least 1
+    let hasty = server.events_with(1, false);
+    drop(hasty); // is no subscriber any more, and loses nothing
+    let events = EventWatcher::new(&server);
+    let addresses: Vec<SocketAddr> = (0..5).map(|_| Peer::greeted(server.port()).address()).collect();
+    for address in &addresses {
+        events.disconnect_of(*address);
+    }
+    assert_eq!(server.stats().events_dropped, 9);
+    assert!(matches!(next_event_or_end(&deaf), Some(Event::Connected { peer, .. }) if addresses.contains(&tcp(&peer))));
+    // It has room again.
+    let address = Peer::greeted(server.port()).address();
+    events.disconnect_of(address);
+    assert!(matches!(next_event_or_end(&deaf), Some(Event::Connected { peer, .. }) if tcp(&peer) == address));
+    assert_eq!(server.stats().events_dropped, 10);
+    drop(server);
+    assert_eq!(next_event_or_end(&deaf), None);
+}
+
+#[test]
+fn clients_and_stats_are_exact() {
+    let began = SystemTime::now();
+    let server = server();
+    let events = EventWatcher::new(&server);
+    let mut peers: Vec<Peer> = (0..20).map(|_| Peer::greeted(server.port())).collect();
+    for (n, peer) in peers.iter_mut().enumerate() {
+        peer.ask("\n", "\n");
+        peer.ask("day\n".repeat(n), "Sunday\n".repeat(n));
+        peer.ask("dya\n", format!("{INVALID}\n"));
+    }
+    let clients = server.clients();
+    let known: Vec<_> =
+        clients.iter().map(|client| (u64::from(client.id), tcp(&client.peer), client.commands)).collect();
+    let wanted: Vec<_> = (1..).zip(&peers).map(|(n, peer)| (n, peer.address(), n)).collect();
+    assert_eq!(known, wanted);
+    let late = SystemTime::now();
+    assert!(clients.iter().all(|client| (began..=late).contains(&client.connected_at)));
+
+    let lines: u64 = (0..20).sum();
+    let stats = server.stats();
+    let counted = (stats.clients, stats.accepted, stats.commands, stats.invalid, stats.bytes_in, stats.bytes_out);
+    let error = INVALID.len() as u64 + 1;
+    assert_eq!(counted, (20, 20, lines + 20, 20, 20 * 5 + lines * 4, 20 * (22 + error) + lines * 7));
+    assert!(stats.uptime <= late.duration_since(began).unwrap());
+
+    // One that has said quit and keeps its side open is being closed: no client any more, a connection still.
+    let mut closing = peers.pop().unwrap();
+    closing.send("quit\n");
+    closing.expect_eof();
+    assert_eq!((server.clients().len(), server.stats().clients), (19, 20));
+    let addresses: Vec<_> = peers.iter().chain([&closing]).map(Peer::address).collect();
+    drop((peers, closing));
+    for address in addresses {
+        events.disconnect_of(address);
+    }
+    assert!(server.clients().is_empty());
+    let Stats { clients, accepted, .. } = server.stats();
+    assert_eq!((clients, accepted), (0, 20));
+    // No number is used twice.
+    let peer = Peer::greeted(server.port());
+    assert_eq!(server.clients().iter().map(|client| client.id.into()).collect::<Vec<u64>>(), [21]);
+    drop(peer);
+}
+
+#[test]
+fn disconnect_hits_whom_it_names_and_nobody_else() {
+    let server = server();
+    let events = server.events();
+    let mut stale = Peer::greeted(server.port());
+    let Event::Connected { client: first, .. } = next_event(&events) else { panic!() };
+    stale.send("quit");
+    stale.expect_eof();
+    drop(stale);
+    assert!(matches!(next_event(&events), Event::Disconnected { client, .. } if client == first));
+    let mut heirs: Vec<Peer> = (0..4).map(|_| Peer::greeted(server.port())).collect();
+    for never in [first, ClientId::from(0), ClientId::from(999), ClientId::from(u64::MAX)] {
+        assert!(!server.disconnect(never), "{never:?}");
+    }
+    for heir in &mut heirs {
+        heir.ask("day", "Sunday");
+    }
+    let listed = server.clients();
+    assert_eq!(listed.len(), 4);
+    assert!(listed.is_sorted_by_key(|client| client.id), "in the order of their numbers");
+    let victim = heirs.remove(2);
+    let id = listed.iter().find(|client| client.peer == victim.address().into()).unwrap().id;
+    assert!(server.disconnect(id));
+    assert!(!server.disconnect(id));
+    let mut victim = victim;
+    victim.wait_closed();
+    for heir in &mut heirs {
+        heir.ask("day", "Sunday");
+    }
+    let disconnected = events.iter().find(|event| matches!(event, Event::Disconnected { .. })).unwrap();
+    assert!(
+        matches!(disconnected, Event::Disconnected { client, reason: Reason::Kicked, commands: 1, .. } if client == id)
+    );
+}
+
+#[test]
+fn each_subscription_is_its_own_and_commands_are_told_where_asked_for() {
+    let server = builder().command("own", |_| Ok("x".into())).command("bad", |_| Err("y".into())).start().unwrap();
+    let (plain, all, deaf) = (server.events(), server.events_with(100, true), server.events_with(1, true));
+    let mut peer = Peer::greeted(server.port());
+    peer.send("day\nTIME Asia/Tokyo\n\ntime nowhere\n bad\x01 word\nown 1\nbad\nquit\n");
+    peer.rest();
+    drop(peer);
+    eventually("it has left", || server.stats().clients == 0);
+    let dropped = server.stats().events_dropped;
+    drop(server);
+    let commands: Vec<(String, bool)> = all
+        .iter()
+        .filter_map(|event| if let Event::CommandServed { command, ok, .. } = event { Some((command, ok)) } else { None })
+        .collect();
+    let expected = [
+        ("day", true),
+        ("time", true),
+        ("time", false),
+        ("bad\\u{1}", false),
+        ("own", true),
+        ("bad", false),
+        ("quit", true),
+    ];
+    assert_eq!(commands, expected.map(|(name, ok)| (name.to_owned(), ok)));
+    let plain: Vec<Event> = plain.iter().collect();
+    assert!(
+        matches!(
+            plain[..],
+            [Event::Connected { .. }, Event::CommandFailed { .. }, Event::Disconnected { commands: 7, .. }]
+        ),
+        "{plain:?}"
+    );
+    assert_eq!(deaf.iter().count(), 1, "what fits is kept");
+    assert_eq!(dropped, 9, "and the rest is counted");
+}
+
+#[test]
+fn a_subscription_begins_when_it_is_made_and_may_be_given_up() {
+    let server = server();
+    drop(server.events());
+    let mut peer = Peer::greeted(server.port());
+    let late = server.events();
+    peer.send("quit");
+    peer.expect_eof();
+    drop(peer);
+    assert!(matches!(next_event(&late), Event::Disconnected { reason: Reason::Quit, .. }));
+    server.stop();
+    assert!(server.wait(Some(TIMEOUT)));
+    assert!(server.events().recv_timeout(TIMEOUT).is_err(), "after the end it is over at once");
+    assert_eq!(server.stats().events_dropped, 0);
+}
+
+#[test]
+fn counters_are_exact_and_back_at_zero_after_a_storm() {
+    let server = builder().max_clients_per_source(10_000).start().unwrap();
+    let mut peer = Peer::greeted(server.port());
+    peer.ask("day\r\nfoo\r\n", "\r\nSunday\r\nYou entered an invalid command\r\n");
+    // Sent bytes are counted right after the send, so the reply may arrive first.
+    eventually("all is counted", || server.stats().bytes_out == 21 + 2 + 8 + 32);
+    let stats = server.stats();
+    assert_eq!((stats.clients, stats.accepted, stats.commands, stats.invalid, stats.bytes_in), (1, 1, 2, 1, 10));
+    drop(peer);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..500 {
+                    let mut peer = Peer::connect(server.port());
+                    peer.send("day\nti");
+                    peer.reset();
+                }
+            });
+        }
+    });
+    eventually("all are gone", || server.stats().clients == 0 && server.stats().accepted == 2001);
+    assert!(server.clients().is_empty());
+    let mut peer = Peer::greeted(server.port());
+    peer.ask("day", "Sunday");
+    assert!(server.stats().uptime > Duration::ZERO);
+}

@@ -1,0 +1,193 @@
+//! Limits: clients, clients of one source, timeouts, and settings out of their bounds.
+
+use std::{thread, time::Duration};
+
+use daytime::{
+    Client, Error, Event, Reason,
+    protocol::{GREETING, errors},
+};
+
+use crate::common::{TIMEOUT, builder, eventually, peer::Peer};
+use crate::helpers::blocking_command;
+
+#[test]
+fn a_full_server_says_so_and_takes_the_next_when_one_leaves() {
+    let server = builder().max_clients(2).start().unwrap();
+    let events = server.events();
+    let (mut first, mut second) = (Peer::greeted(server.port()), Peer::greeted(server.port()));
+    for round in 1..=100 {
+        let mut third = Peer::connect(server.port());
+        // Its input does not destroy the line that is on its way to it.
+        third.send("day\ntime\n");
+        third.expect("The server is full\n");
+        third.expect_eof();
+        assert_eq!(server.stats().refused, round);
+    }
+    first.ask("day", "Sunday");
+    second.send("quit");
+    second.expect_eof();
+    drop(second);
+    eventually("the seat is free", || server.stats().clients == 1);
+    let mut third = Peer::greeted(server.port());
+    third.ask("day", "Sunday");
+    let refused =
+        events.try_iter().filter(|event| matches!(event, Event::Refused { reason: Reason::Full, .. })).count();
+    assert_eq!(refused, 100);
+    assert_eq!(server.stats().accepted, 3);
+}
+
+#[test]
+fn those_turned_away_hold_no_more_than_their_share() {
+    let server = builder().workers(1).max_clients(1).start().unwrap();
+    let mut seated = Peer::greeted(server.port());
+    // They read nothing and do not leave. Each has had its line, or a close.
+    let mut stubborn: Vec<Peer> = (0..200).map(|_| Peer::connect(server.port())).collect();
+    eventually("all were turned away", || server.stats().refused == 200);
+    seated.ask("day", "Sunday");
+    let told = stubborn.iter_mut().filter(|peer| {
+        let mut line = [0; 19];
+        std::io::Read::read_exact(&mut peer.0.try_clone().unwrap(), &mut line).is_ok()
+    });
+    let told = told.count();
+    assert!((1..=64).contains(&told), "{told}");
+    assert_eq!(server.stats().clients, 1);
+}
+
+#[test]
+fn the_client_reports_a_refusal_with_the_servers_words() {
+    let server = builder().max_clients(1).start().unwrap();
+    let seated = Client::connect(&server.addresses()[0]).unwrap();
+    let refused = Client::connect(&server.addresses()[0]).unwrap_err();
+    assert!(matches!(&refused, Error::Refused(line) if line == errors::FULL), "{refused:?}");
+    seated.quit().unwrap();
+}
+
+#[test]
+fn a_source_has_so_many_seats() {
+    let server = builder().max_clients_per_source(2).start().unwrap();
+    let from = |source: [u8; 4]| Peer::connect_from(source, server.port());
+    let mut guests: Vec<Peer> = (0..2).map(|_| from([127, 0, 0, 2])).collect();
+    guests.iter_mut().for_each(|guest| guest.expect(GREETING));
+    let mut third = from([127, 0, 0, 2]);
+    third.expect("Too many connections from your address\n");
+    third.expect_eof();
+    from([127, 0, 0, 3]).expect(GREETING);
+    guests.pop();
+    eventually("the seat is free", || server.stats().clients == 2 || server.stats().clients == 1);
+    eventually("another has it", || {
+        let mut peer = from([127, 0, 0, 2]);
+        let mut first = [0; 1];
+        std::io::Read::read_exact(&mut peer.0, &mut first).unwrap();
+        first == *b"W"
+    });
+}
+
+#[test]
+fn silence_ends_in_time_and_says_why() {
+    // The slow ones are never silent, and never say a whole command either.
+    let server = builder()
+        .idle_timeout(Duration::from_millis(300))
+        .first_command_timeout(Duration::from_millis(1200))
+        .start()
+        .unwrap();
+    let events = server.events();
+    let mut silent = Peer::greeted(server.port());
+    silent.expect_eof();
+    drop(silent);
+    let mut slow = Peer::greeted(server.port());
+    slow.ask("\n", "\n");
+    let mut trickle = slow.again();
+    let writer = thread::spawn(move || {
+        while std::io::Write::write_all(&mut trickle.0, b"x").is_ok() {
+            thread::sleep(Duration::from_millis(50));
+        }
+    });
+    slow.expect_eof();
+    drop(slow);
+    writer.join().unwrap();
+    let mut talker = Peer::greeted(server.port());
+    talker.ask("day\n", "\nSunday\n");
+    talker.expect_eof();
+    drop(talker);
+    let reasons: Vec<Reason> = events
+        .iter()
+        .filter_map(|event| if let Event::Disconnected { reason, .. } = event { Some(reason) } else { None })
+        .take(3)
+        .collect();
+    assert_eq!(reasons, [Reason::Idle, Reason::NoCommand, Reason::Idle]);
+}
+
+#[test]
+fn a_client_that_waits_for_its_handler_is_not_idle() {
+    let (builder, entries, leave) = blocking_command(
+        builder().idle_timeout(Duration::from_millis(200)).first_command_timeout(Duration::from_millis(200)),
+    );
+    let server = builder.start().unwrap();
+    let mut peer = Peer::greeted(server.port());
+    peer.send("wait long\n");
+    entries.recv_timeout(TIMEOUT).unwrap();
+    thread::sleep(Duration::from_millis(600));
+    leave.send(()).unwrap();
+    peer.expect("\nwaited long\n");
+    peer.expect_eof();
+}
+
+#[test]
+fn slow_clients_delay_nobody() {
+    let server = builder().first_command_timeout(Duration::from_secs(2)).start().unwrap();
+    let mut slow: Vec<Peer> = (0..500).map(|_| Peer::greeted(server.port())).collect();
+    // In line framing: before it, a pause would make a command of what they send.
+    slow.iter_mut().for_each(|peer| peer.ask("\n", "\n"));
+    let mut quick = Peer::greeted(server.port());
+    quick.ask("\nday\n", "\nSunday\n");
+    for _ in 0..20 {
+        slow.iter_mut().for_each(|peer| {
+            let _ = std::io::Write::write_all(&mut peer.0, b"d");
+        });
+        quick.ask("day\n", "Sunday\n");
+    }
+    eventually("the slow ones were closed", || server.stats().clients == 1);
+    quick.ask("day\n", "Sunday\n");
+}
+
+#[test]
+fn limits_are_checked_when_they_are_set() {
+    let zero = Duration::ZERO;
+    for (refused, words) in [
+        (builder().max_clients(0), "a maximum of 0 clients"),
+        (builder().max_clients_per_source(0), "a maximum of 0 clients per source"),
+        (builder().idle_timeout(zero), "idle timeout of zero"),
+        (builder().first_command_timeout(zero), "first-command timeout of zero"),
+        (builder().write_timeout(zero), "write timeout of zero"),
+        (builder().workers(0), "0 workers"),
+        (builder().handler_threads(5000), "5000 callers"),
+        (builder().backlog(0), "a backlog of 0"),
+    ] {
+        let error = refused.check().unwrap_err();
+        assert!(matches!(&error, Error::Invalid(why) if why.contains(words)), "{error}");
+        assert_eq!(refused.bind().unwrap_err().to_string(), error.to_string());
+    }
+    builder().max_clients(None).idle_timeout(None).workers(None).check().unwrap();
+}
+
+#[test]
+fn settings_that_are_refused() {
+    let long = "x".repeat(1024);
+    let table = [
+        ("1025 workers", builder().workers(1025)),
+        ("a backlog of 4294967295", builder().backlog(u32::MAX)),
+        ("greeting \"a\\nb\"", builder().greeting("a\nb")),
+        ("the greeting", builder().greeting(&long)),
+        ("format \"%Q\"", builder().day_format("%Q")),
+        ("format \"%\"", builder().date_format("%")),
+        ("format \"\"", builder().time_format("")),
+        ("time zone \"No/Where\"", builder().timezone("No/Where")),
+        ("time zone \"/etc/localtime\"", builder().timezone("/etc/localtime")),
+    ];
+    for (named, builder) in table {
+        match builder.bind() {
+            Err(Error::Invalid(why)) => assert!(why.contains(named), "{named} is not in {why}"),
+            other => panic!("{named}: {other:?}"),
+        }
+    }
+}

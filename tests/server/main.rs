@@ -1,0 +1,21 @@
+//! The server over sockets.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod helpers;
+mod model;
+
+mod clock_and_zones;
+mod events;
+#[cfg(feature = "cli")]
+mod faults;
+mod fork;
+mod framing;
+mod handlers;
+mod lifecycle;
+mod limits;
+mod listeners;
+mod networks;
+mod rfc;
+mod unix_sockets;

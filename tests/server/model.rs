@@ -1,0 +1,36 @@
+//! The expected output of a server, from the protocol core alone.
+
+use std::collections::HashMap;
+
+use daytime::protocol::{Commands, Formats, Framing, GREETING, Respond, Next, ServerSession, FormattedTime, Zone};
+
+use crate::common::MOMENT;
+
+/// Everything that a server sends at [`MOMENT`] to a client that sends `input` and then closes its side.
+pub(crate) fn model(framing: Framing, input: &[u8]) -> Vec<u8> {
+    #[derive(Default)]
+    struct Still(Commands, HashMap<String, Option<FormattedTime>>);
+    impl Respond for Still {
+        fn commands(&self) -> &Commands {
+            &self.0
+        }
+        fn formatted_time(&mut self, zone: Option<&str>) -> Option<&FormattedTime> {
+            let make = |name: &str| Zone::parse(name).map(|zone| FormattedTime::new(MOMENT, &zone, &Formats::default()));
+            let name = zone.unwrap_or("UTC");
+            self.1.entry(name.to_owned()).or_insert_with(|| make(name)).as_ref()
+        }
+    }
+    let (mut host, mut session) = (Still::default(), ServerSession::new(framing));
+    let (mut sent, mut out) = (Vec::new(), Vec::new());
+    session.greet(GREETING, &mut out);
+    let (mut at, mut next) = (0, Next::Read);
+    while at < input.len() && next != Next::Close {
+        let taken;
+        (taken, next) = session.receive(&input[at..], &mut host, &mut out);
+        at += taken;
+        sent.append(&mut out);
+    }
+    session.handle_eof(&mut host, &mut out);
+    sent.append(&mut out);
+    sent
+}
