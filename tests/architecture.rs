@@ -157,7 +157,11 @@ fn a_wrong_arrow_is_seen() {
         ("src/protocol/mod.rs", "use mio::Poll;", "uses mio::Poll"),
         ("src/protocol/mod.rs", "fn f() -> ::socket2::Socket { todo!() }", "uses socket2::Socket"),
         ("src/protocol/mod.rs", "extern crate mio;", "uses mio"),
-        ("src/client/mod.rs", "use crate::{Date, Error, protocol::ClientSession, Server};", "uses crate::server::Server"),
+        (
+            "src/client/mod.rs",
+            "use crate::{Date, Error, protocol::ClientSession, Server};",
+            "uses crate::server::Server",
+        ),
         ("src/client/mod.rs", "use crate::Clock;", "uses crate::clock::Clock"),
         ("src/client/mod.rs", "use super::server::worker::Mail;", "uses crate::server::worker::Mail"),
         ("src/clock.rs", "use crate::{Error, protocol::Zone, thread};", "uses crate::thread"),

@@ -81,8 +81,8 @@ impl Formats {
 impl Default for Formats {
     /// [`Formats::DAY`], [`Formats::DATE`] and [`Formats::TIME`], the formats of the original classroom program.
     fn default() -> Self {
-        let [day, date, time] = [Self::DAY, Self::DATE, Self::TIME].map(|format| StrftimeItems::new(format).collect());
-        Formats { day, date, time }
+        let parse = |format| StrftimeItems::new(format).parse_to_owned().unwrap_or_default();
+        Formats { day: parse(Self::DAY), date: parse(Self::DATE), time: parse(Self::TIME) }
     }
 }
 

@@ -25,8 +25,8 @@ pub fn parse_date(reply: &str) -> Option<NaiveDate> {
 /// Parses the reply to `time` in the format of the original classroom program: `15:44:57`.
 pub fn parse_time(reply: &str) -> Option<NaiveTime> {
     let time = NaiveTime::parse_from_str(reply, "%H:%M:%S").ok()?;
-    // chrono takes 23:59:60 for a leap second, a nanosecond that no other time has.
-    (time.nanosecond() == 0 && time.format("%H:%M:%S").to_string() == reply).then_some(time)
+    // A leap second becomes the second before it: few programs expect one.
+    (time.format("%H:%M:%S").to_string() == reply).then(|| time.with_nanosecond(0))?
 }
 
 /// Parses the reply to `datetime`: RFC 3339 in whole seconds with a numeric offset, `2026-11-22T15:44:57+00:00`.
@@ -35,7 +35,8 @@ pub fn parse_datetime(reply: &str) -> Option<DateTime<FixedOffset>> {
     let written = moment.to_rfc3339_opts(SecondsFormat::Secs, false);
     // RFC 3339 writes UTC in two ways, of which chrono writes one.
     let same = written == reply || reply.strip_suffix("-00:00") == written.strip_suffix("+00:00");
-    (moment.nanosecond() == 0 && same).then_some(moment)
+    // A leap second becomes the second before it: few programs expect one.
+    same.then(|| moment.with_nanosecond(0))?
 }
 
 /// Parses the reply to `timestamp`: seconds since the Unix epoch, `1795362297`, negative before 1970.

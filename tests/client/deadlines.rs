@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use daytime::{Client, Weekday, protocol::errors};
+use daytime::{Client, chrono::Weekday, protocol::errors};
 
 use crate::common::{
     builder,
@@ -104,7 +104,7 @@ fn patience_can_be_changed() {
 fn patience_without_end_is_allowed() {
     let server = builder().start().unwrap();
     let mut client = Client::builder().timeout(Duration::MAX).connect(&server.addresses()[0]).unwrap();
-    assert_eq!(client.day().unwrap(), Weekday::Sunday);
+    assert_eq!(client.day().unwrap(), Weekday::Sun);
     assert_eq!(error_of(Client::builder().timeout(Duration::ZERO).connect(&server.addresses()[0])), "timeout");
 }
 

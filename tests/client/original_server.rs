@@ -3,7 +3,8 @@
 use std::{thread, time::Duration};
 
 use daytime::{
-    Date, DateTime, Time, Weekday,
+    Error,
+    chrono::{Datelike, NaiveDate, Weekday},
     protocol::{GREETING, QUIET, errors},
 };
 
@@ -44,7 +45,7 @@ fn the_original_greets_in_its_own_way() {
         });
         let mut client = client_builder().connect(original.address()).unwrap();
         assert_eq!(client.greeting(), greeting);
-        assert_eq!(client.day().unwrap(), Weekday::Sunday);
+        assert_eq!(client.day().unwrap(), Weekday::Sun);
     }
 }
 
@@ -67,12 +68,15 @@ fn the_original_is_not_found_out_before_it_is_quiet() {
 fn the_originals_answers_are_typed() {
     let (original, _) = FakeServer::original(original_reply);
     let mut client = client_builder().connect(original.address()).unwrap();
-    let (date, time) = (Date { year: 2026, month: 11, day: 22 }, Time { hour: 15, minute: 44, second: 57 });
-    assert_eq!(client.day().unwrap(), Weekday::Sunday);
-    assert_eq!(client.date().unwrap(), date);
-    assert_eq!(client.time().unwrap(), time);
-    assert_eq!(client.datetime().unwrap(), DateTime { date, time, offset: None });
-    assert_eq!(client.datetime().unwrap().to_string(), "2026-11-22T15:44:57");
+    let moment = NaiveDate::from_ymd_opt(2026, 11, 22).unwrap().and_hms_opt(15, 44, 57).unwrap();
+    assert_eq!(client.day().unwrap(), Weekday::Sun);
+    assert_eq!(client.date().unwrap(), moment.date());
+    assert_eq!(client.time().unwrap(), moment.time());
+    let error = client.datetime().unwrap_err();
+    let message = "the server does not send its offset from UTC; its clock shows 2026-11-22T15:44:57";
+    assert_eq!(error.to_string(), message);
+    assert!(matches!(error, Error::NoOffset(local) if local == moment));
+    assert_eq!(client.day().unwrap(), Weekday::Sun, "the client stays usable");
 }
 
 #[test]
@@ -82,7 +86,8 @@ fn the_originals_years_pivot_as_posix_says() {
     let (original, _) = FakeServer::original(move |_| told.next().unwrap());
     let mut client = client_builder().connect(original.address()).unwrap();
     for (_, year) in years {
-        assert_eq!(client.date().unwrap(), Date { year, month: 2, day: 28 });
+        let date = client.date().unwrap();
+        assert_eq!((date.year(), date.month(), date.day()), (year, 2, 28));
     }
 }
 
@@ -105,7 +110,8 @@ fn a_midnight_between_the_originals_date_and_time() {
         let mut replies = replies.iter();
         let (original, received) = FakeServer::original(move |_| replies.next().unwrap().to_string());
         let mut client = client_builder().connect(original.address()).unwrap();
-        assert_eq!(client.datetime().unwrap().to_string(), moment);
+        let Err(Error::NoOffset(local)) = client.datetime() else { panic!("a guessed offset") };
+        assert_eq!(local.format("%FT%T").to_string(), moment);
         drop(client);
         original.finish();
         let received: Vec<_> = received.iter().collect();

@@ -1,8 +1,9 @@
 //! Typed replies: days, dates, times and moments.
 
 use daytime::{
-    Client, Date, DateTime, Error, ServerBuilder, Time, Weekday,
-    protocol::{GREETING, errors},
+    Client, Error, ServerBuilder,
+    chrono::{NaiveDate, SecondsFormat, Weekday},
+    protocol::{GREETING, day_name, errors},
 };
 
 use crate::common::{
@@ -21,11 +22,13 @@ fn typed_answers_do_not_depend_on_formats() {
             let mut client = connect(&server);
             assert_eq!(client.greeting(), GREETING);
             assert_eq!(client.peer().unwrap(), server.addresses()[0]);
-            let (date, time) = (Date { year: 2026, month: 11, day: 22 }, Time { hour: 15, minute: 44, second: 57 });
-            assert_eq!(client.day().unwrap(), Weekday::Sunday);
-            assert_eq!(client.date().unwrap(), date);
-            assert_eq!(client.time().unwrap(), time);
-            assert_eq!(client.datetime().unwrap(), DateTime { date, time, offset: Some(0) });
+            let moment = NaiveDate::from_ymd_opt(2026, 11, 22).unwrap().and_hms_opt(15, 44, 57).unwrap();
+            assert_eq!(client.day().unwrap(), Weekday::Sun);
+            assert_eq!(client.date().unwrap(), moment.date());
+            assert_eq!(client.time().unwrap(), moment.time());
+            assert_eq!(client.datetime().unwrap(), moment.and_utc());
+            assert_eq!(client.datetime().unwrap().offset().local_minus_utc(), 0);
+            assert_eq!(client.timestamp().unwrap(), 1_795_362_297);
             client.quit().unwrap();
         }
     }
@@ -35,22 +38,22 @@ fn typed_answers_do_not_depend_on_formats() {
 fn typed_answers_in_zones() {
     let server = builder().timezone("-03:30").start().unwrap();
     let mut client = connect(&server);
-    assert_eq!(client.datetime().unwrap().to_string(), "2026-11-22T12:14:57-03:30");
+    assert_eq!(client.datetime().unwrap().to_rfc3339(), "2026-11-22T12:14:57-03:30");
     for (zone, day, datetime) in [
-        ("UTC", Weekday::Sunday, "2026-11-22T15:44:57+00:00"),
-        ("utc", Weekday::Sunday, "2026-11-22T15:44:57+00:00"),
-        ("+05:30", Weekday::Sunday, "2026-11-22T21:14:57+05:30"),
-        ("-23:59", Weekday::Saturday, "2026-11-21T15:45:57-23:59"),
-        ("Europe/Berlin", Weekday::Sunday, "2026-11-22T16:44:57+01:00"),
-        ("america/new_york", Weekday::Sunday, "2026-11-22T10:44:57-05:00"),
-        ("Asia/Tokyo", Weekday::Monday, "2026-11-23T00:44:57+09:00"),
-        ("  Asia/Tokyo\t", Weekday::Monday, "2026-11-23T00:44:57+09:00"),
+        ("UTC", Weekday::Sun, "2026-11-22T15:44:57+00:00"),
+        ("utc", Weekday::Sun, "2026-11-22T15:44:57+00:00"),
+        ("+05:30", Weekday::Sun, "2026-11-22T21:14:57+05:30"),
+        ("-23:59", Weekday::Sat, "2026-11-21T15:45:57-23:59"),
+        ("Europe/Berlin", Weekday::Sun, "2026-11-22T16:44:57+01:00"),
+        ("america/new_york", Weekday::Sun, "2026-11-22T10:44:57-05:00"),
+        ("Asia/Tokyo", Weekday::Mon, "2026-11-23T00:44:57+09:00"),
+        ("  Asia/Tokyo\t", Weekday::Mon, "2026-11-23T00:44:57+09:00"),
     ] {
         let moment = client.datetime_in(zone).unwrap();
-        assert_eq!(moment.to_string(), datetime, "{zone:?}");
+        assert_eq!(moment.to_rfc3339(), datetime, "{zone:?}");
         assert_eq!(client.day_in(zone).unwrap(), day, "{zone:?}");
-        assert_eq!(client.date_in(zone).unwrap(), moment.date, "{zone:?}");
-        assert_eq!(client.time_in(zone).unwrap(), moment.time, "{zone:?}");
+        assert_eq!(client.date_in(zone).unwrap(), moment.date_naive(), "{zone:?}");
+        assert_eq!(client.time_in(zone).unwrap(), moment.time(), "{zone:?}");
     }
     for zone in ["Mars/Olympus", "../../etc/passwd", "+24:00", "."] {
         let refused = format!("refused: {}", errors::UNKNOWN_ZONE);
@@ -60,7 +63,7 @@ fn typed_answers_in_zones() {
         assert_eq!(error_of(client.datetime_in(zone)), refused, "{zone:?}");
     }
     assert_eq!(error_of(client.day_in("UTC\nquit")), "invalid");
-    assert_eq!(client.day().unwrap(), Weekday::Sunday);
+    assert_eq!(client.day().unwrap(), Weekday::Sun);
 }
 
 #[test]
@@ -72,9 +75,11 @@ fn a_server_of_lines_without_datetime_is_asked_for_it_once() {
         })
     });
     let mut client = client_builder().connect(fake.address()).unwrap();
-    assert_eq!(client.day().unwrap(), Weekday::Sunday);
-    assert_eq!(client.datetime().unwrap().to_string(), "2026-11-22T15:44:57");
-    assert_eq!(client.datetime().unwrap().offset, None);
+    assert_eq!(client.day().unwrap(), Weekday::Sun);
+    for _ in 0..2 {
+        let Err(Error::NoOffset(local)) = client.datetime() else { panic!("a guessed offset") };
+        assert_eq!(local.to_string(), "2026-11-22 15:44:57");
+    }
     drop(client);
     fake.finish();
     let asked: Vec<_> = asked.iter().collect();
@@ -83,14 +88,30 @@ fn a_server_of_lines_without_datetime_is_asked_for_it_once() {
 
 // ---- Replies that are not of their type
 
+fn day(client: &mut Client) -> Result<String, Error> {
+    client.day().map(|day| day_name(day).to_owned())
+}
+
+fn date(client: &mut Client) -> Result<String, Error> {
+    client.date().map(|date| date.to_string())
+}
+
+fn time(client: &mut Client) -> Result<String, Error> {
+    client.time().map(|time| time.to_string())
+}
+
+fn datetime(client: &mut Client) -> Result<String, Error> {
+    client.datetime().map(|moment| moment.to_rfc3339_opts(SecondsFormat::Secs, false))
+}
+
 /// The outcome of a typed request where this is the reply to `command`.
-fn typed<T: ToString>(command: &'static str, reply: &str, ask: fn(&mut Client) -> Result<T, Error>) -> String {
+fn typed(command: &'static str, reply: &str, ask: fn(&mut Client) -> Result<String, Error>) -> String {
     let reply = reply.to_owned();
     let (fake, _) = FakeServer::line_based("Hi", move |asked| {
         Some(if asked == command { reply.clone() } else { errors::INVALID.into() })
     });
     let mut client = client_builder().connect(fake.address()).unwrap();
-    let result = ask(&mut client).map(|value| value.to_string());
+    let result = ask(&mut client);
     if matches!(result, Err(Error::Protocol(_))) {
         assert_broken(client);
     }
@@ -98,10 +119,10 @@ fn typed<T: ToString>(command: &'static str, reply: &str, ask: fn(&mut Client) -
 }
 
 /// Those of the replies to `command` that are taken for something, though they are nothing.
-fn wrongly_taken<T: ToString>(
+fn wrongly_taken(
     command: &'static str,
     replies: &[&str],
-    ask: fn(&mut Client) -> Result<T, Error>,
+    ask: fn(&mut Client) -> Result<String, Error>,
 ) -> Vec<(String, String)> {
     let told = replies.iter().map(|reply| (reply.to_string(), typed(command, reply, ask)));
     told.filter(|(reply, told)| *told != format!("protocol: {}", reply.as_bytes().escape_ascii())).collect()
@@ -117,7 +138,7 @@ fn replies_to_datetime() {
         "0001-01-01T00:00:00+00:00",
         "9999-12-31T23:59:59+23:59",
     ] {
-        assert_eq!(typed("datetime", text, Client::datetime), text);
+        assert_eq!(typed("datetime", text, datetime), text);
     }
     let wrong = [
         "",
@@ -156,22 +177,22 @@ fn replies_to_datetime() {
         "2026-11-2215:44:57+00:00 T",
         "２０２６-11-22T15:44:57+00:00",
     ];
-    assert_eq!(wrongly_taken("datetime", &wrong, Client::datetime), []);
+    assert_eq!(wrongly_taken("datetime", &wrong, datetime), []);
 }
 
 #[test]
 fn replies_to_day_date_and_time() {
-    for day in ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"] {
-        assert_eq!(typed("day", day, Client::day), day);
+    for name in ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"] {
+        assert_eq!(typed("day", name, day), name);
     }
-    for (text, date) in [("28-02-29", "2028-02-29"), ("69-01-01", "1969-01-01"), ("68-12-31", "2068-12-31")] {
-        assert_eq!(typed("date", text, Client::date), date);
+    for (text, expected) in [("28-02-29", "2028-02-29"), ("69-01-01", "1969-01-01"), ("68-12-31", "2068-12-31")] {
+        assert_eq!(typed("date", text, date), expected);
     }
-    for time in ["00:00:00", "15:44:57", "23:59:59"] {
-        assert_eq!(typed("time", time, Client::time), time);
+    for text in ["00:00:00", "15:44:57", "23:59:59"] {
+        assert_eq!(typed("time", text, time), text);
     }
     let days = ["", "sunday", "SUNDAY", "Sun", "Sunday ", " Sunday", "Caturday", "Sonntag", "0"];
-    assert_eq!(wrongly_taken("day", &days, Client::day), []);
+    assert_eq!(wrongly_taken("day", &days, day), []);
     let dates = [
         "",
         "2026-11-22",
@@ -195,7 +216,7 @@ fn replies_to_day_date_and_time() {
         "26- 1-22",
         "--------",
     ];
-    assert_eq!(wrongly_taken("date", &dates, Client::date), []);
+    assert_eq!(wrongly_taken("date", &dates, date), []);
     let times = [
         "",
         "24:00:00",
@@ -214,5 +235,5 @@ fn replies_to_day_date_and_time() {
         "03:44:57 PM",
         "154457",
     ];
-    assert_eq!(wrongly_taken("time", &times, Client::time), []);
+    assert_eq!(wrongly_taken("time", &times, time), []);
 }

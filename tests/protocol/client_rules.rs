@@ -419,7 +419,9 @@ fn what_an_error_carries_is_at_most_64_kib() {
     for come in [[&b"Hi\n"[..], &[b'x'; LIMIT + 1]].concat(), [&b"Hi\n"[..], &b"x\n".repeat(LIMIT)].concat()] {
         let mut session = ClientSession::new();
         session.receive(&come).unwrap();
-        let Err(SessionError::Protocol(text)) = ask(&mut session, "day") else { panic!("what is left over is nothing") };
+        let Err(SessionError::Protocol(text)) = ask(&mut session, "day") else {
+            panic!("what is left over is nothing")
+        };
         assert_eq!(text.len(), LIMIT);
     }
 }

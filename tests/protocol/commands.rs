@@ -1,11 +1,11 @@
 //! Commands, their replies, and custom commands.
 
 use daytime::protocol::{
-    Call, Command, Commands, Formats, Framing::Auto, Framing::Line, Next, OWED_MAX, REPLY_MAX, ServerSession, check_reply,
-    errors,
+    Call, Command, Commands, Formats, Framing::Auto, Framing::Line, Next, OWED_MAX, REPLY_MAX, ServerSession,
+    check_reply, errors,
 };
 
-use crate::conversation::{Conversation, EOF, PAUSE, TestResponder, auto, converse};
+use crate::conversation::{Conversation, EOF, PAUSE, Step, TestResponder, auto, converse, reply};
 
 #[test]
 fn each_command_has_its_reply() {
@@ -74,8 +74,8 @@ fn a_reply_is_1_to_1023_bytes_without_control_characters() {
         assert_eq!(check_reply(text).is_ok(), good, "{text:?}");
         let mut session = ServerSession::new(Line);
         let (mut responder, mut out) = (TestResponder::default(), Vec::new());
-        assert!(matches!(session.receive(b"echo\r\n", &mut responder, &mut out), (6, Next::Call(_))));
-        assert_eq!(session.reply(Some(text), false, &mut out), Next::Read);
+        assert!(matches!(session.receive(b"echo\r\n", &mut responder, &mut out).step(), (6, Next::Call(_))));
+        assert_eq!(session.reply(reply(Some(text), false).as_ref(), &mut out).next, Next::Read);
         let reply = if good { text } else { "The command failed" };
         assert_eq!(String::from_utf8(out).unwrap(), format!("{reply}\r\n"));
     }
@@ -94,9 +94,9 @@ fn a_handler_that_fails_is_answered_and_the_connection_lives() {
     ]);
     // A closing reply closes, also one that failed.
     let (mut session, mut responder, mut out) = (ServerSession::new(Line), TestResponder::default(), Vec::new());
-    session.receive(b"fail\nday\n", &mut responder, &mut out);
-    assert_eq!(session.reply(None, true, &mut out), Next::Close);
-    assert_eq!(session.receive(b"day\n", &mut responder, &mut out), (4, Next::Close));
+    session.receive(b"fail\nday\n", &mut responder, &mut out).step();
+    assert_eq!(session.reply(reply(None, true).as_ref(), &mut out).next, Next::Close);
+    assert_eq!(session.receive(b"day\n", &mut responder, &mut out).step(), (4, Next::Close));
     assert_eq!(out, b"The command failed\n");
 }
 
@@ -104,13 +104,13 @@ fn a_handler_that_fails_is_answered_and_the_connection_lives() {
 fn a_handler_may_close_without_a_reply() {
     for (read, expected) in [(&b"echo x"[..], ""), (b"day\necho x\r\nday\n", "\nSunday\n"), (b"echo x\r\n", "\r\n")] {
         let (mut session, mut responder, mut out) = (ServerSession::new(Auto), TestResponder::default(), Vec::new());
-        let mut next = session.receive(read, &mut responder, &mut out).1;
+        let mut next = session.receive(read, &mut responder, &mut out).step().1;
         if next == Next::Read {
-            next = session.handle_timeout(&mut responder, &mut out);
+            next = session.handle_timeout(&mut responder, &mut out).next;
         }
         assert!(matches!(next, Next::Call(_)));
-        assert_eq!(session.reply(Some(""), true, &mut out), Next::Close);
-        assert_eq!(session.receive(b"day\n", &mut responder, &mut out), (4, Next::Close));
+        assert_eq!(session.reply(reply(Some(""), true).as_ref(), &mut out).next, Next::Close);
+        assert_eq!(session.receive(b"day\n", &mut responder, &mut out).step(), (4, Next::Close));
         assert_eq!(String::from_utf8(out).unwrap(), expected, "{}", read.escape_ascii());
     }
 }
@@ -154,22 +154,22 @@ fn the_reply_to_help_is_a_reply_whatever_is_added() {
 #[test]
 fn while_a_handler_runs_nothing_is_taken() {
     let (mut session, mut responder, mut out) = (ServerSession::new(Auto), TestResponder::default(), Vec::new());
-    let (taken, next) = session.receive(b"day\necho x\r\ntime\nqu", &mut responder, &mut out);
+    let (taken, next) = session.receive(b"day\necho x\r\ntime\nqu", &mut responder, &mut out).step();
     assert_eq!((taken, next), (12, Next::Call(Call { command: 0, argument: "x".into() })));
     for _ in 0..3 {
         assert!(session.awaits_reply());
-        assert_eq!(session.receive(b"time\nqu", &mut responder, &mut out), (0, Next::Read));
+        assert_eq!(session.receive(b"time\nqu", &mut responder, &mut out).step(), (0, Next::Read));
         assert!(!session.needs_timeout(), "no quiet time runs");
-        assert_eq!(session.handle_timeout(&mut responder, &mut out), Next::Read);
+        assert_eq!(session.handle_timeout(&mut responder, &mut out).next, Next::Read);
     }
     assert_eq!(out, b"\nSunday\n");
     // Commands that were read already run after it.
-    assert_eq!(session.reply(Some("x"), false, &mut out), Next::Read);
+    assert_eq!(session.reply(reply(Some("x"), false).as_ref(), &mut out).next, Next::Read);
     assert!(!session.awaits_reply());
-    assert_eq!(session.receive(b"time\nqu", &mut responder, &mut out), (7, Next::Read));
+    assert_eq!(session.receive(b"time\nqu", &mut responder, &mut out).step(), (7, Next::Read));
     assert_eq!(out, b"\nSunday\nx\r\n15:44:57\n");
     // A reply without a call is ignored.
-    assert_eq!(session.reply(Some("y"), true, &mut out), Next::Read);
+    assert_eq!(session.reply(reply(Some("y"), true).as_ref(), &mut out).next, Next::Read);
     assert_eq!(out, b"\nSunday\nx\r\n15:44:57\n");
 }
 
@@ -177,11 +177,11 @@ fn while_a_handler_runs_nothing_is_taken() {
 fn the_end_of_a_last_own_command_is_its_reply() {
     for (framing, reads) in [(Auto, &b"echo x"[..]), (Auto, b"\necho x"), (Line, b"echo x")] {
         let (mut session, mut responder, mut out) = (ServerSession::new(framing), TestResponder::default(), Vec::new());
-        assert_eq!(session.receive(reads, &mut responder, &mut out), (reads.len(), Next::Read));
-        assert!(matches!(session.handle_eof(&mut responder, &mut out), Next::Call(_)));
-        assert_eq!(session.receive(b"day\n", &mut responder, &mut out), (0, Next::Read));
+        assert_eq!(session.receive(reads, &mut responder, &mut out).step(), (reads.len(), Next::Read));
+        assert!(matches!(session.handle_eof(&mut responder, &mut out).next, Next::Call(_)));
+        assert_eq!(session.receive(b"day\n", &mut responder, &mut out).step(), (0, Next::Read));
         out.clear();
-        assert_eq!(session.reply(Some("x"), false, &mut out), Next::Close);
+        assert_eq!(session.reply(reply(Some("x"), false).as_ref(), &mut out).next, Next::Close);
         assert_eq!(out, b"x");
     }
 }
@@ -190,12 +190,12 @@ fn the_end_of_a_last_own_command_is_its_reply() {
 fn the_end_waits_for_the_reply_of_an_own_command() {
     for (framing, read, expected) in [(Line, &b"echo x\n"[..], "x\n"), (Auto, b"echo", "The command failed")] {
         let (mut session, mut responder, mut out) = (ServerSession::new(framing), TestResponder::default(), Vec::new());
-        assert!(matches!(session.receive(read, &mut responder, &mut out), (_, Next::Call(_))));
-        assert_eq!(session.handle_eof(&mut responder, &mut out), Next::Read);
-        assert_eq!(session.receive(b"day\n", &mut responder, &mut out), (0, Next::Read));
-        assert_eq!(session.reply(Some(expected.trim_end()), false, &mut out), Next::Close);
+        assert!(matches!(session.receive(read, &mut responder, &mut out).step(), (_, Next::Call(_))));
+        assert_eq!(session.handle_eof(&mut responder, &mut out).next, Next::Read);
+        assert_eq!(session.receive(b"day\n", &mut responder, &mut out).step(), (0, Next::Read));
+        assert_eq!(session.reply(reply(Some(expected.trim_end()), false).as_ref(), &mut out).next, Next::Close);
         assert_eq!(out, expected.as_bytes());
-        assert_eq!(session.receive(b"day\n", &mut responder, &mut out), (4, Next::Close));
+        assert_eq!(session.receive(b"day\n", &mut responder, &mut out).step(), (4, Next::Close));
     }
 }
 
@@ -203,11 +203,11 @@ fn the_end_waits_for_the_reply_of_an_own_command() {
 fn an_own_command_ends_the_reading_of_the_clock() {
     let (mut session, mut responder, mut out) = (ServerSession::new(Line), TestResponder::default(), Vec::new());
     let input = b"time\ntime\necho x\ntime\n";
-    let (taken, _) = session.receive(input, &mut responder, &mut out);
+    let (taken, _) = session.receive(input, &mut responder, &mut out).step();
     assert_eq!(&input[taken..], b"time\n", "what comes after it is left for the next reading");
     responder.now += 3;
-    session.reply(Some("x"), false, &mut out);
-    session.receive(&input[taken..], &mut responder, &mut out);
+    let _ = session.reply(reply(Some("x"), false).as_ref(), &mut out).next;
+    session.receive(&input[taken..], &mut responder, &mut out).step();
     assert_eq!(out, b"15:44:57\n15:44:57\nx\n15:45:00\n");
 }
 
@@ -239,26 +239,27 @@ fn once_owed_max_is_owed_nothing_more_is_executed() {
         responder.formats = Formats::new(format, "%F", "%T").unwrap();
         let (line, reply) = (line.as_bytes(), reply.len() + 1);
         let input = line.repeat(20_000);
-        let (taken, next) = session.receive(&input, &mut responder, &mut out);
+        let (taken, next) = session.receive(&input, &mut responder, &mut out).step();
         assert_eq!(next, Next::Send);
         assert_eq!(taken, OWED_MAX.div_ceil(reply) * line.len());
         assert_eq!(out.len(), OWED_MAX.div_ceil(reply) * reply);
         // As long as they are owed nothing is taken, not even what ends no command.
-        assert_eq!(session.receive(&input[taken..], &mut responder, &mut out), (0, Next::Send));
-        assert_eq!(session.receive(b"d", &mut responder, &mut out), (0, Next::Send));
+        assert_eq!(session.receive(&input[taken..], &mut responder, &mut out).step(), (0, Next::Send));
+        assert_eq!(session.receive(b"d", &mut responder, &mut out).step(), (0, Next::Send));
         out.truncate(OWED_MAX - 1);
-        assert_eq!(session.receive(&input[taken..], &mut responder, &mut out), (line.len(), Next::Send));
+        assert_eq!(session.receive(&input[taken..], &mut responder, &mut out).step(), (line.len(), Next::Send));
         out.clear();
         let end = [line, line, b"quit\n"].concat();
-        assert_eq!(session.receive(&end, &mut responder, &mut out), (end.len(), Next::Close));
+        assert_eq!(session.receive(&end, &mut responder, &mut out).step(), (end.len(), Next::Close));
         assert_eq!(out.len(), 2 * reply);
     }
 }
 
 #[test]
 fn once_owed_max_is_owed_no_bare_name_is_executed() {
-    let (mut session, mut responder, mut out) = (ServerSession::new(Auto), TestResponder::default(), vec![b'.'; OWED_MAX]);
-    assert_eq!(session.receive(b"day", &mut responder, &mut out), (0, Next::Send));
+    let (mut session, mut responder, mut out) =
+        (ServerSession::new(Auto), TestResponder::default(), vec![b'.'; OWED_MAX]);
+    assert_eq!(session.receive(b"day", &mut responder, &mut out).step(), (0, Next::Send));
     assert_eq!(out.len(), OWED_MAX);
 }
 

@@ -3,7 +3,10 @@
 
 use std::collections::HashMap;
 
-use daytime::protocol::{Call, Commands, Formats, Framing, Respond, Next, OWED_MAX, REPLY_MAX, ServerSession, FormattedTime, Zone};
+use daytime::protocol::{
+    Call, Commands, Formats, FormattedTime, Framing, Next, OWED_MAX, REPLY_MAX, Received, Reply, Respond,
+    ServerSession, Zone,
+};
 
 use crate::common::MOMENT;
 
@@ -21,14 +24,14 @@ pub(crate) struct TestResponder {
     pub(crate) now: i64,
     /// The executed commands, as the session reported them.
     pub(crate) log: Vec<(String, bool)>,
-    stamps: HashMap<(i64, Option<String>), FormattedTime>,
+    times: HashMap<(i64, Option<String>), FormattedTime>,
 }
 
 impl Default for TestResponder {
     fn default() -> Self {
         let mut commands = Commands::default();
         CUSTOM.iter().for_each(|name| commands.add(name).unwrap());
-        TestResponder { commands, formats: Formats::default(), now: MOMENT, log: Vec::new(), stamps: HashMap::new() }
+        TestResponder { commands, formats: Formats::default(), now: MOMENT, log: Vec::new(), times: HashMap::new() }
     }
 }
 
@@ -39,8 +42,12 @@ impl Respond for TestResponder {
 
     fn formatted_time(&mut self, zone: Option<&str>) -> Option<&FormattedTime> {
         let offset = zone.map_or(Some(Zone::UTC), Zone::parse)?;
-        let stamp = || FormattedTime::new(self.now, &offset, &self.formats);
-        Some(self.stamps.entry((self.now, zone.map(str::to_owned))).or_insert_with(stamp))
+        let time = || FormattedTime::new(self.now, &offset, &self.formats);
+        Some(self.times.entry((self.now, zone.map(str::to_owned))).or_insert_with(time))
+    }
+
+    fn wants_names(&self) -> bool {
+        true
     }
 
     fn executed(&mut self, name: &[u8], ok: bool) {
@@ -57,6 +64,27 @@ pub(crate) fn answer(call: &Call) -> (Option<String>, bool) {
         "page" => (Some("p".repeat(REPLY_MAX)), false),
         "flood" => (Some("f".repeat(REPLY_MAX + 1)), false),
         _ => (None, false),
+    }
+}
+
+/// What a call of the session took, and what it needs next. The counts must agree with each other.
+pub(crate) trait Step {
+    fn step(self) -> (usize, Next);
+}
+
+impl Step for Received {
+    fn step(self) -> (usize, Next) {
+        assert!(self.invalid <= self.executed, "{self:?}");
+        (self.taken, self.next)
+    }
+}
+
+/// The reply of a handler. One that failed and closes is one that closes with an invalid text.
+pub(crate) fn reply(text: Option<&str>, closing: bool) -> Option<Reply> {
+    match (text, closing) {
+        (None, true) => Some(Reply::closing("\0")),
+        (text, true) => text.map(Reply::closing),
+        (text, false) => text.map(Reply::from),
     }
 }
 
@@ -82,17 +110,17 @@ impl Conversation {
             return;
         }
         if bytes == EOF {
-            let next = self.session.handle_eof(&mut self.responder, &mut self.out);
+            let next = self.session.handle_eof(&mut self.responder, &mut self.out).next;
             self.follow(next);
             assert!(self.closed, "the session goes on after its end");
         } else if bytes == PAUSE {
             if self.session.needs_timeout() {
-                let next = self.session.handle_timeout(&mut self.responder, &mut self.out);
+                let next = self.session.handle_timeout(&mut self.responder, &mut self.out).next;
                 self.follow(next);
             }
         } else {
             while !bytes.is_empty() && !self.closed {
-                let (taken, next) = self.session.receive(bytes, &mut self.responder, &mut self.out);
+                let (taken, next) = self.session.receive(bytes, &mut self.responder, &mut self.out).step();
                 assert!(next != Next::Read || taken == bytes.len(), "{taken} bytes taken of {}", bytes.len());
                 bytes = &bytes[taken..];
                 self.follow(next);
@@ -109,7 +137,7 @@ impl Conversation {
             }
             Next::Call(call) => {
                 let (text, closing) = answer(&call);
-                let next = self.session.reply(text.as_deref(), closing, &mut self.out);
+                let next = self.session.reply(reply(text.as_deref(), closing).as_ref(), &mut self.out).next;
                 self.follow(next);
             }
             Next::Close => self.closed = true,

@@ -10,12 +10,12 @@
 use std::{collections::BTreeSet, fmt};
 
 use daytime::protocol::{
-    COMMAND_MAX, Command, ClientSession, SessionError, Formats, Framing, Next, OWED_MAX, REPLY_MAX, ServerSession, FormattedTime, Zone,
-    check_reply, errors,
+    COMMAND_MAX, ClientSession, Command, Formats, FormattedTime, Framing, Next, OWED_MAX, REPLY_MAX, ServerSession,
+    SessionError, Zone, check_reply, errors,
 };
 use proptest::{prelude::*, sample::Index, test_runner::FileFailurePersistence};
 
-use crate::conversation::{CUSTOM, TestResponder, answer, size};
+use crate::conversation::{CUSTOM, Step, TestResponder, answer, reply, size};
 
 /// The most that one line adds to what is owed: a reply, and a terminator before and after it.
 const STEP_MAX: usize = REPLY_MAX + 4;
@@ -283,20 +283,20 @@ fn converse(framing: Framing, reads: &[&[u8]], habits: &Habits) -> (String, usiz
         }
         let ended = input.is_empty();
         let (taken, mut next) = match ended {
-            true => (0, session.handle_eof(&mut responder, &mut out)),
-            false => session.receive(&input, &mut responder, &mut out),
+            true => (0, session.handle_eof(&mut responder, &mut out).next),
+            false => session.receive(&input, &mut responder, &mut out).step(),
         };
         framed |= input.drain(..taken).any(|byte| byte == b'\n');
         if framed {
             // From the first line end on, a pause is nothing.
             assert!(!session.needs_timeout());
-            assert_eq!(session.handle_timeout(&mut responder, &mut out), Next::Read);
+            assert_eq!(session.handle_timeout(&mut responder, &mut out).next, Next::Read);
         }
         if let Next::Call(call) = &next {
-            assert_eq!(session.receive(&input, &mut responder, &mut out), (0, Next::Read), "a handler runs");
+            assert_eq!(session.receive(&input, &mut responder, &mut out).step(), (0, Next::Read), "a handler runs");
             assert!(session.awaits_reply() && !session.needs_timeout());
             let (text, closing) = answer(call);
-            next = session.reply(text.as_deref(), closing, &mut out);
+            next = session.reply(reply(text.as_deref(), closing).as_ref(), &mut out).next;
         }
         assert!(out.len() < OWED_MAX + STEP_MAX);
         match next {
@@ -312,8 +312,8 @@ fn converse(framing: Framing, reads: &[&[u8]], habits: &Habits) -> (String, usiz
     }
     sent.append(&mut out);
     // Closed is closed.
-    assert_eq!(session.receive(b"day\ntime", &mut responder, &mut out), (8, Next::Close));
-    assert_eq!((session.handle_eof(&mut responder, &mut out), out.len()), (Next::Close, 0));
+    assert_eq!(session.receive(b"day\ntime", &mut responder, &mut out).step(), (8, Next::Close));
+    assert_eq!((session.handle_eof(&mut responder, &mut out).next, out.len()), (Next::Close, 0));
     (String::from_utf8(sent).expect("a server sends UTF-8") + "■", pauses)
 }
 
@@ -410,7 +410,7 @@ proptest! {
             let (before, was_closed) = (out.len(), closed && !waits);
             let next = match event {
                 Event::Read(Bytes(bytes)) => {
-                    let (taken, next) = session.receive(&bytes, &mut responder, &mut out);
+                    let (taken, next) = session.receive(&bytes, &mut responder, &mut out).step();
                     match &next {
                         _ if waits => prop_assert_eq!((taken, &next), (0, &Next::Read)),
                         Next::Read => prop_assert_eq!(taken, bytes.len()),
@@ -420,16 +420,16 @@ proptest! {
                     prop_assert!(before < OWED_MAX || out.len() == before, "what is owed is enough");
                     next
                 }
-                Event::Quiet => session.handle_timeout(&mut responder, &mut out),
+                Event::Quiet => session.handle_timeout(&mut responder, &mut out).next,
                 Event::End => {
                     closed = true;
-                    let next = session.handle_eof(&mut responder, &mut out);
+                    let next = session.handle_eof(&mut responder, &mut out).next;
                     prop_assert_eq!(waits, next == Next::Read, "the end waits for a handler");
                     next
                 }
                 Event::Reply(text, closing) => {
                     waits = false;
-                    let next = session.reply(text.as_deref(), closing, &mut out);
+                    let next = session.reply(reply(text.as_deref(), closing).as_ref(), &mut out).next;
                     prop_assert!(!closed || next == Next::Close);
                     next
                 }

@@ -6,7 +6,7 @@ use daytime::protocol::{
     COMMAND_MAX, Call, Command, Framing, Framing::Auto, Framing::Line, GREETING, Next, QUIET, ServerSession,
 };
 
-use crate::conversation::{Conversation, EOF, PAUSE, TestResponder, auto, converse, framed, size};
+use crate::conversation::{Conversation, EOF, PAUSE, Step, TestResponder, auto, converse, framed, size};
 
 /// `text`, then blanks up to `len` bytes.
 fn padded(text: &str, len: usize) -> Vec<u8> {
@@ -318,7 +318,8 @@ fn rule_8_the_argument_is_trimmed_neither_folded_nor_split() {
         (b"ECHO echo\n", "echo"),
         ("echo ÄÖ\u{a0}\u{85}\n".as_bytes(), "ÄÖ\u{a0}\u{85}"),
     ] {
-        let (taken, next) = ServerSession::new(Auto).receive(line, &mut TestResponder::default(), &mut Vec::new());
+        let (taken, next) =
+            ServerSession::new(Auto).receive(line, &mut TestResponder::default(), &mut Vec::new()).step();
         let call = Call { command: 0, argument: argument.into() };
         assert_eq!((taken, next), (line.len(), Next::Call(call)), "{}", line.escape_ascii());
     }
@@ -403,13 +404,13 @@ fn rule_9_after_quit_nothing_more_is_executed() {
         (&[b"\nday\nquit", b"\ntime\n"], "Hi\nSunday\n■"),
     ]);
     let (mut session, mut responder, mut out) = (ServerSession::new(Auto), TestResponder::default(), Vec::new());
-    assert_eq!(session.receive(b"quit\nday\n", &mut responder, &mut out), (5, Next::Close));
+    assert_eq!(session.receive(b"quit\nday\n", &mut responder, &mut out).step(), (5, Next::Close));
     // Later input is taken and discarded.
     for _ in 0..3 {
-        assert_eq!(session.receive(b"day\ntim", &mut responder, &mut out), (7, Next::Close));
+        assert_eq!(session.receive(b"day\ntim", &mut responder, &mut out).step(), (7, Next::Close));
         assert!(!session.needs_timeout());
     }
-    assert_eq!(session.handle_eof(&mut responder, &mut out), Next::Close);
+    assert_eq!(session.handle_eof(&mut responder, &mut out).next, Next::Close);
     assert_eq!(out, b"\n");
     assert_eq!(responder.log, [("quit".to_owned(), true)]);
 }

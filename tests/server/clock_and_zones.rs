@@ -10,7 +10,7 @@ use std::{
 };
 
 use daytime::{
-    Clock,
+    Clock, Service,
     protocol::{
         errors,
         errors::{INVALID, UNKNOWN_ZONE},

@@ -196,7 +196,9 @@ fn each_subscription_is_its_own_and_commands_are_told_where_asked_for() {
     drop(server);
     let commands: Vec<(String, bool)> = all
         .iter()
-        .filter_map(|event| if let Event::CommandServed { command, ok, .. } = event { Some((command, ok)) } else { None })
+        .filter_map(
+            |event| if let Event::CommandServed { command, ok, .. } = event { Some((command, ok)) } else { None },
+        )
         .collect();
     let expected = [
         ("day", true),

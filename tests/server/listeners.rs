@@ -11,7 +11,7 @@ use std::{
     time::Instant,
 };
 
-use daytime::{Address, Error, Reason, Server, ServerBuilder, protocol::GREETING};
+use daytime::{Address, Error, Reason, Server, ServerBuilder, Service, protocol::GREETING};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::common::{
@@ -153,7 +153,9 @@ fn an_ipv6_listener_leaves_ipv4_to_a_listener_of_another_protocol() {
     let began = Instant::now();
     let (server, port) = loop {
         let port = UdpSocket::bind("127.0.0.8:0").unwrap().local_addr().unwrap().port();
-        let both = unbound_builder().listen_as(Service::Rfc868, format!("[::]:{port}")).listen_as(Service::Rfc867, format!("127.0.0.8:{port}"));
+        let both = unbound_builder()
+            .listen_as(Service::Rfc868, format!("[::]:{port}"))
+            .listen_as(Service::Rfc867, format!("127.0.0.8:{port}"));
         match both.start() {
             Ok(server) => break (server, port),
             Err(error) => assert!(began.elapsed() < TIMEOUT, "{error}"),
@@ -224,15 +226,14 @@ fn descriptors_of_anything_else_are_refused_by_number() {
         (UnixStream::pair().unwrap().0.into(), not_listening),
         (silent.into(), not_listening),
         (packets.into(), not_listening),
-        (File::open("/dev/null").unwrap().into(), "is no socket"),
-        (io::pipe().unwrap().0.into(), "is no socket"),
+        (File::open("/dev/null").unwrap().into(), "is not a socket"),
+        (io::pipe().unwrap().0.into(), "is not a socket"),
     ];
-    type Give = fn(ServerBuilder, OwnedFd) -> ServerBuilder;
-    let ways: [Give; 3] = [ServerBuilder::listener, ServerBuilder::listener_rfc867, ServerBuilder::listener_rfc868];
+    let services = [Service::Text, Service::Rfc867, Service::Rfc868];
     for (n, (descriptor, why)) in table.into_iter().enumerate() {
         let number = descriptor.as_raw_fd();
-        let error = ways[n % 3](unbound_builder(), descriptor).bind().unwrap_err();
-        assert_eq!(error.to_string(), format!("the descriptor {number} {why}"));
+        let error = unbound_builder().listener_as(services[n % 3], descriptor).bind().unwrap_err();
+        assert_eq!(error.to_string(), format!("the file descriptor {number} {why}"));
         assert!(matches!(error, Error::Invalid(_)), "{error:?}");
     }
 }

@@ -2,35 +2,35 @@
 
 use std::collections::HashMap;
 
-use daytime::protocol::{Commands, Formats, Framing, GREETING, Respond, Next, ServerSession, FormattedTime, Zone};
+use daytime::protocol::{Commands, Formats, FormattedTime, Framing, GREETING, Next, Respond, ServerSession, Zone};
 
 use crate::common::MOMENT;
 
 /// Everything that a server sends at [`MOMENT`] to a client that sends `input` and then closes its side.
 pub(crate) fn model(framing: Framing, input: &[u8]) -> Vec<u8> {
     #[derive(Default)]
-    struct Still(Commands, HashMap<String, Option<FormattedTime>>);
-    impl Respond for Still {
+    struct StoppedClock(Commands, HashMap<String, Option<FormattedTime>>);
+    impl Respond for StoppedClock {
         fn commands(&self) -> &Commands {
             &self.0
         }
         fn formatted_time(&mut self, zone: Option<&str>) -> Option<&FormattedTime> {
-            let make = |name: &str| Zone::parse(name).map(|zone| FormattedTime::new(MOMENT, &zone, &Formats::default()));
+            let make =
+                |name: &str| Zone::parse(name).map(|zone| FormattedTime::new(MOMENT, &zone, &Formats::default()));
             let name = zone.unwrap_or("UTC");
             self.1.entry(name.to_owned()).or_insert_with(|| make(name)).as_ref()
         }
     }
-    let (mut host, mut session) = (Still::default(), ServerSession::new(framing));
+    let (mut responder, mut session) = (StoppedClock::default(), ServerSession::new(framing));
     let (mut sent, mut out) = (Vec::new(), Vec::new());
     session.greet(GREETING, &mut out);
     let (mut at, mut next) = (0, Next::Read);
     while at < input.len() && next != Next::Close {
-        let taken;
-        (taken, next) = session.receive(&input[at..], &mut host, &mut out);
-        at += taken;
+        let received = session.receive(&input[at..], &mut responder, &mut out);
+        (at, next) = (at + received.taken, received.next);
         sent.append(&mut out);
     }
-    session.handle_eof(&mut host, &mut out);
+    let _ = session.handle_eof(&mut responder, &mut out).next;
     sent.append(&mut out);
     sent
 }

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use daytime::{Event, Networks, Reason, protocol::GREETING};
+use daytime::{Event, Networks, Reason, Service, protocol::GREETING};
 use proptest::prelude::*;
 
 use crate::common::{

@@ -7,7 +7,7 @@ use std::{
 };
 
 use daytime::{
-    Address, Client, Clock, Error, Event, Reason, Server, ServerBuilder, protocol::GREETING, rfc867, rfc868,
+    Address, Client, Clock, Error, Event, Reason, Server, ServerBuilder, Service, protocol::GREETING, rfc867, rfc868,
 };
 
 use crate::common::{
@@ -34,7 +34,8 @@ fn rfc_settings() -> ServerBuilder {
 }
 
 fn rfc_ports(server: &Server) -> [u16; 2] {
-    [&server.addresses_of(Service::Rfc867)[0], &server.addresses_of(Service::Rfc868)[0]].map(|address| tcp(address).port())
+    [&server.addresses_of(Service::Rfc867)[0], &server.addresses_of(Service::Rfc868)[0]]
+        .map(|address| tcp(address).port())
 }
 
 // ---- The server
@@ -189,11 +190,10 @@ fn the_rfcs_have_their_own_default_ports() {
     }
     assert_eq!(Address::from("127.0.0.1:99").resolve(13).unwrap(), [SocketAddr::from(([127, 0, 0, 1], 99))]);
     // Only a privileged process may bind them; the error of another process names the address.
-    type Listen = fn(ServerBuilder, &'static str) -> ServerBuilder;
-    let services: [(&'static str, u16, Listen); 2] =
-        [("127.0.0.13", 13, ServerBuilder::listen_rfc867), ("127.0.0.37", 37, ServerBuilder::listen_rfc868)];
-    for (ip, port, listen) in services {
-        let server = listen(unbound_builder(), ip).start();
+    let services = [("127.0.0.13", 13, Service::Rfc867), ("127.0.0.37", 37, Service::Rfc868)];
+    for (ip, port, service) in services {
+        assert_eq!(service.port(), port);
+        let server = unbound_builder().listen_as(service, ip).start();
         // Readers have the same.
         let read = if port == 13 { rfc867(ip).map(drop) } else { rfc868(ip).map(drop) };
         match (&server, read) {
@@ -321,14 +321,18 @@ fn readers_and_clients_at_the_wrong_door_fail_at_once() {
     let at = |name: &str| unix_address(&folder.at(name));
     assert_eq!(rfc868(at("rfc868")).unwrap(), UNIX_EPOCH + Duration::from_secs(WRAPPED as u64));
     // The line of RFC 867 may be any server's greeting, but no reply follows.
-    let (asked, took) =
-        timed(|| within(30_000).connect(&server.addresses_of(Service::Rfc867)[0]).and_then(|mut client| client.request("day")));
+    let (asked, took) = timed(|| {
+        within(30_000).connect(&server.addresses_of(Service::Rfc867)[0]).and_then(|mut client| client.request("day"))
+    });
     assert_eq!(outcome(asked), "closed");
     assert!(took < Duration::from_secs(20), "{took:?}");
     let (asked, took) = timed(|| within(30_000).connect(&server.addresses_of(Service::Rfc868)[0]));
     assert_eq!(outcome(asked.map(|client| client.greeting().to_owned())), "protocol: \\x00\\x00\\x00\\x01");
     assert!(took < Duration::from_secs(20), "{took:?}");
-    assert_eq!(outcome(within(30_000).rfc867(&server.addresses_of(Service::Rfc868)[0])), "protocol: \\x00\\x00\\x00\\x01");
+    assert_eq!(
+        outcome(within(30_000).rfc867(&server.addresses_of(Service::Rfc868)[0])),
+        "protocol: \\x00\\x00\\x00\\x01"
+    );
     let read = within(30_000).rfc868(&server.addresses_of(Service::Rfc867)[0]).map(|time| format!("{time:?}"));
     assert_eq!(outcome(read), "protocol: Thursday, February 7, 2036 06:28:17-UTC\\r\\n");
     let read = within(30_000).rfc868(at("text")).map(|time| format!("{time:?}"));

@@ -17,7 +17,8 @@ use std::{
 };
 
 use daytime::{
-    Address, Bound, Client, ClientId, Error, Event, Reason, Weekday,
+    Address, Bound, Client, ClientId, Error, Event, Reason, Service,
+    chrono::Weekday,
     protocol::{GREETING, errors},
     rfc867,
 };
@@ -67,7 +68,7 @@ fn a_unix_socket_speaks_the_same_protocol() {
     assert_eq!(client.greeting(), GREETING);
     assert_eq!(client.peer().unwrap(), Address::Unix(path.clone()));
     assert_eq!(client.peer().unwrap().to_string(), unix_address(&path));
-    assert_eq!(client.day().unwrap(), Weekday::Sunday);
+    assert_eq!(client.day().unwrap(), Weekday::Sun);
     assert_eq!(client.datetime().unwrap().to_string(), "2026-11-22T15:44:57+00:00");
     let told = client.pipeline(["day", "tiem", "time"].into_iter().cycle().take(3000)).unwrap();
     for (n, told) in told.into_iter().enumerate() {
@@ -221,8 +222,11 @@ fn a_unix_client_that_vanishes_raises_no_signal() {
     assert!(seen.join().unwrap(), "a signal would be seen");
     let folder = Folder::new();
     let path = folder.at("socket");
-    let bound =
-        unbound_builder().listen(unix_address(&path)).listen_as(Service::Rfc867, unix_address(&folder.at("rfc867"))).bind().unwrap();
+    let bound = unbound_builder()
+        .listen(unix_address(&path))
+        .listen_as(Service::Rfc867, unix_address(&folder.at("rfc867")))
+        .bind()
+        .unwrap();
     let events = bound.events_with(1000, false);
     for _ in 0..10 {
         // Gone before the first byte is sent to it.
