@@ -22,7 +22,7 @@ use crate::common::{
 use crate::helpers::blocking_command;
 
 fn handler_threads() -> usize {
-    server_threads().iter().filter(|(_, name)| name.starts_with("daytime-caller")).count()
+    server_threads().iter().filter(|(_, name)| name.starts_with("daytime-handler")).count()
 }
 
 // ---- Replies
@@ -90,7 +90,7 @@ fn an_own_command_is_framed_as_any_other() {
 }
 
 #[test]
-fn callers_start_on_demand_are_bounded_and_end_when_idle() {
+fn handler_threads_start_on_demand_are_bounded_and_end_when_idle() {
     if !in_own_process() {
         return;
     }
@@ -121,7 +121,7 @@ fn callers_start_on_demand_are_bounded_and_end_when_idle() {
 }
 
 #[test]
-fn a_failing_handler_is_answered_and_told_and_the_connection_lives() {
+fn a_failing_handler_is_answered_and_reported_and_the_connection_lives() {
     let server = builder()
         .command("err", |_| Err("no \u{1b}[31mluck".into()))
         .command("panic", |_| panic!("out of cheese"))
@@ -138,9 +138,9 @@ fn a_failing_handler_is_answered_and_told_and_the_connection_lives() {
     for (command, reason) in [
         ("err", "no \u{1b}[31mluck"),
         ("PANIC", "the handler panicked: out of cheese"),
-        ("empty", "the handler's reply is none: it is empty"),
-        ("lines", "the handler's reply is none: it has the control character '\\n'"),
-        ("long", "the handler's reply is none: it has 1024 bytes, and 1023 is the most"),
+        ("empty", "the handler returned an invalid reply: it is empty"),
+        ("lines", "the handler returned an invalid reply: it has the control character '\\n'"),
+        ("long", "the handler returned an invalid reply: it has 1024 bytes, and the maximum is 1023"),
     ] {
         peer.ask(format!("{command}\n"), "The command failed\n");
         let event = next_event(&events);

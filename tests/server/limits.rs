@@ -154,14 +154,14 @@ fn slow_clients_delay_nobody() {
 fn limits_are_checked_when_they_are_set() {
     let zero = Duration::ZERO;
     for (refused, words) in [
-        (builder().max_clients(0), "a maximum of 0 clients"),
-        (builder().max_clients_per_source(0), "a maximum of 0 clients per source"),
-        (builder().idle_timeout(zero), "idle timeout of zero"),
-        (builder().first_command_timeout(zero), "first-command timeout of zero"),
-        (builder().write_timeout(zero), "write timeout of zero"),
-        (builder().workers(0), "0 workers"),
-        (builder().handler_threads(5000), "5000 callers"),
-        (builder().backlog(0), "a backlog of 0"),
+        (builder().max_clients(0), "max_clients must be at least 1, got 0"),
+        (builder().max_clients_per_source(0), "max_clients_per_source must be at least 1, got 0"),
+        (builder().idle_timeout(zero), "idle_timeout must be longer than zero, got 0 s"),
+        (builder().first_command_timeout(zero), "first_command_timeout must be longer than zero, got 0 s"),
+        (builder().write_timeout(zero), "write_timeout must be longer than zero, got 0 s"),
+        (builder().workers(0), "workers must be between 1 and 1,024, got 0"),
+        (builder().handler_threads(5000), "handler_threads must be between 1 and 1,024, got 5,000"),
+        (builder().backlog(0), "backlog must be between 1 and 2,147,483,647, got 0"),
     ] {
         let error = refused.check().unwrap_err();
         assert!(matches!(&error, Error::Invalid(why) if why.contains(words)), "{error}");
@@ -174,10 +174,10 @@ fn limits_are_checked_when_they_are_set() {
 fn settings_that_are_refused() {
     let long = "x".repeat(1024);
     let table = [
-        ("1025 workers", builder().workers(1025)),
-        ("a backlog of 4294967295", builder().backlog(u32::MAX)),
-        ("greeting \"a\\nb\"", builder().greeting("a\nb")),
-        ("the greeting", builder().greeting(&long)),
+        ("workers must be between 1 and 1,024, got 1,025", builder().workers(1025)),
+        ("backlog must be between 1 and 2,147,483,647, got 4,294,967,295", builder().backlog(u32::MAX)),
+        ("greeting must be empty or a line of at most 1,023 bytes, got \"a\\nb\"", builder().greeting("a\nb")),
+        ("greeting must be empty", builder().greeting(&long)),
         ("format \"%Q\"", builder().day_format("%Q")),
         ("format \"%\"", builder().date_format("%")),
         ("format \"\"", builder().time_format("")),

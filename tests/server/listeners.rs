@@ -11,7 +11,7 @@ use std::{
     time::Instant,
 };
 
-use daytime::{Address, Error, Reason, Server, ServerBuilder, Service, protocol::GREETING};
+use daytime::{Address, Error, Reason, Server, Service, protocol::GREETING};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::common::{
@@ -218,7 +218,7 @@ fn descriptors_of_anything_else_are_refused_by_number() {
     let packets = Socket::new(Domain::UNIX, Type::SEQPACKET, None).unwrap();
     packets.bind(&SockAddr::unix(folder.at("packets")).unwrap()).unwrap();
     packets.listen(1).unwrap();
-    let not_listening = "is no stream socket that listens";
+    let not_listening = "is not a listening stream socket";
     let table: [(OwnedFd, &str); 8] = [
         (UdpSocket::bind("127.0.0.1:0").unwrap().into(), not_listening),
         (TcpStream::connect(listener.local_addr().unwrap()).unwrap().into(), not_listening),

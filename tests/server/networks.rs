@@ -92,13 +92,13 @@ fn an_ipv4_client_of_an_ipv6_listener_is_of_ipv4() {
 }
 
 #[test]
-fn a_text_that_is_no_network_is_refused_when_it_is_bound() {
+fn a_text_that_is_not_a_network_is_rejected_when_it_is_bound() {
     for text in ["localhost", "127.0.0.0/33", "::1/129", "127.0.0/8", "127.0.0.1:80", ""] {
         for builder in [unbound_builder().allow(text), unbound_builder().deny(text)] {
             // The error names the first wrong text.
             let builder = builder.listen("127.0.0.1:0").allow("127.0.0.1").deny("nonsense");
-            assert_invalid(builder.check(), &format!("{text:?} is no network"));
-            assert_invalid(builder.clone().bind(), &format!("{text:?} is no network"));
+            assert_invalid(builder.check(), &format!("{text:?} is not a network"));
+            assert_invalid(builder.clone().bind(), &format!("{text:?} is not a network"));
             drop(builder.networks(Networks::new()).bind().unwrap());
         }
     }

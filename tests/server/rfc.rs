@@ -119,7 +119,7 @@ fn events_tell_of_clients_that_have_their_answer() {
     let stats = server.stats();
     assert_eq!((stats.clients, stats.accepted, stats.commands), (0, 2, 0));
     assert_eq!(stats.bytes_out, (LINE.len() + SECONDS.len()) as u64);
-    assert_eq!(Reason::Answered.to_string(), "it has its answer");
+    assert_eq!(Reason::Answered.to_string(), "the reply was sent");
 }
 
 #[test]
