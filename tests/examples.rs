@@ -1,4 +1,4 @@
-//! The examples in Rust, run as a reader would run them, and a crate that uses the library alone.
+//! The examples, run as a reader would run them, a crate that uses the library alone, and the links of the documents.
 
 mod common;
 
@@ -50,7 +50,7 @@ fn check_embed((replies, log): (String, String)) {
     let lines: Vec<&str> = log.lines().collect();
     assert!(lines[0].starts_with("Connection has been established with client IP 127.0.0.1 and port is "), "{log}");
     assert_eq!(lines[1], "sum failed: invalid digit found in string");
-    assert!(lines[2].ends_with("has been closed after 6 commands: it said quit"), "{log}");
+    assert!(lines[2].ends_with("has been closed after 6 commands: the client quit"), "{log}");
     assert_eq!(lines[3], "6 commands for 1 clients");
 }
 
@@ -71,6 +71,54 @@ fn many_clients_runs() {
     assert!(printed.contains("200 clients answered in "), "{printed}");
     assert!(printed.contains("100000 pipelined questions answered in "), "{printed}");
     assert!(printed.ends_with("200 clients in the list, 100200 commands\n"), "{printed}");
+}
+
+/// The student's client ends nothing: it sends a bare command, and takes one read for the reply.
+#[test]
+fn the_classroom_client_runs() {
+    if !common::installed(&["python3"]) {
+        return;
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let server = common::builder().timezone("UTC").start().unwrap();
+    let mut python = Command::new("python3");
+    let port = server.port().to_string();
+    python.arg(root.join("examples/python/classroom_client.py")).args(["127.0.0.1", port.as_str()]);
+    let mut client = Program::start(&mut python);
+    client.send("day\nDATE\n\nnonsense\nquit\n");
+    let ended = client.finish();
+    let prompt = "Enter the command for Day -> day |Date -> date |Time -> time and Exit -> quit or exit: ";
+    let printed = format!(
+        "Welcome to the server\n{prompt}Sunday\n{prompt}26-11-22\n{prompt}{prompt}You entered an invalid command\n{prompt}"
+    );
+    assert_eq!((ended.code, ended.out.trim_end_matches('\n')), (Some(0), printed.as_str()), "{ended:?}");
+    let programs = fs::read_to_string(root.join("src/bin/daytime-client.rs")).unwrap();
+    assert!(programs.contains(prompt), "daytime-client has the same prompt");
+}
+
+/// Every relative link of a document leads to a file of the repository.
+#[test]
+fn the_links_of_the_documents_lead_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let documents = [
+        "README.md",
+        ".github/CONTRIBUTING.md",
+        "examples/c/README.md",
+        "examples/systemd/README.md",
+        "python/README.md",
+        "src/protocol/protocol.md",
+        "tests/bench/README.md",
+    ];
+    for document in documents {
+        let text = fs::read_to_string(root.join(document)).unwrap_or_else(|error| panic!("{document}: {error}"));
+        let folder = root.join(document).parent().unwrap().to_owned();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = link.split('#').next().unwrap();
+            if !target.is_empty() && !target.starts_with("http") {
+                assert!(folder.join(target).exists(), "{document} links to {link}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -34,6 +34,7 @@
 //! assert_eq!((received.taken, received.executed, received.next), (12, 2, Next::Read));
 //! assert_eq!(out, b"Welcome to the server\r\nSunday\r\n15:44:57\n");
 //! ```
+#![doc = include_str!("protocol.md")]
 
 mod client_session;
 mod command;

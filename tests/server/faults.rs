@@ -28,8 +28,8 @@
 //! | S14 | A half-close after a command: the reply, then the end. | `server/framing.rs::original_fault_flood_at_half_close`, `server/unix_sockets.rs::a_half_closed_unix_client_gets_every_reply` |
 //! | S15 | A reset in the middle of a reply: the descriptor is released, and no SIGPIPE is raised. | `server/faults.rs::s15_resets_in_the_middle_of_a_reply`, `server/unix_sockets.rs::a_unix_client_that_vanishes_raises_no_signal`, `c/host.c::vanishing_peers` |
 //! | S16 | Very slow clients, and clients that flood: timeouts close them, and other clients are not delayed. | `server/limits.rs::slow_clients_delay_nobody`, `server/limits.rs::silence_ends_in_time_and_says_why`, `server/faults.rs::s16_a_flood_that_is_faster_than_reading` |
-//! | S17 | Many idle clients: almost no processor time, little memory. | `server/lifecycle.rs::an_idle_server_uses_no_time`, `scale.rs::nine_thousand_clients_at_once`, `src/server/connection.rs::an_idle_connection_is_small` |
-//! | S18 | The server is full, then a client leaves: the refusal is delivered, and the next client is accepted. | `server/limits.rs::a_full_server_says_so_and_takes_the_next_when_one_leaves`, `src/server/admission.rs::seats_are_given_back` |
+//! | S17 | Many idle clients: almost no processor time, little memory. | `server/lifecycle.rs::an_idle_server_uses_no_time`, `scale.rs::nine_thousand_clients_at_once`, `src/server/worker/connection.rs::an_idle_connection_is_small` |
+//! | S18 | The server is full, then a client leaves: the refusal is delivered, and the next client is accepted. | `server/limits.rs::a_full_server_says_so_and_takes_the_next_when_one_leaves`, `src/server/admission.rs::a_client_that_leaves_makes_room` |
 //! | S19 | No descriptors left: accepting pauses, clients are served, accepting resumes. | `server/faults.rs::s19_no_descriptors_left` |
 //! | S20 | Each error of accept4: a retry at once or a pause; the server never ends. | `server/faults.rs::s20_errors_of_accept` |
 //! | S21 | A thread cannot be started: a clear error, and nothing is left behind. | `server/faults.rs::s21_no_thread_can_be_made`, `server/unix_sockets.rs::the_file_goes_when_the_server_cannot_start` |
@@ -37,13 +37,13 @@
 //! | S23 | Short writes and reads: every byte arrives once. | `server/faults.rs::s23_short_writes` |
 //! | S24 | SIGTERM with busy and idle clients: owed replies are sent, the exit code is 0; a second signal ends at once. | `server/faults.rs::s24_terminated_with_clients`, `server/faults.rs::s24_a_client_that_does_not_read_does_not_hold_it_up`, `cli/signals.rs::a_second_signal_ends_the_server_at_once` |
 //! | S25 | `stop` twice, from two threads, from a handler, during the start: idempotent, without a deadlock. | `server/lifecycle.rs::stop_may_come_twice_from_two_threads_and_early`, `server/handlers.rs::a_handler_may_stop_its_server`, `c/lifecycle.c::many_threads` |
-//! | S26 | Addresses that cannot be bound (in use, privileged, malformed, too long, not a socket): a clear error; only a stale socket file is removed. | `server/faults.rs::s26_addresses_that_cannot_be_bound`, `server/faults.rs::s26_a_taken_address_is_tried_again`, `server/unix_sockets.rs::a_file_that_nobody_answers_on_is_replaced`, `server/unix_sockets.rs::a_file_that_is_no_socket_is_left_alone` |
+//! | S26 | Addresses that cannot be bound (in use, privileged, malformed, too long, not a socket): a clear error; only a stale socket file is removed. | `server/faults.rs::s26_addresses_that_cannot_be_bound`, `server/faults.rs::s26_a_taken_address_is_tried_again`, `server/unix_sockets.rs::a_file_that_nobody_answers_on_is_replaced`, `server/unix_sockets.rs::a_file_that_is_not_a_socket_is_left_alone` |
 //! | S27 | A restart while sockets are in TIME_WAIT: the address is bound. | `server/lifecycle.rs::restarts_at_once` |
 //! | S28 | Socket activation with none, several, or wrong sockets, or for another process: used, or rejected with a message. | `cli/systemd.rs::sockets_of_a_service_manager_are_served_by_their_names`, `cli/systemd.rs::sockets_that_are_none_to_serve_on_are_named`, `cli/systemd.rs::sockets_for_another_process_are_left_alone` |
 //! | S29 | A notification socket that is missing: one message. Watchdog messages come from the running server. | `cli/systemd.rs::systemd_is_told_when_it_serves_and_when_it_stops` |
 //! | S30 | Output that is closed, full or not read: the server goes on. | `server/faults.rs::s30_nowhere_to_print_to`, `server/faults.rs::s30_nobody_reads_what_is_printed`, `server/faults.rs::s30_what_is_printed_goes_to_a_closed_pipe` |
-//! | S31 | A panic in a handler: `The command failed`, an event, and the connection lives. | `server/handlers.rs::a_failing_handler_is_answered_and_told_and_the_connection_lives` |
-//! | S32 | The limit by source with IPv4-mapped addresses and IPv6 networks: normalised; the table is bounded. | `src/server/admission.rs::a_source_is_an_ipv4_address_or_an_ipv6_network_of_64_bits`, `src/server/admission.rs::the_table_is_empty_once_everybody_has_left` |
+//! | S31 | A panic in a handler: `The command failed`, an event, and the connection lives. | `server/handlers.rs::a_failing_handler_is_answered_and_reported_and_the_connection_lives` |
+//! | S32 | The limit by source with IPv4-mapped addresses and IPv6 networks: normalised; the table is bounded. | `src/server/admission.rs::a_source_is_an_ipv4_address_or_an_ipv6_network_of_64_bits`, `src/server/admission.rs::the_table_is_empty_once_all_clients_have_left` |
 //! | S33 | Networks that overlap, and 100,000 of them: the longest prefix decides. | `server/networks.rs::networks_decide_as_a_scan_of_all_of_them`, `src/networks.rs::a_hundred_thousand_networks_are_each_found` |
 //! | S34 | PROXY headers. | None: the server does not read them. S8 shows that they are commands like any other. |
 //! | S35 | Twelve hours of mixed load. | None: too long for a test. S4, S5 and S13 bound memory and descriptors, as does `server/events.rs::counters_are_exact_and_back_at_zero_after_a_storm`. |
@@ -54,7 +54,7 @@
 //! |---|---|---|
 //! | C1 | The clock jumps while clients are served: replies follow it, timeouts do not. | `server/faults.rs::c1_a_clock_that_jumps_ends_no_wait` |
 //! | C2 | A clock before 1970, and the ends of time: a sane text, no panic. | `server/faults.rs::c2_a_machine_that_woke_up_before_1970`, `protocol/formats.rs::the_ends_of_time_have_texts_in_every_zone` |
-//! | C3 | Daylight saving time begins or ends, a zone changes its rules or skips a day: the text is right at each second. | `server/faults.rs::c3_when_clocks_change`, `src/protocol/stamp.rs::zones_with_rules_are_right_at_their_boundary_seconds` |
+//! | C3 | Daylight saving time begins or ends, a zone changes its rules or skips a day: the text is right at each second. | `server/faults.rs::c3_when_clocks_change`, `src/protocol/formatted_time.rs::zones_with_rules_are_right_at_their_boundary_seconds` |
 //! | C4 | The zone files are replaced, or TZ is odd: read anew on request; UTC and a warning for nonsense. | `server/faults.rs::c4_the_zone_of_the_environment`, `server/clock_and_zones.rs::zones_are_read_anew_by_every_worker`, `cli/signals.rs::sighup_reads_zones_anew`, `src/clock.rs::zone_files_that_are_replaced_are_read_anew` |
 //! | C5 | No zone database: UTC and one warning. | `server/faults.rs::c5_no_zones_at_all` |
 //! | C6 | Midnight within a pipeline: the replies to one read are of one moment. | `server/clock_and_zones.rs::one_read_is_answered_from_one_reading`, `client/original_server.rs::a_midnight_between_the_originals_date_and_time` |
@@ -83,10 +83,10 @@
 //! | A3 | A panic within a function: a status. | `src/capi/mod.rs::a_panic_becomes_a_status_and_words` |
 //! | A4 | A handler calls the API of its own server: no deadlock. | `c/commands.c::from_inside` |
 //! | A5 | A handler throws a C++ exception: the process ends. | `capi.rs::an_exception_in_a_handler_ends_the_process` |
-//! | A6 | fork() with a running server: every handle is dead in the child, the parent is unaffected. | `c/fork.c::child`, `server/fork.rs::a_forked_child_has_no_part_in_the_server`, `src/server/unix.rs::a_forked_child_removes_no_file` |
+//! | A6 | fork() with a running server: every handle is dead in the child, the parent is unaffected. | `c/fork.c::child`, `server/fork.rs::a_forked_child_has_no_part_in_the_server`, `src/server/listen/unix.rs::a_forked_child_removes_no_file` |
 //! | A7 | dlclose with running threads, the library twice in one process, exit with a running server: no crash. | `c/unload.c::main`, `capi.rs::the_library_may_be_a_plug_in` |
 //! | A8 | The host's signals, limits and small stacks: unchanged and enough; every thread of the library blocks all signals. | `c/host.c::threads`, `c/host.c::signals_and_descriptors`, `c/host.c::small_stack`, `server/lifecycle.rs::the_host_process_is_left_as_it_was` |
-//! | A9 | Structs of an older or newer header: the known part is written, the rest is zero. | `c/told.c::sizes` |
+//! | A9 | Structs of an older or newer header: the known part is written, the rest is zero. | `c/events.c::sizes` |
 //! | A10 | Descriptors: all close on exec. | `c/host.c::descriptors`, `server/fork.rs::a_forked_child_has_no_part_in_the_server` |
 //! | A11 | malloc fails. | None: Rust aborts the process. S4 and S5 bound what a client can make the server allocate. |
 //! | A12 | Locale, floating-point mode and errno: unchanged. | `c/host.c::mood` |

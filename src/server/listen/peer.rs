@@ -11,7 +11,7 @@ use crate::Address;
 
 /// The address of a peer, without unused space: there may be ten thousand idle clients.
 #[derive(Clone)]
-pub(in crate::server) enum Peer {
+pub(crate) enum Peer {
     V4(Ipv4Addr, u16),
     V6 {
         ip: Ipv6Addr,
@@ -23,14 +23,14 @@ pub(in crate::server) enum Peer {
 }
 
 impl Peer {
-    pub(in crate::server) fn unix(address: &SockAddr) -> Self {
+    pub(crate) fn unix(address: &SockAddr) -> Self {
         match Address::of_unix(address) {
             Address::Unix(path) if path != Path::new("") => Peer::Unix(Some(path.into())),
             _ => Peer::Unix(None),
         }
     }
 
-    pub(in crate::server) fn address(&self) -> Address {
+    pub(crate) fn address(&self) -> Address {
         match self {
             Peer::V4(ip, port) => SocketAddr::from((*ip, *port)).into(),
             Peer::V6 { ip, port, scope } => SocketAddr::from(SocketAddrV6::new(*ip, *port, 0, *scope)).into(),
@@ -39,7 +39,7 @@ impl Peer {
     }
 
     /// The IP address; `None` for a Unix socket.
-    pub(in crate::server) fn ip(&self) -> Option<IpAddr> {
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
         match self {
             Peer::V4(ip, _) => Some((*ip).into()),
             Peer::V6 { ip, .. } => Some((*ip).into()),

@@ -24,7 +24,7 @@ const BATCH: usize = 64;
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-pub(in crate::server) struct Acceptor {
+pub(crate) struct Acceptor {
     listeners: Vec<Watched>,
     last: ClientId,
     /// The length of the next pause. It exceeds the minimum while an episode of failures lasts.
@@ -39,7 +39,7 @@ struct Watched {
 }
 
 impl Acceptor {
-    pub(in crate::server) fn new(listeners: Vec<Listener>) -> Self {
+    pub(crate) fn new(listeners: Vec<Listener>) -> Self {
         let listeners = listeners.into_iter().map(|listener| Watched { listener, ready: true }).collect();
         Acceptor { listeners, last: ClientId(0), pause: PAUSE_MIN, paused_until: None }
     }
