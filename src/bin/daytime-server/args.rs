@@ -3,7 +3,7 @@
 use std::{env, fmt, fs, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::Parser;
-use daytime::{Address, Error, Framing, Networks, Server, ServerBuilder, protocol::GREETING};
+use daytime::{Address, Error, Framing, Networks, Server, ServerBuilder, Service, protocol::GREETING};
 use serde::{Deserialize, Serialize};
 
 use crate::common::seconds;

@@ -21,7 +21,7 @@ use std::{
 
 use args::Args;
 use common::complain;
-use daytime::{Address, Bound, Error, Event, Handle, Server, ServerBuilder};
+use daytime::{Address, Bound, Error, Event, Handle, Server, ServerBuilder, Service};
 use nix::sys::resource::{Resource::RLIMIT_NOFILE, getrlimit, setrlimit};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},

@@ -2,7 +2,7 @@
 
 use std::{env, os::fd::OwnedFd, thread};
 
-use daytime::{Error, Handle, ServerBuilder};
+use daytime::{Error, Handle, ServerBuilder, Service};
 use listenfd::ListenFd;
 use nix::libc::{AF_INET, AF_UNIX, SOCK_STREAM};
 use sd_notify::NotifyState;
