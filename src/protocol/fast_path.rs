@@ -31,6 +31,25 @@ impl ShortReplies {
         }))
     }
 
+    fn answer(&self, input: &[u8], out: &mut Vec<u8>) -> (usize, u64) {
+        let (mut taken, mut count, mut end) = (0, 0, out.len());
+        // Room for the whole run, checked and grown once. The bytes of a block beyond its reply are overwritten by the
+        // next one.
+        out.resize(end + RUN * BLOCK, 0);
+        while end < OWED_MAX
+            && let Some((line, length)) = short_line(&input[taken..])
+            && let Some((block, reply)) = self.get(line)
+            && let Some(room) = out.get_mut(end..end + BLOCK)
+        {
+            room.copy_from_slice(block);
+            end += reply;
+            taken += length;
+            count += 1;
+        }
+        out.truncate(end);
+        (taken, count)
+    }
+
     /// The block and the length of the reply to a line, unless that is too long.
     fn get(&self, line: ShortLine) -> Option<&([u8; BLOCK], usize)> {
         let reply = &self.0[line as usize];
@@ -77,21 +96,7 @@ pub(super) fn answer(input: &[u8], responder: &mut impl Respond, out: &mut Vec<u
         return (0, 0);
     }
     let Some(time) = responder.formatted_time(None) else { return (0, 0) };
-    let replies = &time.short_replies;
-    let (mut taken, mut count, mut end) = (0, 0, out.len());
-    // Room for the whole run, checked and grown once. The bytes of a block beyond its reply are overwritten by the next.
-    out.resize(end + RUN * BLOCK, 0);
-    while end < OWED_MAX
-        && let Some((line, length)) = short_line(&input[taken..])
-        && let Some((block, reply)) = replies.get(line)
-        && let Some(room) = out.get_mut(end..end + BLOCK)
-    {
-        room.copy_from_slice(block);
-        end += reply;
-        taken += length;
-        count += 1;
-    }
-    out.truncate(end);
+    let (taken, count) = time.short_replies.answer(input, out);
     if count > 0 && responder.wants_names() {
         let lines = input[..taken].trim_ascii_end();
         lines.split(|&byte| byte == b'\n').for_each(|name| responder.executed(name, true));
