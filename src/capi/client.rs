@@ -8,23 +8,24 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{Buffer, Failure, Handle, daytime_error, daytime_status, entry, null};
-use crate::{Address, Client, ClientBuilder, Error};
+use super::{Buffer, Failure, Opaque, daytime_error, daytime_status, entry, null};
+use crate::{Address, Client, ClientBuilder, Error, chrono::SecondsFormat, protocol::day_name};
 
-/// A conversation with a server, this library's or the original. Errors other than DAYTIME_ERR_INVALID,
-/// DAYTIME_ERR_REFUSED and DAYTIME_ERR_TRUNCATED break it: every later call is DAYTIME_ERR_CLOSED.
+/// One connection to a server of this library, or to the original classroom program. Errors other than
+/// DAYTIME_ERR_INVALID, DAYTIME_ERR_REFUSED and DAYTIME_ERR_TRUNCATED break it: every later call returns
+/// DAYTIME_ERR_CLOSED.
 pub struct daytime_client {
     process: u32,
-    /// `None` once it has said `quit`.
+    /// `None` once it has quit.
     client: Mutex<Option<Client>>,
 }
 
-/// Connects and reads the greeting. An address is "localhost:9990", "192.0.2.1" (with port 9990), "[::1]:9990", or that
-/// of a Unix socket, see daytime_server_listen(); of a name's addresses each is tried. No later call takes longer than
-/// timeout_ms either; 0 is the default, 5 seconds, and a negative one is for ever.
+/// Connects and reads the greeting. An address is "localhost:9990", "192.0.2.1" (with port 9990), "[::1]:9990", or a Unix
+/// socket, see daytime_server_listen(). Every address of a name is tried. timeout_ms also limits each later call: 0 is the
+/// default, 5 seconds, and a negative value means unlimited.
 /// Ownership: *out is yours, for daytime_client_free(); it is NULL on failure. Lifetime: until then. Threads: any.
 /// Errors: DAYTIME_ERR_INVALID for the address, DAYTIME_ERR_IO, DAYTIME_ERR_TIMEOUT, DAYTIME_ERR_CLOSED;
-/// DAYTIME_ERR_REFUSED with the words of a full server; DAYTIME_ERR_PROTOCOL where somebody else listens there.
+/// DAYTIME_ERR_REFUSED with the error line of a full server; DAYTIME_ERR_PROTOCOL if the peer is not such a server.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_client_connect(
     address: *const c_char,
@@ -41,9 +42,9 @@ pub unsafe extern "C" fn daytime_client_connect(
             return Err(null());
         }
         let client = builder(timeout_ms).connect(address.parse::<Address>()?)?;
-        let made = daytime_client { process: process::id(), client: Mutex::new(Some(client)) };
+        let client = daytime_client { process: process::id(), client: Mutex::new(Some(client)) };
         // SAFETY: as above.
-        unsafe { out.write(Box::into_raw(Box::new(made))) };
+        unsafe { out.write(Box::into_raw(Box::new(client))) };
         Ok(())
     })
 }
@@ -62,7 +63,7 @@ pub unsafe extern "C" fn daytime_client_free(client: *mut daytime_client) {
     })
 }
 
-/// What the server said first, without its line end.
+/// The greeting of the server, without its line end.
 /// Ownership: the buffer is yours. Lifetime: none. Threads: any, after calls under way. Errors: DAYTIME_ERR_TRUNCATED;
 /// DAYTIME_ERR_CLOSED after daytime_client_quit().
 #[unsafe(no_mangle)]
@@ -72,10 +73,10 @@ pub unsafe extern "C" fn daytime_client_greeting(
     cap: usize,
     err: *mut daytime_error,
 ) -> daytime_status {
-    entry!(err; client, out = (buf, cap) => client.tell(out, |client| Ok(client.greeting().to_owned())))
+    entry!(err; client, out = (buf, cap) => client.write(out, |client| Ok(client.greeting().to_owned())))
 }
 
-/// The address that this client is connected to; a buffer of DAYTIME_ADDR_MAX holds it.
+/// The address of the server. DAYTIME_ADDR_MAX bytes hold it.
 /// Ownership: the buffer is yours. Lifetime: none. Threads: any, after calls under way. Errors: DAYTIME_ERR_TRUNCATED;
 /// DAYTIME_ERR_IO once the connection is broken; DAYTIME_ERR_CLOSED after daytime_client_quit().
 #[unsafe(no_mangle)]
@@ -85,12 +86,12 @@ pub unsafe extern "C" fn daytime_client_peer(
     cap: usize,
     err: *mut daytime_error,
 ) -> daytime_status {
-    entry!(err; client, out = (buf, cap) => client.tell(out, |client| client.peer()))
+    entry!(err; client, out = (buf, cap) => client.write(out, |client| client.peer()))
 }
 
 /// The English name of the weekday in the server's zone.
 /// Ownership: the buffer is yours. Lifetime: none. Threads: any, one call after another. Errors: those of
-/// daytime_client_request(), and DAYTIME_ERR_PROTOCOL where the reply is no such thing.
+/// daytime_client_request(), and DAYTIME_ERR_PROTOCOL if the reply is not a day.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_client_day(
     client: *mut daytime_client,
@@ -98,10 +99,10 @@ pub unsafe extern "C" fn daytime_client_day(
     cap: usize,
     err: *mut daytime_error,
 ) -> daytime_status {
-    entry!(err; client, out = (buf, cap) => client.tell(out, Client::day))
+    entry!(err; client, out = (buf, cap) => client.write(out, |client| client.day().map(day_name)))
 }
 
-/// The date in the server's zone, as "2026-11-22" whatever the server's format is.
+/// The date in the server's zone, as "2026-11-22" for every format of the server.
 /// Ownership: the buffer is yours. Lifetime: none. Threads: any, one call after another. Errors: as daytime_client_day().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_client_date(
@@ -110,10 +111,10 @@ pub unsafe extern "C" fn daytime_client_date(
     cap: usize,
     err: *mut daytime_error,
 ) -> daytime_status {
-    entry!(err; client, out = (buf, cap) => client.tell(out, Client::date))
+    entry!(err; client, out = (buf, cap) => client.write(out, Client::date))
 }
 
-/// The time of day in the server's zone, as "15:44:57" whatever the server's format is.
+/// The time of day in the server's zone, as "15:44:57" for every format of the server.
 /// Ownership: the buffer is yours. Lifetime: none. Threads: any, one call after another. Errors: as daytime_client_day().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_client_time(
@@ -122,11 +123,11 @@ pub unsafe extern "C" fn daytime_client_time(
     cap: usize,
     err: *mut daytime_error,
 ) -> daytime_status {
-    entry!(err; client, out = (buf, cap) => client.tell(out, Client::time))
+    entry!(err; client, out = (buf, cap) => client.write(out, Client::time))
 }
 
-/// Date and time of one moment in the server's zone, as "2026-11-22T15:44:57+00:00"; from the original server, which does
-/// not tell its zone, without the offset.
+/// The date, the time and the offset of one moment in the server's zone, as "2026-11-22T15:44:57+00:00" (RFC 3339). The
+/// original classroom program does not send its offset: then the text ends after the seconds.
 /// Ownership: the buffer is yours. Lifetime: none. Threads: any, one call after another. Errors: as daytime_client_day().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_client_datetime(
@@ -135,13 +136,39 @@ pub unsafe extern "C" fn daytime_client_datetime(
     cap: usize,
     err: *mut daytime_error,
 ) -> daytime_status {
-    entry!(err; client, out = (buf, cap) => client.tell(out, Client::datetime))
+    entry!(err; client, out = (buf, cap) => client.write(out, |client| match client.datetime() {
+        Ok(moment) => Ok(moment.to_rfc3339_opts(SecondsFormat::Secs, false)),
+        Err(Error::NoOffset(local)) => Ok(local.format("%FT%T").to_string()),
+        Err(error) => Err(error),
+    }))
 }
 
-/// Sends a command, such as "time Asia/Tokyo", and gives the reply without its line end; DAYTIME_REPLY_MAX holds every one.
+/// The seconds since the Unix epoch; negative before 1970.
+/// Ownership: *unix_seconds is yours, and unchanged on failure. Lifetime: none. Threads: any, one call after another.
+/// Errors: those of daytime_client_request(), and DAYTIME_ERR_PROTOCOL if the reply is not a number. The original
+/// classroom program does not know the command: DAYTIME_ERR_REFUSED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn daytime_client_timestamp(
+    client: *mut daytime_client,
+    unix_seconds: *mut i64,
+    err: *mut daytime_error,
+) -> daytime_status {
+    entry!(err; client => {
+        if unix_seconds.is_null() {
+            return Err(null());
+        }
+        let timestamp = client.lock().as_mut().ok_or(Error::Closed)?.timestamp()?;
+        // SAFETY: it is not NULL, so it may be written.
+        unsafe { unix_seconds.write(timestamp) };
+        Ok(())
+    })
+}
+
+/// Sends a command, such as "time Asia/Tokyo", and writes the reply without its line end. DAYTIME_REPLY_MAX bytes hold
+/// every reply.
 /// Ownership: the command is copied, the buffer is yours. Lifetime: none. Threads: any, one call after another.
-/// Errors: DAYTIME_ERR_REFUSED with the server's error line; DAYTIME_ERR_INVALID where the command is blank, over 1,024
-/// bytes, has a control character, or is "quit", which daytime_client_quit() says; DAYTIME_ERR_TRUNCATED;
+/// Errors: DAYTIME_ERR_REFUSED with the server's error line; DAYTIME_ERR_INVALID if the command is blank, exceeds
+/// 1,024 bytes, has a control character, or is "quit" (see daytime_client_quit()); DAYTIME_ERR_TRUNCATED;
 /// DAYTIME_ERR_TIMEOUT, DAYTIME_ERR_CLOSED, DAYTIME_ERR_IO and DAYTIME_ERR_PROTOCOL, which break the client.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_client_request(
@@ -151,11 +178,11 @@ pub unsafe extern "C" fn daytime_client_request(
     cap: usize,
     err: *mut daytime_error,
 ) -> daytime_status {
-    entry!(err; client, command, out = (buf, cap) => client.tell(out, |client| client.request(command)))
+    entry!(err; client, command, out = (buf, cap) => client.write(out, |client| client.request(command)))
 }
 
-/// Says "quit" and waits until the server has closed, so that everything said before has been done. daytime_client_free()
-/// alone hangs up without a word.
+/// Sends "quit" and waits until the server has closed, so that every earlier command was executed. daytime_client_free()
+/// alone closes the connection without "quit".
 /// Ownership: the client stays yours. Lifetime: only daytime_client_free() does anything after it. Threads: any, one call
 /// after another. Errors: DAYTIME_ERR_TIMEOUT, DAYTIME_ERR_IO; DAYTIME_ERR_CLOSED of a client that was broken or has quit.
 #[unsafe(no_mangle)]
@@ -166,11 +193,12 @@ pub unsafe extern "C" fn daytime_client_quit(client: *mut daytime_client, err: *
     })
 }
 
-/// What a server of the daytime protocol (RFC 867) says, without the line end; it has no prescribed syntax. Without a port
-/// in the address it is 13. Addresses and timeout_ms are those of daytime_client_connect().
-/// Ownership: the buffer is yours; DAYTIME_REPLY_MAX holds what this library's servers say, and 4,097 bytes what any may.
+/// Asks a server of the daytime protocol (RFC 867), and writes its reply without the line end. The RFC does not prescribe a
+/// syntax. The default port is 13. Addresses and timeout_ms are those of daytime_client_connect().
+/// Ownership: the buffer is yours; DAYTIME_REPLY_MAX bytes hold the reply of this library's servers, 4,097 any reply.
 /// Lifetime: none. Threads: any. Errors: DAYTIME_ERR_INVALID for the address, DAYTIME_ERR_IO, DAYTIME_ERR_TIMEOUT;
-/// DAYTIME_ERR_CLOSED where nothing was said; DAYTIME_ERR_PROTOCOL for over 4 KiB or no text; DAYTIME_ERR_TRUNCATED.
+/// DAYTIME_ERR_CLOSED if the server sent nothing; DAYTIME_ERR_PROTOCOL if the reply exceeds 4 KiB or is not text;
+/// DAYTIME_ERR_TRUNCATED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_rfc867(
     address: *const c_char,
@@ -182,12 +210,12 @@ pub unsafe extern "C" fn daytime_rfc867(
     entry!(err; address, out = (buf, cap) => out.write(builder(timeout_ms).rfc867(address.parse::<Address>()?)?))
 }
 
-/// The second since the Unix epoch that a server of the time protocol (RFC 868) tells, from 1968-01-20 03:14:08 UTC to
-/// 2104-02-26 09:42:23 UTC. Without a port in the address it is 37. Addresses and timeout_ms are those of
-/// daytime_client_connect().
+/// Asks a server of the time protocol (RFC 868), and writes its reply as seconds since the Unix epoch. The reply stands for
+/// a time from 1968-01-20 03:14:08 UTC to 2104-02-26 09:42:23 UTC. The default port is 37. Addresses and timeout_ms are
+/// those of daytime_client_connect().
 /// Ownership: *unix_seconds is yours. Lifetime: none. Threads: any. Errors: DAYTIME_ERR_INVALID for the address,
-/// DAYTIME_ERR_IO, DAYTIME_ERR_TIMEOUT; DAYTIME_ERR_CLOSED where nothing was said; DAYTIME_ERR_PROTOCOL where that is not
-/// four bytes.
+/// DAYTIME_ERR_IO, DAYTIME_ERR_TIMEOUT; DAYTIME_ERR_CLOSED if the server sent nothing; DAYTIME_ERR_PROTOCOL if the
+/// reply is not four bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_rfc868(
     address: *const c_char,
@@ -201,17 +229,17 @@ pub unsafe extern "C" fn daytime_rfc868(
         }
         let time = builder(timeout_ms).rfc868(address.parse::<Address>()?)?;
         // Such a second has 33 bits.
-        let told = match time.duration_since(SystemTime::UNIX_EPOCH) {
+        let seconds = match time.duration_since(SystemTime::UNIX_EPOCH) {
             Ok(since) => since.as_secs() as i64,
             Err(before) => -(before.duration().as_secs() as i64),
         };
         // SAFETY: it is not NULL, so it may be written.
-        unsafe { unix_seconds.write(told) };
+        unsafe { unix_seconds.write(seconds) };
         Ok(())
     })
 }
 
-/// 0 is the default, a negative timeout for ever.
+/// 0 is the default, and a negative timeout means unlimited.
 fn builder(timeout_ms: c_int) -> ClientBuilder {
     match u64::try_from(timeout_ms) {
         Ok(0) => Client::builder(),
@@ -221,13 +249,13 @@ fn builder(timeout_ms: c_int) -> ClientBuilder {
 }
 
 impl daytime_client {
-    fn tell<T: Display>(
+    fn write<T: Display>(
         &self,
         out: Buffer<'_>,
         ask: impl FnOnce(&mut Client) -> Result<T, Error>,
     ) -> Result<(), Failure> {
-        let told = ask(self.lock().as_mut().ok_or(Error::Closed)?)?;
-        out.write(told)
+        let result = ask(self.lock().as_mut().ok_or(Error::Closed)?)?;
+        out.write(result)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Client>> {
@@ -235,7 +263,7 @@ impl daytime_client {
     }
 }
 
-impl Handle for daytime_client {
+impl Opaque for daytime_client {
     fn process(&self) -> Option<u32> {
         Some(self.process)
     }

@@ -1,4 +1,4 @@
-//! Own commands: a C function as a handler, what it is asked, and what it answers.
+//! Custom commands: a C function as a handler, its request, and its reply.
 
 use std::{
     ffi::{CString, c_char, c_int, c_void},
@@ -6,10 +6,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Failure, Handle, daytime_free_fn, daytime_status, entry};
+use super::{Failure, Opaque, daytime_free_fn, daytime_status, entry};
 use crate::{HandlerResult, Reply, Request, protocol::check_reply};
 
-/// An own command as a client asked it: the library's, valid only inside its handler.
+/// A custom command of a client. The library owns it, and it is valid only inside its handler.
 pub struct daytime_request {
     command: CString,
     argument: CString,
@@ -18,55 +18,57 @@ pub struct daytime_request {
     server: crate::Handle,
 }
 
-/// What a handler answers: the library's, valid only inside that handler.
+/// The reply of a handler. The library owns it, and it is valid only inside that handler.
 pub struct daytime_reply {
-    answer: Mutex<Answer>,
+    draft: Mutex<Draft>,
 }
 
 #[derive(Default)]
-struct Answer {
+struct Draft {
     text: String,
     closing: bool,
 }
 
-/// The handler of an own command. It runs on a thread of the library of its own, several at a time (see
-/// daytime_server_set_callers()), while its client waits and nobody else. 0 sends the reply; any other value, or no text,
-/// sends the client "The command failed", and makes an event that has the text, if there is one, as the reason why.
-/// It may call every function but those that wait: daytime_server_wait() and daytime_server_next_event() are
-/// DAYTIME_ERR_STATE there. An exception that leaves it ends the process; it must not longjmp() out.
+/// The handler of a custom command. It runs on a thread of the library, several at a time (see
+/// daytime_server_set_handler_threads()). Its client waits for the reply, and other clients are not delayed.
+///
+/// A return value of 0 sends the reply. For any other value, or without a text, the client gets "The command failed", and
+/// the event DAYTIME_EVENT_COMMAND_FAILED has the text as its error. A handler may call every function that does not wait:
+/// daytime_server_wait() and daytime_server_next_event() return DAYTIME_ERR_STATE there. An exception that leaves the
+/// handler ends the process, and it must not longjmp() out.
 pub type daytime_command_fn = Option<
     unsafe extern "C" fn(request: *const daytime_request, reply: *mut daytime_reply, user_data: *mut c_void) -> c_int,
 >;
 
 /// The command's name in lower case.
-/// Ownership: the library's. Lifetime: the handler's call. Threads: any. Errors: NULL of NULL.
+/// Ownership: the library's. Lifetime: the handler's call. Threads: any. Errors: NULL for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_request_command(request: *const daytime_request) -> *const c_char {
     entry!(request => Ok(request.command.as_ptr()))
 }
 
-/// What stands behind the command's name, without blanks around it: "" if nothing does.
-/// Ownership: the library's. Lifetime: the handler's call. Threads: any. Errors: NULL of NULL.
+/// The rest of the line after the command's name, without the blanks around it; may be "".
+/// Ownership: the library's. Lifetime: the handler's call. Threads: any. Errors: NULL for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_request_argument(request: *const daytime_request) -> *const c_char {
     entry!(request => Ok(request.argument.as_ptr()))
 }
 
-/// The address of the client that asks, such as "192.0.2.1:40000", most often "unix:" where that is a Unix socket's.
-/// Ownership: the library's. Lifetime: the handler's call. Threads: any. Errors: NULL of NULL.
+/// The address of the client, such as "192.0.2.1:40000". Most clients of a Unix socket have "unix:".
+/// Ownership: the library's. Lifetime: the handler's call. Threads: any. Errors: NULL for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_request_peer(request: *const daytime_request) -> *const c_char {
     entry!(request => Ok(request.peer.as_ptr()))
 }
 
-/// The number of the client that asks, as events, daytime_server_clients() and daytime_server_disconnect() have it.
-/// Ownership: none. Lifetime: the handler's call. Threads: any. Errors: 0 of NULL; no client has that number.
+/// The id of the client, as in events, daytime_server_clients() and daytime_server_disconnect().
+/// Ownership: none. Lifetime: the handler's call. Threads: any. Errors: 0 for NULL; no client has that id.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_request_client(request: *const daytime_request) -> u64 {
     entry!(request => Ok(request.client))
 }
 
-/// daytime_server_stop() for the server that was asked, which may have been freed already.
+/// daytime_server_stop() for the server of this handler, even if the server was freed.
 /// Ownership: none. Lifetime: the handler's call. Threads: any. Errors: does nothing with NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_request_stop(request: *const daytime_request) {
@@ -76,7 +78,7 @@ pub unsafe extern "C" fn daytime_request_stop(request: *const daytime_request) {
     })
 }
 
-/// daytime_server_drain() for the server that was asked, which may have been freed already.
+/// daytime_server_drain() for the server of this handler, even if the server was freed.
 /// Ownership: none. Lifetime: the handler's call. Threads: any. Errors: does nothing with NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_request_drain(request: *const daytime_request, grace_ms: u32) {
@@ -86,53 +88,53 @@ pub unsafe extern "C" fn daytime_request_drain(request: *const daytime_request, 
     })
 }
 
-/// Sets the reply's text, or, in a handler that fails, the reason why; the last call counts.
-/// Ownership: the text is copied. Lifetime: the handler's call. Threads: any. Errors: DAYTIME_ERR_INVALID where the text
-/// has not 1 to 1,023 bytes or has a control character; the reply is as it was.
+/// Sets the text of the reply, or the error of a handler that fails. The last call has effect.
+/// Ownership: the text is copied. Lifetime: the handler's call. Threads: any. Errors: DAYTIME_ERR_INVALID if the text does
+/// not have 1 to 1,023 bytes or has a control character; the reply is unchanged then.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_reply_set(reply: *mut daytime_reply, text: *const c_char) -> daytime_status {
     entry!(reply, text => {
         check_reply(text).map_err(Failure::invalid)?;
-        reply.change(|answer| answer.text = text.into());
+        reply.change(|draft| draft.text = text.into());
         Ok(())
     })
 }
 
-/// Closes the client's connection after this reply; where no text was set, without one.
+/// Closes the client's connection after this reply, or without a reply if no text was set.
 /// Ownership: none. Lifetime: the handler's call. Threads: any. Errors: does nothing with NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_reply_close(reply: *mut daytime_reply) {
     entry!(reply => {
-        reply.change(|answer| answer.closing = true);
+        reply.change(|draft| draft.closing = true);
         Ok(())
     })
 }
 
 impl daytime_reply {
-    fn change(&self, change: impl FnOnce(&mut Answer)) {
-        change(&mut self.answer.lock().unwrap_or_else(PoisonError::into_inner));
+    fn change(&self, change: impl FnOnce(&mut Draft)) {
+        change(&mut self.draft.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
-impl Handle for daytime_request {
+impl Opaque for daytime_request {
     fn process(&self) -> Option<u32> {
         None
     }
 }
 
-impl Handle for daytime_reply {
+impl Opaque for daytime_reply {
     fn process(&self) -> Option<u32> {
         None
     }
 }
 
-/// The embedder's pointer, and what frees it when it is dropped.
+/// The embedder's pointer, and the function that frees it when this is dropped.
 pub(super) struct UserData {
     data: *mut c_void,
     free: daytime_free_fn,
 }
 
-// SAFETY: the header says that handlers run on several threads at a time; the data behind the pointer is their affair.
+// SAFETY: the header says that handlers run on several threads at a time, so the data must allow that.
 unsafe impl Send for UserData {}
 // SAFETY: as above.
 unsafe impl Sync for UserData {}
@@ -153,14 +155,14 @@ impl Drop for UserData {
 }
 
 /// A handler and its user data.
-pub(super) struct Own {
+pub(super) struct CustomCommand {
     pub(super) handler: unsafe extern "C" fn(*const daytime_request, *mut daytime_reply, *mut c_void) -> c_int,
     pub(super) data: UserData,
 }
 
-impl Own {
+impl CustomCommand {
     pub(super) fn call(&self, request: &Request<'_>) -> HandlerResult {
-        // A command has no control character, so no NUL either.
+        // A command does not have control characters, so it has no NUL.
         let asked = daytime_request {
             command: CString::new(request.command)?,
             argument: CString::new(request.argument)?,
@@ -168,10 +170,10 @@ impl Own {
             client: request.client.into(),
             server: request.server().clone(),
         };
-        let mut reply = daytime_reply { answer: Mutex::default() };
+        let mut reply = daytime_reply { draft: Mutex::default() };
         // SAFETY: the handler was registered for this data, and both structs outlive the call.
         let failed = unsafe { (self.handler)(&asked, &mut reply, self.data.data) };
-        let Answer { text, closing } = reply.answer.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let Draft { text, closing } = reply.draft.into_inner().unwrap_or_else(PoisonError::into_inner);
         match failed {
             0 if closing => Ok(Reply::closing(text)),
             0 => Ok(text.into()),

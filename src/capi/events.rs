@@ -1,29 +1,29 @@
-//! What the embedder is told: numbers, events and clients as plain structs.
+//! Counters, events and clients as plain structs.
 
 use std::{
     ffi::{c_char, c_int},
     time::SystemTime,
 };
 
-use super::{DAYTIME_ADDR_MAX, Growing, cut};
+use super::{DAYTIME_ADDR_MAX, Extensible, cut};
 use crate::{ClientInfo, Event, Reason, Stats};
 
-/// What a server has done since its start. Pass sizeof: this struct may grow at its end.
+/// The counters of a server since its start. Pass its sizeof: this struct may grow at its end.
 #[repr(C)]
 pub struct daytime_stats {
-    /// Connections open now, those that are being closed too.
+    /// Connections open now, including those that are being closed.
     pub clients: u64,
     /// Clients accepted.
     pub accepted: u64,
-    /// Clients turned away because the server, or their address, had too many, or their network is not let in.
+    /// Connections refused, because of a limit or a denied network.
     pub refused: u64,
-    /// Commands executed, invalid ones too.
+    /// Commands executed, invalid ones included.
     pub commands: u64,
-    /// Of them, those answered by an error line.
+    /// Commands answered with an error line.
     pub invalid: u64,
     /// Bytes received from clients.
     pub bytes_in: u64,
-    /// Bytes handed to the system for clients.
+    /// Bytes that the system took for clients.
     pub bytes_out: u64,
     /// Events lost because the queue was full.
     pub events_dropped: u64,
@@ -31,94 +31,94 @@ pub struct daytime_stats {
     pub uptime_ms: u64,
 }
 
-/// A client that is connected. Pass sizeof: this struct may grow at its end.
+/// A connected client. Pass its sizeof: this struct may grow at its end.
 #[repr(C)]
 pub struct daytime_client_info {
-    /// Its number.
+    /// Its id.
     pub client: u64,
-    /// The commands executed for it, invalid ones too.
+    /// The number of commands executed for it, invalid ones included.
     pub commands: u64,
     /// When it was accepted, in seconds since the Unix epoch.
     pub connected_at: i64,
-    /// Where it connects from.
+    /// Its address.
     pub peer: [c_char; DAYTIME_ADDR_MAX],
 }
 
-/// What happened: daytime_event.kind. Later versions may have more kinds.
+/// The kind of an event: daytime_event.kind. Later versions may have more kinds.
 #[repr(C)]
 pub enum daytime_event_kind {
     /// A client was accepted: client, peer.
     DAYTIME_EVENT_CONNECTED = 1,
-    /// A command was executed, told where that was asked for: client, command, ok.
+    /// A command was executed, if commands were asked for: client, command, ok.
     DAYTIME_EVENT_COMMAND_SERVED = 2,
-    /// An own command's handler failed, or gave what no reply can be: client, command, why.
+    /// The handler of a custom command failed, or returned an invalid reply: client, command, error.
     DAYTIME_EVENT_COMMAND_FAILED = 3,
-    /// A client's connection is closed: client, peer, reason, commands.
+    /// The connection of a client is closed: client, peer, reason, commands.
     DAYTIME_EVENT_DISCONNECTED = 4,
-    /// A client was turned away: peer, reason.
+    /// A connection was refused: peer, reason.
     DAYTIME_EVENT_REFUSED = 5,
-    /// No client can be accepted for want of descriptors or memory; that is tried again: why.
+    /// The system lacks file descriptors or memory to accept clients; the server retries: error.
     DAYTIME_EVENT_ACCEPT_PAUSED = 6,
 }
 
-/// Why a connection was closed or refused: daytime_event.reason. Later versions may have more.
+/// Why a connection was closed or refused: daytime_event.reason. Later versions may have more reasons.
 #[repr(C)]
 pub enum daytime_reason {
-    /// The client said "quit" or "exit", or an own command closed after its reply.
+    /// The client sent "quit" or "exit", or a custom command closed the connection.
     DAYTIME_REASON_QUIT = 1,
     /// The client closed its side.
     DAYTIME_REASON_EOF = 2,
-    /// Nothing came from the client for the idle timeout.
+    /// The idle timeout passed.
     DAYTIME_REASON_IDLE = 3,
-    /// The client said no whole command within the first-command timeout.
+    /// The first-command timeout passed.
     DAYTIME_REASON_NO_COMMAND = 4,
-    /// The client took none of its replies for the write timeout.
+    /// The write timeout passed: the client took none of the replies owed to it.
     DAYTIME_REASON_WRITE_TIMEOUT = 5,
-    /// The connection broke.
+    /// The connection failed.
     DAYTIME_REASON_ERROR = 6,
-    /// daytime_server_disconnect()
+    /// daytime_server_disconnect() closed it.
     DAYTIME_REASON_KICKED = 7,
-    /// The server has as many clients as it may have.
+    /// The server has the maximum of clients.
     DAYTIME_REASON_FULL = 8,
-    /// The client's address has as many clients as one address may have.
+    /// The client's address has the maximum of clients for one address.
     DAYTIME_REASON_PER_SOURCE = 9,
-    /// The server stops.
+    /// The server stopped.
     DAYTIME_REASON_SHUTDOWN = 10,
-    /// The client's network is not let in.
+    /// The client's network is denied.
     DAYTIME_REASON_DENIED = 11,
-    /// It has the answer of a protocol that has no questions: RFC 867 or RFC 868.
+    /// The reply of RFC 867 or RFC 868 was sent.
     DAYTIME_REASON_ANSWERED = 12,
 }
 
-/// Something that happened. What its kind does not name is 0 or "". Texts are NUL-terminated UTF-8 and cut where they do
-/// not fit. Pass sizeof: this struct may grow at its end.
+/// An event. Fields that its kind does not list are 0 or "". Texts are NUL-terminated UTF-8, cut if they do not fit.
+/// Pass its sizeof: this struct may grow at its end.
 #[repr(C)]
 pub struct daytime_event {
     /// A daytime_event_kind.
     pub kind: c_int,
     /// A daytime_reason.
     pub reason: c_int,
-    /// The client's number.
+    /// The id of the client.
     pub client: u64,
-    /// The commands executed for the client.
+    /// The number of commands executed for the client.
     pub commands: u64,
-    /// 1 where the reply was no error line.
+    /// 1 if the reply was not an error line.
     pub ok: c_int,
     /// 0.
     pub reserved: c_int,
-    /// Where the client connects from.
+    /// The address of the client.
     pub peer: [c_char; DAYTIME_ADDR_MAX],
     /// The command's name in lower case, without control characters.
     pub command: [c_char; 128],
-    /// What the handler gave as its reason, or what the system said.
-    pub why: [c_char; 256],
-    /// All of it as a line for a log, without control characters.
+    /// The error of the handler or of the system.
+    pub error: [c_char; 256],
+    /// The event as one line for a log, without control characters.
     pub text: [c_char; 512],
 }
 
-impl Growing for daytime_stats {}
-impl Growing for daytime_client_info {}
-impl Growing for daytime_event {}
+impl Extensible for daytime_stats {}
+impl Extensible for daytime_client_info {}
+impl Extensible for daytime_event {}
 
 impl From<Stats> for daytime_stats {
     fn from(stats: Stats) -> Self {
@@ -151,7 +151,7 @@ impl From<ClientInfo> for daytime_client_info {
 impl From<Event> for daytime_event {
     fn from(event: Event) -> Self {
         use daytime_event_kind::*;
-        let mut told = daytime_event {
+        let mut out = daytime_event {
             kind: 0,
             reason: 0,
             client: 0,
@@ -160,45 +160,45 @@ impl From<Event> for daytime_event {
             reserved: 0,
             peer: cut(""),
             command: cut(""),
-            why: cut(""),
+            error: cut(""),
             text: cut(&event.to_string()),
         };
-        told.kind = match event {
+        out.kind = match event {
             Event::Connected { client, peer } => {
-                told.client = client.into();
-                told.peer = cut(&peer.to_string());
+                out.client = client.into();
+                out.peer = cut(&peer.to_string());
                 DAYTIME_EVENT_CONNECTED
             }
             Event::CommandServed { client, command, ok } => {
-                told.client = client.into();
-                told.command = cut(&command);
-                told.ok = ok.into();
+                out.client = client.into();
+                out.command = cut(&command);
+                out.ok = ok.into();
                 DAYTIME_EVENT_COMMAND_SERVED
             }
-            Event::CommandFailed { client, command, error: why } => {
-                told.client = client.into();
-                told.command = cut(&command);
-                told.why = cut(&why);
+            Event::CommandFailed { client, command, error } => {
+                out.client = client.into();
+                out.command = cut(&command);
+                out.error = cut(&error);
                 DAYTIME_EVENT_COMMAND_FAILED
             }
             Event::Disconnected { client, peer, reason, commands } => {
-                told.client = client.into();
-                told.peer = cut(&peer.to_string());
-                told.reason = number(reason);
-                told.commands = commands;
+                out.client = client.into();
+                out.peer = cut(&peer.to_string());
+                out.reason = number(reason);
+                out.commands = commands;
                 DAYTIME_EVENT_DISCONNECTED
             }
             Event::Refused { peer, reason } => {
-                told.peer = cut(&peer.to_string());
-                told.reason = number(reason);
+                out.peer = cut(&peer.to_string());
+                out.reason = number(reason);
                 DAYTIME_EVENT_REFUSED
             }
-            Event::AcceptPaused { error: why } => {
-                told.why = cut(&why.to_string());
+            Event::AcceptPaused { error } => {
+                out.error = cut(&error.to_string());
                 DAYTIME_EVENT_ACCEPT_PAUSED
             }
         } as c_int;
-        told
+        out
     }
 }
 

@@ -1,9 +1,10 @@
-//! The C face. `include/daytime.h` is made from these files by cbindgen and is the manual; `cargo clib` builds the library.
+//! The C API. cbindgen generates `include/daytime.h`, which is its manual, from these files. `cargo clib` builds the
+//! library.
 //!
-//! Every exported function is written out, for cbindgen to see, and its body is one [`entry!`]: what C handed in is
-//! looked at and taken for what it is ([`Incoming`]), the rest is safe code that cannot unwind into C, and its result
-//! becomes the function's ([`Answer`]). A handle is only ever a `&T` here, except where it is freed: two threads in two
-//! calls on one handle are normal.
+//! Every exported function is written out, since cbindgen does not expand macros. Its body is one [`entry!`]: it checks the
+//! arguments and converts them ([`FromC`]), runs safe code that cannot unwind into C, and converts the result ([`IntoC`]).
+//! A handle is only ever a `&T` here, except in the function that frees it: two threads in two calls on one handle are
+//! normal.
 
 #![allow(non_camel_case_types, unreachable_pub, clippy::enum_variant_names)]
 
@@ -16,7 +17,7 @@ mod command;
 
 mod client;
 
-mod told;
+mod events;
 
 use std::{
     ffi::{CStr, c_char, c_int, c_void},
@@ -32,7 +33,7 @@ use nix::errno::Errno;
 
 use crate::{Error, protocol::REPLY_MAX};
 
-/// The version of this header; see daytime_version_number() for the library's.
+/// The version of this header. daytime_version_number() returns that of the library.
 pub const DAYTIME_VERSION_MAJOR: u32 = 0;
 /// See DAYTIME_VERSION_MAJOR.
 pub const DAYTIME_VERSION_MINOR: u32 = 1;
@@ -40,36 +41,35 @@ pub const DAYTIME_VERSION_MINOR: u32 = 1;
 pub const DAYTIME_VERSION_PATCH: u32 = 0;
 /// The version as one number that grows, for #if: MAJOR * 1000000 + MINOR * 1000 + PATCH.
 pub const DAYTIME_VERSION_NUMBER: u32 = 1000;
-/// A buffer of this size holds every reply with its NUL.
+/// The size of a buffer that holds every reply with its NUL.
 pub const DAYTIME_REPLY_MAX: usize = 1024;
-/// A buffer of this size holds every address of a listener or a peer with its NUL, but that of a Unix socket whose path
-/// has control characters: escapes stand for them.
+/// The size of a buffer that holds every address of a listener or a peer with its NUL. Only the path of a Unix socket with
+/// control characters can exceed it, since they are escaped.
 pub const DAYTIME_ADDR_MAX: usize = 128;
 
-/// What a function returns. It is never taken: parameters are int, of which any value is safe. A number once given keeps
-/// its meaning.
+/// Status codes. Functions that take one accept any int. Values are stable across versions.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum daytime_status {
-    /// Done.
+    /// Success.
     DAYTIME_OK = 0,
-    /// An argument is refused: NULL, not UTF-8, out of range. Nothing has changed.
+    /// An argument is invalid: NULL, not UTF-8, or out of range. Nothing has changed.
     DAYTIME_ERR_INVALID = -1,
-    /// The wrong time or place: a setting after start, a wait inside a handler, any call in a forked child.
+    /// The call came at the wrong time or place: a setting after start, a wait inside a handler, a call in a forked child.
     DAYTIME_ERR_STATE = -2,
-    /// The system refused; daytime_error.os_error holds errno, or 0 where there is none (a name that does not resolve).
+    /// The operating system reported an error. daytime_error.os_error has errno, or 0 for a name that does not resolve.
     DAYTIME_ERR_IO = -3,
-    /// Not in time. A client that waited for a reply is broken.
+    /// The timeout passed. A client that waited for a reply is broken.
     DAYTIME_ERR_TIMEOUT = -4,
-    /// The peer closed, or the client is broken by an earlier error, or what was asked for is gone.
+    /// The peer closed the connection, or an earlier error broke the client, or the requested client or event is gone.
     DAYTIME_ERR_CLOSED = -5,
     /// The peer does not speak this protocol.
     DAYTIME_ERR_PROTOCOL = -6,
-    /// The server answered with an error line; its words are in daytime_error.message. The client lives.
+    /// The server answered with an error line, which is in daytime_error.message. The client stays usable.
     DAYTIME_ERR_REFUSED = -7,
-    /// The buffer is too small: it holds the beginning, NUL-terminated. The conversation stays in step.
+    /// The buffer is too small. It holds the start of the text, NUL-terminated. The client stays usable.
     DAYTIME_ERR_TRUNCATED = -8,
-    /// A bug in the library, caught. Free the handle.
+    /// A bug of the library, which was caught. Free the handle.
     DAYTIME_ERR_PANIC = -9,
 }
 
@@ -80,73 +80,72 @@ const _: () = assert!(
     DAYTIME_VERSION_NUMBER == DAYTIME_VERSION_MAJOR * 1_000_000 + DAYTIME_VERSION_MINOR * 1_000 + DAYTIME_VERSION_PATCH
 );
 
-/// Why a call failed: yours, on your stack. Written only on failure; this struct never grows.
+/// The error of a call, in a struct of yours. It is written only on failure. This struct never grows.
 #[repr(C)]
 pub struct daytime_error {
     /// The daytime_status that was returned.
     pub status: c_int,
     /// errno of DAYTIME_ERR_IO, else 0.
     pub os_error: c_int,
-    /// Words, NUL-terminated UTF-8, cut where they do not fit.
+    /// The message, NUL-terminated UTF-8, cut if it does not fit.
     pub message: [c_char; 248],
 }
 
-/// Called with the user data of a registration exactly once, also where the registration fails: then by that very call,
-/// else when no handler can run any more, by daytime_server_free() or on a thread of the server before
-/// daytime_server_wait() tells of its end. It must not use the server. In a forked child it is not called for a server
-/// that was started.
+/// Frees the user data of a command. Called exactly once: by daytime_server_add_command() itself if it fails; otherwise
+/// after the last handler has returned, either in daytime_server_free() or on a server thread before daytime_server_wait()
+/// returns. It must not use the server. In a forked child it is not called for a server that was started.
 pub type daytime_free_fn = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
 /// The version of the library, such as "0.1.0".
-/// Ownership: the library's. Lifetime: for ever. Threads: any. Errors: none.
+/// Ownership: the library's. Lifetime: the process. Threads: any. Errors: none.
 #[unsafe(no_mangle)]
 pub extern "C" fn daytime_version() -> *const c_char {
     const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
     VERSION.as_ptr().cast()
 }
 
-/// The version of the library, to be compared with DAYTIME_VERSION_NUMBER.
+/// The version of the library as one number. Compare it with DAYTIME_VERSION_NUMBER.
 /// Ownership: none. Lifetime: none. Threads: any. Errors: none.
 #[unsafe(no_mangle)]
 pub extern "C" fn daytime_version_number() -> u32 {
     DAYTIME_VERSION_NUMBER
 }
 
-/// A status in words; any int has some.
-/// Ownership: the library's. Lifetime: for ever. Threads: any. Errors: none, never NULL.
+/// A description of a status. Any int has one.
+/// Ownership: the library's. Lifetime: the process. Threads: any. Errors: none, never NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn daytime_strerror(status: c_int) -> *const c_char {
-    words(status).as_ptr()
+    status_message(status).as_ptr()
 }
 
-fn words(status: c_int) -> &'static CStr {
+fn status_message(status: c_int) -> &'static CStr {
     match status {
-        0 => c"no error",
-        -1 => c"an argument is refused",
-        -2 => c"the wrong time or place for this call",
-        -3 => c"the system refused",
-        -4 => c"not in time",
-        -5 => c"the connection is closed",
+        0 => c"success",
+        -1 => c"invalid argument",
+        -2 => c"wrong state or thread for this call",
+        -3 => c"operating system error",
+        -4 => c"timed out",
+        -5 => c"connection closed",
         -6 => c"the peer does not speak this protocol",
         -7 => c"the server answered with an error",
         -8 => c"the buffer is too small",
-        -9 => c"a bug in the library",
-        _ => c"an unknown status",
+        -9 => c"internal error",
+        _ => c"unknown status",
     }
 }
 
-/// The body of an exported function, `entry!(err; arguments => body)` or without `err`. Each argument is what C handed
-/// in, by name, or `name = (pointer, size)`; the body has what it stands for, and gives a `Result<_, Failure>`.
+/// The body of an exported function, `entry!(err; arguments => body)`, or without `err`. Each argument is a parameter from C
+/// by name, or `name = (pointer, size)`. The body gets its converted value, and returns a `Result<_, Failure>`.
 macro_rules! entry {
     ($err:ident; $($name:ident $(= $pair:expr)?),* => $body:expr) => {{
         let body = || {
             $(
-                // SAFETY: that a pointer is NULL or good for what its type says is the caller's duty.
-                let $name = unsafe { $crate::capi::Incoming::take($crate::capi::entry!(@ $name $(= $pair)?)) }?;
+                // SAFETY: the caller must pass NULL or a pointer that is valid for its type.
+                let $name = unsafe { $crate::capi::FromC::from_c($crate::capi::entry!(@ $name $(= $pair)?)) }?;
             )*
             $body
         };
-        // SAFETY: the same of `err`.
+        // SAFETY: the same for `err`.
         unsafe { $crate::capi::guard($err, body) }
     }};
     (@ $name:ident) => { $name };
@@ -158,24 +157,24 @@ macro_rules! entry {
 }
 use entry;
 
-/// Runs a body: errno is left alone, a panic becomes a failure, a failure is told.
+/// Runs a body. It preserves errno, converts a panic to a failure, and writes a failure to `err`.
 ///
 /// # Safety
 /// `err` is NULL or may be written.
-unsafe fn guard<A: Answer>(err: *mut daytime_error, body: impl FnOnce() -> Result<A::Good, Failure>) -> A {
+unsafe fn guard<A: IntoC>(err: *mut daytime_error, body: impl FnOnce() -> Result<A::Good, Failure>) -> A {
     let errno = Errno::last_raw();
-    let panicked = |_| Err(Failure::new(DAYTIME_ERR_PANIC, words(-9).to_string_lossy()));
+    let panicked = |_| Err(Failure::new(DAYTIME_ERR_PANIC, status_message(-9).to_string_lossy()));
     let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(panicked);
     if let Err(failure) = &result
         && !err.is_null()
     {
-        let told = daytime_error {
+        let error = daytime_error {
             status: failure.status as c_int,
             os_error: failure.os_error,
             message: cut(&failure.message),
         };
         // SAFETY: this function's condition.
-        unsafe { err.write(told) };
+        unsafe { err.write(error) };
     }
     Errno::set_raw(errno);
     match result {
@@ -184,14 +183,14 @@ unsafe fn guard<A: Answer>(err: *mut daytime_error, body: impl FnOnce() -> Resul
     }
 }
 
-/// What an exported function returns.
-trait Answer {
+/// The return value of an exported function.
+trait IntoC {
     type Good;
     fn good(good: Self::Good) -> Self;
     fn failed(status: daytime_status) -> Self;
 }
 
-impl Answer for daytime_status {
+impl IntoC for daytime_status {
     type Good = ();
     fn good((): ()) -> Self {
         DAYTIME_OK
@@ -201,13 +200,13 @@ impl Answer for daytime_status {
     }
 }
 
-impl Answer for () {
+impl IntoC for () {
     type Good = ();
     fn good((): ()) {}
     fn failed(_: daytime_status) {}
 }
 
-impl<T> Answer for *const T {
+impl<T> IntoC for *const T {
     type Good = *const T;
     fn good(good: *const T) -> Self {
         good
@@ -217,7 +216,7 @@ impl<T> Answer for *const T {
     }
 }
 
-impl<T> Answer for *mut T {
+impl<T> IntoC for *mut T {
     type Good = *mut T;
     fn good(good: *mut T) -> Self {
         good
@@ -229,7 +228,7 @@ impl<T> Answer for *mut T {
 
 macro_rules! number_answers {
     ($($number:ty)*) => {$(
-        impl Answer for $number {
+        impl IntoC for $number {
             type Good = $number;
             fn good(good: $number) -> Self {
                 good
@@ -242,7 +241,7 @@ macro_rules! number_answers {
 }
 number_answers!(u16 u64);
 
-/// Why an exported function did not do what it is there for.
+/// The failure of an exported function.
 struct Failure {
     status: daytime_status,
     os_error: c_int,
@@ -273,7 +272,7 @@ impl From<Error> for Failure {
             Error::Io(..) => DAYTIME_ERR_IO,
             Error::Timeout => DAYTIME_ERR_TIMEOUT,
             Error::Closed => DAYTIME_ERR_CLOSED,
-            Error::Protocol(_) => DAYTIME_ERR_PROTOCOL,
+            Error::Protocol(_) | Error::NoOffset(_) => DAYTIME_ERR_PROTOCOL,
             Error::Refused(_) => DAYTIME_ERR_REFUSED,
         };
         let os_error = match &error {
@@ -284,25 +283,25 @@ impl From<Error> for Failure {
     }
 }
 
-/// What C hands in, and what it is taken for once it was looked at.
-trait Incoming {
-    type Taken<'a>;
+/// A parameter from C, and its value after it was checked.
+trait FromC {
+    type Value<'a>;
 
     /// # Safety
-    /// A pointer is NULL, or good for what its type says while `'a` lasts.
-    unsafe fn take<'a>(self) -> Result<Self::Taken<'a>, Failure>;
+    /// A pointer must be NULL, or valid for its type while `'a` lasts.
+    unsafe fn from_c<'a>(self) -> Result<Self::Value<'a>, Failure>;
 }
 
-/// What stands behind a pointer that a function of this library has made.
-trait Handle {
-    /// The process that made it, `None` where that does not matter.
+/// The target of an opaque pointer, which a function of this library has returned.
+trait Opaque {
+    /// The process that made it. `None` if that does not matter.
     fn process(&self) -> Option<u32>;
 }
 
-impl<T: Handle + 'static> Incoming for *const T {
-    type Taken<'a> = &'a T;
+impl<T: Opaque + 'static> FromC for *const T {
+    type Value<'a> = &'a T;
 
-    unsafe fn take<'a>(self) -> Result<&'a T, Failure> {
+    unsafe fn from_c<'a>(self) -> Result<&'a T, Failure> {
         // SAFETY: this function's condition.
         let handle = unsafe { self.as_ref() }.ok_or_else(null)?;
         match handle.process() {
@@ -312,51 +311,51 @@ impl<T: Handle + 'static> Incoming for *const T {
     }
 }
 
-impl<T: Handle + 'static> Incoming for *mut T {
-    type Taken<'a> = &'a T;
+impl<T: Opaque + 'static> FromC for *mut T {
+    type Value<'a> = &'a T;
 
-    unsafe fn take<'a>(self) -> Result<&'a T, Failure> {
+    unsafe fn from_c<'a>(self) -> Result<&'a T, Failure> {
         // SAFETY: this function's condition.
-        unsafe { self.cast_const().take() }
+        unsafe { self.cast_const().from_c() }
     }
 }
 
-/// A text of one line.
-impl Incoming for *const c_char {
-    type Taken<'a> = &'a str;
+/// A text without line ends.
+impl FromC for *const c_char {
+    type Value<'a> = &'a str;
 
-    unsafe fn take<'a>(self) -> Result<&'a str, Failure> {
+    unsafe fn from_c<'a>(self) -> Result<&'a str, Failure> {
         if self.is_null() {
             return Err(null());
         }
         // SAFETY: this function's condition, and it is not NULL.
-        let text = unsafe { CStr::from_ptr(self) }.to_str().map_err(|_| Failure::invalid("a text is not UTF-8"))?;
-        if text.contains(['\r', '\n']) { Err(Failure::invalid("a text has a line end")) } else { Ok(text) }
+        let text = unsafe { CStr::from_ptr(self) }.to_str().map_err(|_| Failure::invalid("a text argument is not UTF-8"))?;
+        if text.contains(['\r', '\n']) { Err(Failure::invalid("a text argument has a line end")) } else { Ok(text) }
     }
 }
 
-/// An array of such texts, which may be NULL where it has none.
-impl Incoming for (*const *const c_char, usize) {
-    type Taken<'a> = Vec<&'a str>;
+/// An array of such texts, which may be NULL if its size is 0.
+impl FromC for (*const *const c_char, usize) {
+    type Value<'a> = Vec<&'a str>;
 
-    unsafe fn take<'a>(self) -> Result<Vec<&'a str>, Failure> {
+    unsafe fn from_c<'a>(self) -> Result<Vec<&'a str>, Failure> {
         let (start, size) = self;
         if start.is_null() && size > 0 {
             return Err(null());
         }
-        // SAFETY: there are `size` texts, each of which is as this function's condition says.
-        (0..size).map(|i| unsafe { start.add(i).read().take() }).collect()
+        // SAFETY: there are `size` texts, and this function's condition holds for each.
+        (0..size).map(|i| unsafe { start.add(i).read().from_c() }).collect()
     }
 }
 
-/// A buffer for text.
-impl Incoming for (*mut c_char, usize) {
-    type Taken<'a> = Buffer<'a>;
+/// A buffer for a text.
+impl FromC for (*mut c_char, usize) {
+    type Value<'a> = Buffer<'a>;
 
-    unsafe fn take<'a>(self) -> Result<Buffer<'a>, Failure> {
+    unsafe fn from_c<'a>(self) -> Result<Buffer<'a>, Failure> {
         let (start, size) = self;
         if start.is_null() || size == 0 {
-            return Err(Failure::invalid("a buffer is NULL or has no room for a NUL"));
+            return Err(Failure::invalid("the buffer is NULL or its size is 0"));
         }
         Ok(Buffer { start, size, lent: PhantomData })
     }
@@ -372,7 +371,7 @@ impl Buffer<'_> {
     fn write(self, text: impl Display) -> Result<(), Failure> {
         let text = text.to_string();
         let kept = fitting(&text, self.size);
-        // SAFETY: the buffer has `size` bytes, which are more than `kept`, and is nobody's but the caller's.
+        // SAFETY: the buffer has `size` bytes, more than `kept`, and only the caller has access to it.
         unsafe {
             ptr::copy_nonoverlapping(text.as_ptr().cast(), self.start, kept);
             self.start.add(kept).write(0);
@@ -380,38 +379,38 @@ impl Buffer<'_> {
         if kept == text.len() {
             return Ok(());
         }
-        Err(Failure::new(DAYTIME_ERR_TRUNCATED, format!("{} bytes do not fit into {}", text.len() + 1, self.size)))
+        Err(Failure::new(DAYTIME_ERR_TRUNCATED, format!("the buffer has {} bytes, and {} are needed", self.size, text.len() + 1)))
     }
 }
 
-/// A struct of plain numbers and texts without padding, which a later version may lengthen.
-trait Growing {}
+/// A struct of plain numbers and texts without padding, which a later version may extend.
+trait Extensible {}
 
-/// Such a struct, with its size as the caller knows it.
-impl<T: Growing + 'static> Incoming for (*mut T, usize) {
-    type Taken<'a> = Room<'a, T>;
+/// Such a struct, with the size that the caller knows.
+impl<T: Extensible + 'static> FromC for (*mut T, usize) {
+    type Value<'a> = OutStruct<'a, T>;
 
-    unsafe fn take<'a>(self) -> Result<Room<'a, T>, Failure> {
+    unsafe fn from_c<'a>(self) -> Result<OutStruct<'a, T>, Failure> {
         let (start, size) = self;
         if start.is_null() || size == 0 {
-            return Err(Failure::invalid("a struct is NULL or has no size"));
+            return Err(Failure::invalid("the struct is NULL or its size is 0"));
         }
-        Ok(Room { start: start.cast(), size, lent: PhantomData })
+        Ok(OutStruct { start: start.cast(), size, lent: PhantomData })
     }
 }
 
-struct Room<'a, T> {
+struct OutStruct<'a, T> {
     start: *mut u8,
     size: usize,
     lent: PhantomData<&'a mut T>,
 }
 
-impl<T: Growing> Room<'_, T> {
-    /// Writes what both sides know and zeroes what only the caller does.
+impl<T: Extensible> OutStruct<'_, T> {
+    /// Writes the part that both sides know, and zeroes the part that only the caller knows.
     fn write(self, value: &T) {
         let known = self.size.min(mem::size_of::<T>());
-        // SAFETY: there are `size` bytes, nobody's but the caller's, and at least `known` on both sides. Bytes have no
-        // alignment.
+        // SAFETY: there are `size` bytes, to which only the caller has access, and at least `known` on both sides. Bytes
+        // do not need an alignment.
         unsafe {
             ptr::copy_nonoverlapping(ptr::from_ref(value).cast(), self.start, known);
             self.start.add(known).write_bytes(0, self.size - known);
@@ -420,10 +419,10 @@ impl<T: Growing> Room<'_, T> {
 }
 
 fn null() -> Failure {
-    Failure::invalid("an argument is NULL")
+    Failure::invalid("a required argument is NULL")
 }
 
-/// How many bytes of a text fit with a NUL, in whole characters.
+/// The number of bytes of a text that fit with a NUL, in whole characters.
 fn fitting(text: &str, size: usize) -> usize {
     let mut most = text.len().min(size - 1);
     while !text.is_char_boundary(most) {
@@ -432,7 +431,7 @@ fn fitting(text: &str, size: usize) -> usize {
     most
 }
 
-/// As much of a text as fits with its NUL.
+/// The start of a text that fits with its NUL.
 fn cut<const N: usize>(text: &str) -> [c_char; N] {
     let mut buffer = [0; N];
     let kept = fitting(text, N);
@@ -447,12 +446,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_becomes_a_status_and_words() {
+    fn a_panic_becomes_a_status_and_a_message() {
         let mut err = daytime_error { status: 0, os_error: 7, message: [1; 248] };
-        let told = &raw mut err;
-        let status: daytime_status = entry!(told; => panic!("on purpose"));
+        let pointer = &raw mut err;
+        let status: daytime_status = entry!(pointer; => panic!("on purpose"));
         assert_eq!((status, err.status, err.os_error), (DAYTIME_ERR_PANIC, -9, 0));
-        assert_eq!(cut(words(-9).to_str().unwrap()), err.message);
+        assert_eq!(cut(status_message(-9).to_str().unwrap()), err.message);
         let number: u16 = entry!(=> panic!("on purpose"));
         assert_eq!(number, 0);
     }

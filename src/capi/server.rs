@@ -1,4 +1,4 @@
-//! The server: one handle from its settings to its end.
+//! The server: one handle, from its settings to its end.
 
 use std::{
     ffi::{c_char, c_int, c_void},
@@ -13,41 +13,41 @@ use std::{
 use crossbeam_channel::RecvTimeoutError;
 
 use super::{
-    Failure, Handle,
-    command::{Own, UserData, daytime_command_fn},
+    Failure, Opaque,
+    command::{CustomCommand, UserData, daytime_command_fn},
     daytime_error, daytime_free_fn, daytime_status,
     daytime_status::*,
     entry, null,
-    told::{daytime_client_info, daytime_event, daytime_stats},
+    events::{daytime_client_info, daytime_event, daytime_stats},
 };
 use daytime_framing::*;
 
 use crate::{Clock, Error, Event, Framing, Networks, Server, ServerBuilder};
 
-/// The most events that may be asked to be kept.
+/// The largest capacity of the event buffer.
 const EVENTS_MAX: usize = 1 << 20;
 
-/// A server: settings first, then threads that serve. new, then listen, set_* and add_command in any order, then start,
-/// perhaps stop, wait, and free; free alone is always right, and a wrong order is DAYTIME_ERR_STATE.
+/// A server. Call new, then listen, set_* and add_command in any order, then start, later stop or drain, wait, and free.
+/// free alone is always correct, and a wrong order is DAYTIME_ERR_STATE.
 pub struct daytime_server {
     process: u32,
     /// `None` once it was started.
     settings: Mutex<Option<Settings>>,
     running: OnceLock<Running>,
-    /// Told to stop, perhaps while it starts. Whoever stops sets this first and looks for `running` then; whoever starts
-    /// does the reverse.
+    /// A stop was requested, perhaps during the start. A stop sets this first and checks `running` then; the start does the
+    /// reverse.
     stopped: AtomicBool,
 }
 
 pub(super) struct Settings {
     pub(super) builder: ServerBuilder,
-    /// Not in the builder, which each setter copies: there may be 100,000.
+    /// Kept outside of the builder, which each setter copies: there may be 100,000 networks.
     pub(super) networks: Networks,
-    /// The capacity, and whether commands are wanted.
+    /// The capacity, and whether commands are included.
     events: Option<(usize, bool)>,
 }
 
-/// Gives the next event, once it has come, until a deadline.
+/// Waits for the next event until a deadline.
 type Events = Box<dyn Fn(Option<Instant>) -> Result<Event, RecvTimeoutError> + Send + Sync>;
 
 pub(super) struct Running {
@@ -55,17 +55,17 @@ pub(super) struct Running {
     events: Option<Events>,
 }
 
-/// How ends of commands are found: daytime_server_set_framing().
+/// How the server finds the end of a command: daytime_server_set_framing().
 #[repr(C)]
 pub enum daytime_framing {
-    /// Found out for each connection: lines, or the original's commands without an end.
+    /// Detected for each connection: lines, or the commands of the original classroom program, which end nothing.
     DAYTIME_FRAMING_AUTO = 0,
-    /// Lines, for deployments without clients of the original.
+    /// Lines from the start, for deployments without clients of the original.
     DAYTIME_FRAMING_LINE = 1,
 }
 
-/// A server with every setting at its default, which are the bundled program's. It does nothing yet.
-/// Ownership: yours, for daytime_server_free(). Lifetime: until then. Threads: any. Errors: NULL only after a bug.
+/// Creates a server with default settings. It does nothing before the start.
+/// Ownership: yours, for daytime_server_free(). Lifetime: until then. Threads: any. Errors: NULL only for a bug of the library.
 #[unsafe(no_mangle)]
 pub extern "C" fn daytime_server_new() -> *mut daytime_server {
     entry!(=> Ok(Box::into_raw(Box::new(daytime_server {
@@ -76,11 +76,11 @@ pub extern "C" fn daytime_server_new() -> *mut daytime_server {
     }))))
 }
 
-/// Stops the server as daytime_server_stop() does, waits for its threads, and frees it, and user data with it. Inside one
-/// of its own handlers it does not wait: the threads end by themselves. In a forked child it closes the child's copies of
-/// the listeners, and that is all; the parent's server runs on.
-/// Ownership: ends yours. Lifetime: the last call on this server, after every other one has returned; the handler that
-/// makes it may go on with its request and reply. Threads: any. Errors: does nothing with NULL.
+/// Stops the server as daytime_server_stop() does, waits for its threads, and frees the server and the user data. Inside
+/// one of its handlers it does not wait: the threads end by themselves. In a forked child it only closes the child's copies
+/// of the listeners; the parent's server continues.
+/// Ownership: ends yours. Lifetime: the last call on this server, after every other call has returned. A handler that
+/// makes it may still use its request and reply. Threads: any. Errors: does nothing with NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_server_free(server: *mut daytime_server) {
     entry!(=> {
@@ -93,90 +93,100 @@ pub unsafe extern "C" fn daytime_server_free(server: *mut daytime_server) {
     })
 }
 
-/// The number of threads that serve, 1 to 1,024; 0 is the default, one a core.
+/// The number of worker threads, 1 to 1,024. 0 is the default: one for each core.
 /// Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID above that; DAYTIME_ERR_STATE
 /// once started.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_server_set_workers(server: *mut daytime_server, n: u32) -> daytime_status {
-    entry!(server => server.set(|settings| settings.workers(or_default(n as usize))))
+    entry!(server => server.set(|builder| builder.workers(or_default(n as usize))))
 }
 
-/// The number of threads on which handlers may run at a time, 1 to 1,024. Default: 16.
+/// The most handlers of custom commands that run at a time, 1 to 1,024. Each has its own thread. Default: 16.
 /// Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID outside that; DAYTIME_ERR_STATE
 /// once started.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn daytime_server_set_callers(server: *mut daytime_server, n: u32) -> daytime_status {
-    entry!(server => server.set(|settings| settings.handler_threads(n as usize)))
+pub unsafe extern "C" fn daytime_server_set_handler_threads(server: *mut daytime_server, n: u32) -> daytime_status {
+    entry!(server => server.set(|builder| builder.handler_threads(n as usize)))
 }
 
-/// The connections that may wait to be accepted, at least 1; the system may allow fewer. Default: 4,096.
+/// The most connections that wait to be accepted, at least 1. The system can lower it (listen(2)). Default: 4,096.
 /// Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID for 0 and above INT_MAX;
 /// DAYTIME_ERR_STATE once started.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_server_set_backlog(server: *mut daytime_server, n: u32) -> daytime_status {
-    entry!(server => server.set(|settings| settings.backlog(n)))
+    entry!(server => server.set(|builder| builder.backlog(n)))
 }
 
-/// The clients that may be connected at a time; more are told "The server is full". 0 is the default: the limit of
+/// The most clients at a time. Further clients get "The server is full". 0 is the default: the process's limit of file
 /// descriptors (RLIMIT_NOFILE) less 64.
-/// Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID of NULL; DAYTIME_ERR_STATE once
+/// Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID for NULL; DAYTIME_ERR_STATE once
 /// started.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_server_set_max_clients(server: *mut daytime_server, n: usize) -> daytime_status {
-    entry!(server => server.set(|settings| settings.max_clients(or_default(n))))
+    entry!(server => server.set(|builder| builder.max_clients(or_default(n))))
 }
 
-/// The clients that may be connected from one IPv4 address, or one IPv6 network of 64 bits; more are told
-/// "Too many connections from your address". 0 is the default: no limit.
-/// Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID of NULL; DAYTIME_ERR_STATE once
+/// The most clients at a time from one IPv4 address, or from one IPv6 network of 64 bits. Further clients get
+/// "Too many connections from your address". 0 is the default: unlimited.
+/// Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID for NULL; DAYTIME_ERR_STATE once
 /// started.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_server_set_max_clients_per_source(
     server: *mut daytime_server,
     n: usize,
 ) -> daytime_status {
-    entry!(server => server.set(|settings| settings.max_clients_per_source(or_default(n))))
+    entry!(server => server.set(|builder| builder.max_clients_per_source(or_default(n))))
 }
 
-/// How long a client may say nothing while nothing is owed to it, in milliseconds. 0 is the default: for ever.
-/// Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID of NULL; DAYTIME_ERR_STATE once
+/// Disconnects a client that sends nothing, and is owed nothing, for this long, in milliseconds. 0 is the default: never.
+/// Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID for NULL; DAYTIME_ERR_STATE once
 /// started.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_server_set_idle_timeout(server: *mut daytime_server, ms: u32) -> daytime_status {
-    entry!(server => server.set(|settings| settings.idle_timeout(or_default(ms).map(millis))))
+    entry!(server => server.set(|builder| builder.idle_timeout(or_default(ms).map(millis))))
 }
 
-/// How long a client may take for its first whole command, in milliseconds. 0 is the default: for ever.
-/// Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID of NULL; DAYTIME_ERR_STATE once
+/// Disconnects a client that has not sent a complete command this long after it connected, in milliseconds. 0 is the
+/// default: never.
+/// Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID for NULL; DAYTIME_ERR_STATE once
 /// started.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_server_set_first_command_timeout(
     server: *mut daytime_server,
     ms: u32,
 ) -> daytime_status {
-    entry!(server => server.set(|settings| settings.first_command_timeout(or_default(ms).map(millis))))
+    entry!(server => server.set(|builder| builder.first_command_timeout(or_default(ms).map(millis))))
 }
 
-/// How long a client may take none of the replies owed to it, in milliseconds. Default: 10,000.
+/// Disconnects a client that takes none of the replies owed to it for this long, in milliseconds. Default: 10,000.
 /// Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID for 0; DAYTIME_ERR_STATE once
 /// started.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_server_set_write_timeout(server: *mut daytime_server, ms: u32) -> daytime_status {
-    entry!(server => server.set(|settings| settings.write_timeout(millis(ms))))
+    entry!(server => server.set(|builder| builder.write_timeout(millis(ms))))
 }
 
-/// What a client reads first: up to 1,023 bytes without control characters, or "". Default: "Welcome to the server".
-/// Ownership: the text is copied. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID for any other;
+/// How long each worker polls without sleeping when it has nothing to do, in microseconds. Replies come some tens of
+/// microseconds sooner, and a core is busy in the meantime. 0 is the default: not at all.
+/// Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID for NULL; DAYTIME_ERR_STATE once
+/// started.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn daytime_server_set_busy_poll(server: *mut daytime_server, us: u32) -> daytime_status {
+    entry!(server => server.set(|builder| builder.busy_poll(or_default(us).map(|us| Duration::from_micros(us.into())))))
+}
+
+/// The greeting: up to 1,023 bytes of UTF-8 without control characters, or "". Default: "Welcome to the server".
+/// Ownership: the text is copied. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID for other texts;
 /// DAYTIME_ERR_STATE once started.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_server_set_greeting(
     server: *mut daytime_server,
     text: *const c_char,
 ) -> daytime_status {
-    entry!(server, text => server.set(|settings| settings.greeting(text)))
+    entry!(server, text => server.set(|builder| builder.greeting(text)))
 }
 
-/// How ends of commands are found, a daytime_framing. Default: DAYTIME_FRAMING_AUTO.
+/// How the server finds the end of a command, a daytime_framing. Default: DAYTIME_FRAMING_AUTO.
 /// Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID for any other; DAYTIME_ERR_STATE
 /// once started.
 #[unsafe(no_mangle)]
@@ -185,81 +195,81 @@ pub unsafe extern "C" fn daytime_server_set_framing(server: *mut daytime_server,
         let framing = match framing {
             _ if framing == DAYTIME_FRAMING_AUTO as c_int => Framing::Auto,
             _ if framing == DAYTIME_FRAMING_LINE as c_int => Framing::Line,
-            _ => return Err(Failure::invalid(format!("there is no framing {framing}"))),
+            _ => return Err(Failure::invalid(format!("{framing} is not a daytime_framing; expected 0 or 1"))),
         };
-        server.set(|settings| settings.framing(framing))
+        server.set(|builder| builder.framing(framing))
     })
 }
 
-/// The reply to "day" as strftime(3) writes it, without what depends on a locale. Default: "%A".
-/// Ownership: the text is copied. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID where it is no
-/// format or makes no reply; DAYTIME_ERR_STATE once started.
+/// The strftime format of the reply to "day", without conversions that depend on a locale. Default: "%A".
+/// Ownership: the text is copied. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID if it is not a
+/// format, or gives an invalid reply; DAYTIME_ERR_STATE once started.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_server_set_day_format(
     server: *mut daytime_server,
     format: *const c_char,
 ) -> daytime_status {
-    entry!(server, format => server.set(|settings| settings.day_format(format)))
+    entry!(server, format => server.set(|builder| builder.day_format(format)))
 }
 
-/// The reply to "date" as strftime(3) writes it, without what depends on a locale. Default: "%y-%m-%d".
-/// Ownership: the text is copied. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID where it is no
-/// format or makes no reply; DAYTIME_ERR_STATE once started.
+/// The strftime format of the reply to "date", without conversions that depend on a locale. Default: "%y-%m-%d".
+/// Ownership: the text is copied. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID if it is not a
+/// format, or gives an invalid reply; DAYTIME_ERR_STATE once started.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_server_set_date_format(
     server: *mut daytime_server,
     format: *const c_char,
 ) -> daytime_status {
-    entry!(server, format => server.set(|settings| settings.date_format(format)))
+    entry!(server, format => server.set(|builder| builder.date_format(format)))
 }
 
-/// The reply to "time" as strftime(3) writes it, without what depends on a locale. Default: "%H:%M:%S".
-/// Ownership: the text is copied. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID where it is no
-/// format or makes no reply; DAYTIME_ERR_STATE once started.
+/// The strftime format of the reply to "time", without conversions that depend on a locale. Default: "%H:%M:%S".
+/// Ownership: the text is copied. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID if it is not a
+/// format, or gives an invalid reply; DAYTIME_ERR_STATE once started.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_server_set_time_format(
     server: *mut daytime_server,
     format: *const c_char,
 ) -> daytime_status {
-    entry!(server, format => server.set(|settings| settings.time_format(format)))
+    entry!(server, format => server.set(|builder| builder.time_format(format)))
 }
 
-/// The zone of replies to commands that name none: a name of the system's zone database, "UTC", or an offset such as
-/// "+05:30". Default: the system's.
-/// Ownership: the text is copied. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID where it is
+/// The zone of replies to commands without a zone: a name of the system's time zone database, "UTC", or an offset such as
+/// "+05:30". Default: the system's zone.
+/// Ownership: the text is copied. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID if it is
 /// unknown; DAYTIME_ERR_STATE once started.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_server_set_timezone(
     server: *mut daytime_server,
     zone: *const c_char,
 ) -> daytime_status {
-    entry!(server, zone => server.set(|settings| settings.timezone(zone)))
+    entry!(server, zone => server.set(|builder| builder.timezone(zone)))
 }
 
-/// A clock that stands still at this second since the Unix epoch; while the server runs, from the next question on.
-/// Timeouts do not depend on it.
-/// Ownership: none. Lifetime: before start and while it runs. Threads: any. Errors: DAYTIME_ERR_INVALID of NULL.
+/// Stops the clock of the replies at this second since the Unix epoch. On a running server this holds from the next command
+/// on. Timeouts do not depend on it.
+/// Ownership: none. Lifetime: before start and while it runs. Threads: any. Errors: DAYTIME_ERR_INVALID for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_server_set_clock(server: *mut daytime_server, unix_seconds: i64) -> daytime_status {
     entry!(server => server.set_clock(Clock::fixed_unix(unix_seconds)))
 }
 
-/// The system's clock, shifted by so many seconds; as daytime_server_set_clock().
-/// Ownership: none. Lifetime: before start and while it runs. Threads: any. Errors: DAYTIME_ERR_INVALID of NULL.
+/// Uses the system's clock, shifted by this many seconds, see daytime_server_set_clock().
+/// Ownership: none. Lifetime: before start and while it runs. Threads: any. Errors: DAYTIME_ERR_INVALID for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_server_set_clock_offset(server: *mut daytime_server, seconds: i64) -> daytime_status {
     entry!(server => server.set_clock(Clock::offset(seconds)))
 }
 
-/// The system's clock, which is the default; as daytime_server_set_clock().
-/// Ownership: none. Lifetime: before start and while it runs. Threads: any. Errors: DAYTIME_ERR_INVALID of NULL.
+/// Uses the system's clock, which is the default, see daytime_server_set_clock().
+/// Ownership: none. Lifetime: before start and while it runs. Threads: any. Errors: DAYTIME_ERR_INVALID for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_server_set_clock_system(server: *mut daytime_server) -> daytime_status {
     entry!(server => server.set_clock(Clock::system()))
 }
 
-/// Reads the files of time zones anew, for each client from its next command on. That is done every five minutes
-/// without being asked.
+/// Reads the files of the time zones again, for each client from its next command on. The server also does that every five
+/// minutes.
 /// Ownership: none. Lifetime: once started. Threads: any. Errors: DAYTIME_ERR_STATE before start.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_server_reload_zones(server: *mut daytime_server) -> daytime_status {
@@ -269,11 +279,11 @@ pub unsafe extern "C" fn daytime_server_reload_zones(server: *mut daytime_server
     })
 }
 
-/// Adds an own command, which "help" lists: one word without blanks or control characters, no built-in command's name in
-/// any letter case, and no other's.
-/// Ownership: the name is copied. The user data is the server's from this call on, also where it fails: user_free, if not
+/// Adds a custom command, which "help" lists. Its name is one word without blanks or control characters, unique in any
+/// letter case.
+/// Ownership: the name is copied. The server owns the user data from this call on, even if it fails: user_free, if not
 /// NULL, is called with it exactly once, see daytime_free_fn. Lifetime: before start. Threads: any. Errors:
-/// DAYTIME_ERR_INVALID for the name, and for a handler of NULL; DAYTIME_ERR_STATE once started.
+/// DAYTIME_ERR_INVALID for the name, and if the handler is NULL; DAYTIME_ERR_STATE once started.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_server_add_command(
     server: *mut daytime_server,
@@ -284,14 +294,14 @@ pub unsafe extern "C" fn daytime_server_add_command(
 ) -> daytime_status {
     let data = UserData::new(user_data, user_free);
     entry!(server, name => {
-        let own = Own { handler: handler.ok_or_else(null)?, data };
-        server.set(|settings| settings.command(name, move |request| own.call(request)))
+        let command = CustomCommand { handler: handler.ok_or_else(null)?, data };
+        server.set(|builder| builder.command(name, move |request| command.call(request)))
     })
 }
 
-/// Keeps events for daytime_server_next_event(), up to capacity (1 to 1,048,576); those for which there is no room are
-/// lost and counted, and never slow the server down. With commands other than 0 each command is an event, too, which
-/// costs an allocation a command. The last call counts.
+/// Buffers events for daytime_server_next_event(), up to capacity (1 to 1,048,576). Further events are lost and counted; a
+/// slow reader never slows the server down. If commands is not 0, each command is an event too, which costs an allocation a
+/// command. The last call has effect.
 /// Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID for the capacity;
 /// DAYTIME_ERR_STATE once started.
 #[unsafe(no_mangle)]
@@ -302,7 +312,7 @@ pub unsafe extern "C" fn daytime_server_enable_events(
 ) -> daytime_status {
     entry!(server => {
         if !(1..=EVENTS_MAX).contains(&capacity) {
-            return Err(Failure::invalid(format!("{capacity} events: there can be 1 to 1,048,576")));
+            return Err(Failure::invalid(format!("capacity must be between 1 and 1,048,576, got {capacity}")));
         }
         server.change(|settings| {
             settings.events = Some((capacity, commands != 0));
@@ -311,18 +321,18 @@ pub unsafe extern "C" fn daytime_server_enable_events(
     })
 }
 
-/// Binds every address and serves, on threads of its own that block all signals. After a failure nothing is bound, and it
-/// may be tried again. A server that was told to stop before ends at once.
-/// Ownership: none. Lifetime: once. Threads: any. Errors: DAYTIME_ERR_IO, where an address is taken with EADDRINUSE;
-/// DAYTIME_ERR_INVALID where a name has no address, or a file that is no socket has the place of a Unix socket's;
-/// DAYTIME_ERR_STATE once started.
+/// Binds every address, and starts the server's threads, which block all signals. After a failure nothing is bound, and the
+/// call may be repeated. A server that was stopped before ends at once.
+/// Ownership: none. Lifetime: once. Threads: any. Errors: DAYTIME_ERR_IO, with EADDRINUSE if an address is taken;
+/// DAYTIME_ERR_INVALID if a name does not resolve, or the path of a Unix socket is another file; DAYTIME_ERR_STATE once
+/// started.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_server_start(server: *mut daytime_server, err: *mut daytime_error) -> daytime_status {
     entry!(err; server => server.start())
 }
 
-/// Asks it to end: every connection is closed at once, without replies still owed. Returns before that is done, see
-/// daytime_server_wait(); once it was called, calling it again does nothing. Takes no lock and no memory.
+/// Stops the server: every connection is closed at once, without the replies still owed. Returns before that is done, see
+/// daytime_server_wait(). Further calls do nothing. It takes no lock and allocates no memory.
 /// Ownership: none. Lifetime: any time before free. Threads: any, and handlers of commands and of signals.
 /// Errors: does nothing with NULL.
 #[unsafe(no_mangle)]
@@ -336,8 +346,8 @@ pub unsafe extern "C" fn daytime_server_stop(server: *mut daytime_server) {
     })
 }
 
-/// Begins to end, and returns at once: no new clients; idle ones are closed, replies owed are sent. The server ends when
-/// its last client is gone, or after grace_ms. The first call counts.
+/// Starts to shut down, and returns at once. The server accepts no more clients, closes idle ones, and sends the replies
+/// that it owes. It stops when the last client is gone, or after grace_ms. Only the first call has an effect.
 /// Ownership: none. Lifetime: once started. Threads: any, and handlers of commands, not of signals.
 /// Errors: DAYTIME_ERR_STATE before start.
 #[unsafe(no_mangle)]
@@ -348,19 +358,19 @@ pub unsafe extern "C" fn daytime_server_drain(server: *mut daytime_server, grace
     })
 }
 
-/// Waits until the server has ended and its threads with it, a handler that still runs included; a negative timeout_ms is
-/// for ever, 0 only looks.
+/// Waits until every thread of the server has ended, running handlers included. A negative timeout_ms means unlimited, and 0
+/// only checks.
 /// Ownership: the server stays yours. Lifetime: once started. Threads: any but the server's own. Errors:
-/// DAYTIME_ERR_TIMEOUT while it runs; DAYTIME_ERR_STATE before start, and inside its own handlers.
+/// DAYTIME_ERR_TIMEOUT while it runs; DAYTIME_ERR_STATE before start, and inside its handlers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_server_wait(server: *mut daytime_server, timeout_ms: c_int) -> daytime_status {
     entry!(server => {
         let running = server.running_elsewhere()?;
-        if running.server.wait(patience(timeout_ms)) { Ok(()) } else { Err(Error::Timeout.into()) }
+        if running.server.wait(timeout(timeout_ms)) { Ok(()) } else { Err(Error::Timeout.into()) }
     })
 }
 
-/// What start had to put up with, such as a machine without time zones, by its number, from 0; most often there is none.
+/// A problem that the start survived, such as a missing time zone database, by its index, from 0. Most often there are none.
 /// Ownership: the buffer is yours. Lifetime: once started. Threads: any. Errors: DAYTIME_ERR_INVALID past the last one;
 /// DAYTIME_ERR_TRUNCATED; DAYTIME_ERR_STATE before start.
 #[unsafe(no_mangle)]
@@ -373,7 +383,7 @@ pub unsafe extern "C" fn daytime_server_warning(
     entry!(server, out = (buf, cap) => out.write(nth(server.running()?.server.warnings(), index)?))
 }
 
-/// What the server has done so far; of a larger struct than the library knows, the rest becomes 0.
+/// The counters of the server. Fields that the library does not know become 0.
 /// Ownership: the struct is yours. Lifetime: once started. Threads: any. Errors: DAYTIME_ERR_INVALID for a size of 0;
 /// DAYTIME_ERR_STATE before start.
 #[unsafe(no_mangle)]
@@ -388,7 +398,7 @@ pub unsafe extern "C" fn daytime_server_stats(
     })
 }
 
-/// The next event, once it has come; a negative timeout_ms is for ever, 0 only looks. An event goes to one caller.
+/// Waits for the next event. A negative timeout_ms means unlimited, and 0 only checks. Each event is returned once.
 /// Ownership: the struct is yours; size is its sizeof. Lifetime: once started. Threads: any but the server's own. Errors:
 /// DAYTIME_ERR_TIMEOUT; DAYTIME_ERR_CLOSED when the server has ended and the last event was read; DAYTIME_ERR_STATE
 /// before start, without daytime_server_enable_events(), and inside the server's handlers.
@@ -402,15 +412,15 @@ pub unsafe extern "C" fn daytime_server_next_event(
     entry!(server, out = (out, size) => {
         let running = server.running_elsewhere()?;
         let events = running.events.as_ref().ok_or_else(|| Failure::state("events were not enabled before start"))?;
-        let deadline = patience(timeout_ms).map(|timeout| Instant::now() + timeout);
+        let deadline = timeout(timeout_ms).map(|timeout| Instant::now() + timeout);
         out.write(&events(deadline).map_err(no_event)?.into());
         Ok(())
     })
 }
 
-/// The clients that are connected, in the order of their numbers: up to cap of them are written to the array out, each
-/// size bytes (sizeof *out) after the one before, and *count becomes the number of all, which may be above cap.
-/// Ownership: the array is yours; it may be NULL where cap is 0. Lifetime: once started. Threads: any. Errors:
+/// The connected clients, in the order of their ids. Up to cap of them are written to the array out, whose elements have
+/// size bytes (sizeof *out). *count becomes the number of all clients, which can exceed cap.
+/// Ownership: the array is yours; it may be NULL if cap is 0. Lifetime: once started. Threads: any. Errors:
 /// DAYTIME_ERR_INVALID for a size of 0; DAYTIME_ERR_STATE before start.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_server_clients(
@@ -428,36 +438,36 @@ pub unsafe extern "C" fn daytime_server_clients(
         // SAFETY: it is not NULL, so it may be written.
         unsafe { count.write(clients.len()) };
         for (i, client) in clients.into_iter().take(cap).enumerate() {
-            // SAFETY: the array has `cap` places of `size` bytes each.
+            // SAFETY: the array has `cap` elements of `size` bytes each.
             let place = unsafe { out.byte_add(i * size) };
             // SAFETY: as above.
-            let place = unsafe { super::Incoming::take((place, size)) }?;
-            super::Room::write(place, &client.into());
+            let place = unsafe { super::FromC::from_c((place, size)) }?;
+            super::OutStruct::write(place, &client.into());
         }
         Ok(())
     })
 }
 
-/// Closes a client's connection at once, without replies still owed. No number is used for a second client.
-/// Ownership: none. Lifetime: once started. Threads: any. Errors: DAYTIME_ERR_CLOSED where there is no such client;
+/// Closes a client's connection at once, without the replies still owed. Ids are not reused.
+/// Ownership: none. Lifetime: once started. Threads: any. Errors: DAYTIME_ERR_CLOSED if the client is not connected;
 /// DAYTIME_ERR_STATE before start.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_server_disconnect(server: *mut daytime_server, client: u64) -> daytime_status {
     entry!(server => match server.running()?.server.disconnect(client.into()) {
         true => Ok(()),
-        false => Err(Failure::new(DAYTIME_ERR_CLOSED, "there is no such client")),
+        false => Err(Failure::new(DAYTIME_ERR_CLOSED, "the client is not connected")),
     })
 }
 
 impl daytime_server {
-    /// Changes the settings. What fails must leave them as they were.
+    /// Changes the settings. A change that fails must leave them unchanged.
     pub(super) fn change(&self, change: impl FnOnce(&mut Settings) -> Result<(), Failure>) -> Result<(), Failure> {
         change(self.settings().as_mut().ok_or_else(started)?)
     }
 
-    /// Changes a setting if all of them are right then.
+    /// Changes a setting if all settings are valid then.
     pub(super) fn set(&self, change: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Result<(), Failure> {
-        // Dropped after the lock: with a refused command goes its user data, by a function that is not ours.
+        // Dropped after the lock is released: a rejected command frees its user data by a function of the embedder.
         let changed;
         let mut settings = self.settings();
         let settings = settings.as_mut().ok_or_else(started)?;
@@ -484,7 +494,7 @@ impl daytime_server {
     }
 
     fn start(&self) -> Result<(), Failure> {
-        // Dropped after the lock: a server that has ended already leaves the user data to it.
+        // Dropped after the lock is released: if the server has ended already, this frees the user data.
         let spent;
         let mut settings = self.settings();
         let Settings { builder, networks, events } = settings.as_ref().ok_or_else(started)?;
@@ -502,7 +512,7 @@ impl daytime_server {
     }
 
     pub(super) fn running(&self) -> Result<&Running, Failure> {
-        self.running.get().ok_or_else(|| Failure::state("the server was not started"))
+        self.running.get().ok_or_else(|| Failure::state("the server is not started"))
     }
 
     /// For calls that wait.
@@ -519,7 +529,7 @@ impl daytime_server {
         if self.process != process::id()
             && let Some(Running { server, events }) = self.running.take()
         {
-            // Threads that are not in this process may have held the locks of all this when it was forked off.
+            // Threads of the parent may have held the locks of these values during the fork.
             mem::forget(events);
             drop(server);
         }
@@ -530,18 +540,18 @@ impl daytime_server {
     }
 }
 
-impl Handle for daytime_server {
+impl Opaque for daytime_server {
     fn process(&self) -> Option<u32> {
         Some(self.process)
     }
 }
 
 fn started() -> Failure {
-    Failure::state("the server was started")
+    Failure::state("the server was started already")
 }
 
 pub(super) fn nth<T>(all: &[T], index: usize) -> Result<&T, Failure> {
-    all.get(index).ok_or_else(|| Failure::invalid(format!("there is no number {index}, there are {}", all.len())))
+    all.get(index).ok_or_else(|| Failure::invalid(format!("the index {index} is out of range; expected less than {}", all.len())))
 }
 
 fn no_event(error: RecvTimeoutError) -> Failure {
@@ -551,7 +561,7 @@ fn no_event(error: RecvTimeoutError) -> Failure {
     }
 }
 
-/// A setting of which 0 is the default.
+/// A setting whose default is 0.
 fn or_default<T: Default + PartialEq>(n: T) -> Option<T> {
     (n != T::default()).then_some(n)
 }
@@ -560,7 +570,7 @@ fn millis(ms: u32) -> Duration {
     Duration::from_millis(ms.into())
 }
 
-/// `None` is for ever.
-fn patience(timeout_ms: c_int) -> Option<Duration> {
+/// `None` means unlimited.
+fn timeout(timeout_ms: c_int) -> Option<Duration> {
     u64::try_from(timeout_ms).ok().map(Duration::from_millis)
 }

@@ -73,7 +73,7 @@ static void orders(void) {
     close(taken);
     OK(daytime_server_start(server, &err)); /* once more */
     CHECK(daytime_server_start(server, &err) == DAYTIME_ERR_STATE && err.status == DAYTIME_ERR_STATE);
-    OK(daytime_server_address(server, 1, address, sizeof address));
+    OK(daytime_server_address(server, DAYTIME_SERVICE_TEXT, 1, address, sizeof address));
     CHECK(atoi(strchr(address, ':') + 1) == port);
     CHECK(daytime_server_wait(server, 0) == DAYTIME_ERR_TIMEOUT && daytime_server_wait(server, 20) == DAYTIME_ERR_TIMEOUT);
     daytime_server_stop(server);

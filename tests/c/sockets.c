@@ -144,7 +144,7 @@ static void longest_path(void) {
     OK(daytime_server_local_addr(server, text, sizeof text));
     CHECK(!strcmp(text, longest));
     served(text);
-    OK(daytime_server_address(server, 0, text, sizeof text));
+    OK(daytime_server_address(server, DAYTIME_SERVICE_TEXT, 0, text, sizeof text));
     daytime_server_free(server);
     CHECK(access(longest + strlen("unix:"), F_OK) == -1);
 }
@@ -157,10 +157,10 @@ static void abstract_name(void) {
     OK(daytime_server_set_unix_mode(server, 0600)); /* of a file that there is not */
     start(server);
     CHECK(daytime_server_port(server) != 0);
-    OK(daytime_server_address(server, 1, text, sizeof text));
+    OK(daytime_server_address(server, DAYTIME_SERVICE_TEXT, 1, text, sizeof text));
     CHECK(!strcmp(text, name));
     served(name);
-    OK(daytime_server_address(server, 0, text, sizeof text));
+    OK(daytime_server_address(server, DAYTIME_SERVICE_TEXT, 0, text, sizeof text));
     served(text);
     daytime_server_free(server);
 }
