@@ -119,7 +119,7 @@ static void files(void) {
     CHECK(file && fputs("precious", file) >= 0 && fclose(file) == 0);
     daytime_server_free(second);
     server = unix_server();
-    CHECK(daytime_server_start(server, &err) == DAYTIME_ERR_INVALID && strstr(err.message, "no socket"));
+    CHECK(daytime_server_start(server, &err) == DAYTIME_ERR_INVALID && strstr(err.message, "not a socket"));
     daytime_server_free(server);
     struct stat precious;
     CHECK(stat(path, &precious) == 0 && S_ISREG(precious.st_mode) && precious.st_size == 8 && unlink(path) == 0);
