@@ -2,13 +2,13 @@
 
 >>> import daytime
 >>> with daytime.serve(port=0) as server, daytime.connect(*server.address) as client:
-...     print(client.now())  # doctest: +SKIP
+...     print(client.datetime())  # doctest: +SKIP
 2026-11-22 15:44:57+00:00
 
-Server, serve: worker threads that serve, without the GIL. Client, connect, query: a blocking client, which several
-threads may share. AsyncClient: the same for asyncio. rfc867, rfc868: what a server of those protocols tells. The host
-"unix:PATH" is a Unix socket everywhere, "unix:@NAME" an abstract one. Every error that this package invents is a
-DaytimeError and the built-in exception that one would catch anyway; those of the system are OSError.
+Server and serve run a server on worker threads, without the GIL. Client, connect and request are a blocking client,
+which several threads may share. AsyncClient is the same for asyncio. rfc867 and rfc868 ask servers of those protocols.
+The host "unix:PATH" is a Unix socket everywhere, "unix:@NAME" an abstract one. Every exception of this package derives
+from DaytimeError and from the matching built-in exception. Errors of the operating system are OSError.
 """
 
 from daytime._daytime import DEFAULT_PORT, Client, Server, __version__, rfc867, rfc868
@@ -22,6 +22,7 @@ from daytime._vocabulary import (
     Connected,
     DaytimeError,
     Disconnected,
+    Event,
     ProtocolError,
     Refused,
     Request,
@@ -57,19 +58,17 @@ __all__ = [
     "StateError",
     "__version__",
     "connect",
-    "query",
+    "request",
     "rfc867",
     "rfc868",
     "serve",
 ]
 
-Event = Connected | Disconnected | CommandServed | CommandFailed | Refused | AcceptPaused
-
 
 def serve(host="localhost", port=DEFAULT_PORT, **settings):
-    """A server that is started already; the keywords are those of Server.
+    """A server that was started. The keywords are those of Server.
 
-    Raises what Server and its start() raise.
+    Raises the errors of Server and of start().
     """
     server = Server(host, port, **settings)
     server.start()
@@ -77,24 +76,24 @@ def serve(host="localhost", port=DEFAULT_PORT, **settings):
 
 
 def connect(host="localhost", port=DEFAULT_PORT, *, timeout=5.0):
-    """A connected client. `timeout` is in seconds, for connecting and for each call; None is for ever.
+    """A connected client. `timeout` is in seconds, for connecting and for each call; None means unlimited.
 
-    Raises what Client raises.
+    Raises the errors of Client.
     """
     return Client(host, port, timeout=timeout)
 
 
-def query(command, host="localhost", port=DEFAULT_PORT, *, timeout=5.0):
-    """Connects, asks one command, closes, and returns the reply's text. `timeout` is in seconds, for each step.
+def request(command, host="localhost", port=DEFAULT_PORT, *, timeout=5.0):
+    """Connects, sends one command, closes, and returns the text of the reply. `timeout` is in seconds, for each step.
 
-    Raises what Client and Client.query() raise.
+    Raises the errors of Client and of request().
     """
     with Client(host, port, timeout=timeout) as client:
-        return client.query(command)
+        return client.request(command)
 
 
 def __getattr__(name):
-    # What costs an import that most programs have no use for.
+    # Names whose imports most programs do not need.
     if name == "AsyncClient":
         from daytime._asyncio import AsyncClient as value
     elif name in ("Clock", "Handler"):

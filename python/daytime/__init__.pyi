@@ -2,11 +2,12 @@
 
 import socket
 from collections.abc import Iterable, Mapping
-from typing import Final, Literal, TypeAlias
+from typing import Final, Unpack
 
 from daytime._asyncio import AsyncClient as AsyncClient
 from daytime._daytime import Client as Client
 from daytime._daytime import Server as Server
+from daytime._daytime import ServerSettings
 from daytime._daytime import rfc867 as rfc867
 from daytime._daytime import rfc868 as rfc868
 from daytime._types import Clock as Clock
@@ -20,6 +21,7 @@ from daytime._vocabulary import CommandServed as CommandServed
 from daytime._vocabulary import Connected as Connected
 from daytime._vocabulary import DaytimeError as DaytimeError
 from daytime._vocabulary import Disconnected as Disconnected
+from daytime._vocabulary import Event as Event
 from daytime._vocabulary import ProtocolError as ProtocolError
 from daytime._vocabulary import Refused as Refused
 from daytime._vocabulary import Request as Request
@@ -54,7 +56,7 @@ __all__ = [
     "StateError",
     "__version__",
     "connect",
-    "query",
+    "request",
     "rfc867",
     "rfc868",
     "serve",
@@ -62,8 +64,6 @@ __all__ = [
 
 __version__: Final[str]
 DEFAULT_PORT: Final[int]
-
-Event: TypeAlias = Connected | Disconnected | CommandServed | CommandFailed | Refused | AcceptPaused
 
 def serve(
     host: str = "localhost",
@@ -73,26 +73,12 @@ def serve(
     listen_rfc867: str | Iterable[str | tuple[str, int]] | None = None,
     listen_rfc868: str | Iterable[str | tuple[str, int]] | None = None,
     sock: socket.socket | None = None,
-    unix_mode: int | None = None,
     allow: Iterable[str] = (),
     deny: Iterable[str] = (),
-    backlog: int = 4096,
-    workers: int | None = None,
-    callers: int = 16,
-    max_clients: int | None = None,
-    max_clients_per_source: int | None = None,
-    idle_timeout: float | None = None,
-    first_command_timeout: float | None = None,
-    write_timeout: float | None = 10.0,
-    busy_poll: float | None = None,
-    greeting: str = "Welcome to the server",
-    framing: Literal["auto", "line"] = "auto",
-    day_format: str = "%A",
-    date_format: str = "%y-%m-%d",
-    time_format: str = "%H:%M:%S",
     timezone: str | None = None,
     clock: Clock | None = None,
     commands: Mapping[str, Handler] | None = None,
+    **settings: Unpack[ServerSettings],
 ) -> Server: ...
 def connect(host: str = "localhost", port: int = 9990, *, timeout: float | None = 5.0) -> Client: ...
-def query(command: str, host: str = "localhost", port: int = 9990, *, timeout: float | None = 5.0) -> str: ...
+def request(command: str, host: str = "localhost", port: int = 9990, *, timeout: float | None = 5.0) -> str: ...

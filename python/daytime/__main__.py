@@ -1,4 +1,7 @@
-"""The command line: `python -m daytime serve` and `python -m daytime ask`, with the options of the two programs."""
+"""The command line, `python -m daytime serve` and `python -m daytime ask`, with the options of the two programs.
+
+`--config`, `--print-config` and `--check` are options of the program `daytime-server` only.
+"""
 
 import argparse
 import errno
@@ -9,10 +12,11 @@ import threading
 import time
 from collections.abc import Iterable
 from types import FrameType
+from typing import Any
 
 import daytime
 
-# The original's, which its users know.
+# The prompt of the original classroom program.
 PROMPT = "Enter the command for Day -> day |Date -> date |Time -> time and Exit -> quit or exit: "
 
 _REASONS = {
@@ -29,6 +33,10 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _microseconds(text: str) -> float:
+    return int(text) / 1e6
+
+
 def _mode(text: str) -> int:
     return int(text, 8)
 
@@ -38,7 +46,7 @@ def _address(text: str, port_of_none: int = daytime.DEFAULT_PORT) -> tuple[str, 
         return text, 0
     host, colon, port = text.rpartition(":")
     if not colon or (text.count(":") > 1 and not text.startswith("[")):
-        host, port = text, str(port_of_none)  # an IPv6 address, or a name alone
+        host, port = text, str(port_of_none)  # an IPv6 address, or a name without a port
     elif text.endswith("]"):
         host, port = text, str(port_of_none)
     if not port.isascii() or not port.isdecimal() or int(port) > 65535 or not host:
@@ -61,37 +69,35 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"daytime {daytime.__version__}")
     programs = parser.add_subparsers(dest="program", required=True)
 
-    serve = programs.add_parser("serve", help="tell the day, the date and the time to whoever asks")
-    add = serve.add_argument
-    add(
-        "--listen",
-        type=_address,
-        metavar="ADDR",
-        action="append",
-        help="HOST:PORT or unix:PATH, repeatable [default: localhost:9990]",
-    )
-    for number, address, port in [(867, _rfc867_address, 13), (868, _rfc868_address, 37)]:
-        shown = f"the same for RFC {number}, by default on port {port} [default: none]"
-        add(f"--listen-rfc{number}", type=address, metavar="ADDR", action="append", default=[], help=shown)
-    add("--unix-mode", type=_mode, metavar="MODE", help="of Unix sockets' files, such as 660 [default: by the umask]")
-    add("--allow", metavar="NETWORK", action="append", default=[], help="let in, and others not; repeatable")
-    add("--deny", metavar="NETWORK", action="append", default=[], help="turned away without a word; repeatable")
-    add("--workers", type=int, metavar="N", help="worker threads [default: one a core]")
-    add("--framing", choices=["auto", "line"], default="auto", help="how ends of commands are found [default: auto]")
-    add("--timezone", metavar="ZONE", help="an IANA name, UTC, or an offset such as +05:30 [default: the system's]")
-    for name, default in [("day", "%A"), ("date", "%y-%m-%d"), ("time", "%H:%M:%S")]:
-        shown = default.replace("%", "%%")
-        add(f"--{name}-format", metavar="F", default=default, help=f"strftime format of `{name}` [default: {shown}]")
-    add("--greeting", metavar="TEXT", default="Welcome to the server", help="what a client reads first")
-    add("--max-clients", type=int, metavar="N", help="clients at a time [default: the limit of descriptors less 64]")
-    add("--max-clients-per-source", type=int, metavar="N", help="the same for one address [default: no limit]")
-    add("--idle-timeout", type=_seconds, metavar="SECONDS", help="for clients that say nothing [default: never]")
-    add("--first-command-timeout", type=_seconds, metavar="SECONDS", help="for a first whole command [default: never]")
-    add("--write-timeout", type=_seconds, metavar="SECONDS", default=10.0, help="for taking replies [default: 10]")
-    add("--busy-poll", type=int, metavar="MICROSECONDS", help="how long workers spin before they sleep")
-    add("--drain", type=_seconds, metavar="SECONDS", default=5.0, help="for replies owed at the end [default: 5]")
-    add("--bind-timeout", type=_seconds, metavar="SECONDS", default=10.0, help="retry of a taken address [default: 10]")
-    add("--quiet", action="store_true", help="no line for each client")
+    serve = programs.add_parser("serve", help="serve the day, the date and the time")
+    # A flag that is left out is not passed on, so that its default stays in the server.
+    serve.set_defaults(bind_timeout=10.0, drain=5.0, quiet=False)
+
+    def add(flag: str, **options: Any) -> None:
+        serve.add_argument(flag, default=argparse.SUPPRESS, **options)
+
+    add("--listen", type=_address, metavar="ADDR", action="append", help="HOST:PORT or unix:PATH, repeatable")
+    add("--listen-rfc867", type=_rfc867_address, metavar="ADDR", action="append", help="for RFC 867, repeatable [port: 13]")
+    add("--listen-rfc868", type=_rfc868_address, metavar="ADDR", action="append", help="for RFC 868, repeatable [port: 37]")
+    add("--unix-mode", type=_mode, metavar="MODE", help="permissions of Unix sockets, such as 660 [default: by the umask]")
+    add("--allow", metavar="NETWORK", action="append", help="accept this network, and reject others; repeatable")
+    add("--deny", metavar="NETWORK", action="append", help="close connections of this network silently; repeatable")
+    add("--workers", type=int, metavar="N", help="worker threads [default: one for each core]")
+    add("--framing", choices=["auto", "line"], help="how the server finds the end of a command [default: auto]")
+    add("--timezone", metavar="ZONE", help="an IANA name, UTC, or an offset such as +05:30 [default: the system's zone]")
+    add("--day-format", metavar="F", help="strftime format of the reply to `day` [default: %%A]")
+    add("--date-format", metavar="F", help="strftime format of the reply to `date` [default: %%y-%%m-%%d]")
+    add("--time-format", metavar="F", help="strftime format of the reply to `time` [default: %%H:%%M:%%S]")
+    add("--greeting", metavar="TEXT", help="the greeting [default: Welcome to the server]")
+    add("--max-clients", type=int, metavar="N", help="most clients at a time [default: the limit of descriptors less 64]")
+    add("--max-clients-per-source", type=int, metavar="N", help="most clients of one address [default: unlimited]")
+    add("--idle-timeout", type=_seconds, metavar="SECONDS", help="for clients that send nothing [default: never]")
+    add("--first-command-timeout", type=_seconds, metavar="SECONDS", help="for the first command [default: never]")
+    add("--write-timeout", type=_seconds, metavar="SECONDS", help="for clients that take no replies [default: 10]")
+    add("--busy-poll", type=_microseconds, metavar="MICROSECONDS", help="how long workers poll before they sleep")
+    add("--drain", type=_seconds, metavar="SECONDS", help="time for the replies owed at the end [default: 5]")
+    add("--bind-timeout", type=_seconds, metavar="SECONDS", help="how long to retry a taken address [default: 10]")
+    add("--quiet", action="store_true", help="do not print a line for each client")
     serve.add_argument("--version", action="version", version=f"daytime {daytime.__version__}")
 
     ask = programs.add_parser("ask", help="ask a server, this one or the original")
@@ -103,22 +109,22 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command line, and returns the exit code: 0, 1 after an error, 2 for what is no setting."""
+    """Runs the command line, and returns the exit code: 0, 1 after an error, 2 for an invalid setting."""
     args = _parser().parse_args(arguments)
     program = _serve if args.program == "serve" else _ask
     try:
         return program(args)
     except BrokenPipeError:
-        # Whoever read the output has enough. Nothing more is written, at the interpreter's end neither.
+        # The reader of the output has closed it. The interpreter writes nothing more at its end either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except KeyboardInterrupt:
         return 130
     except (ValueError, OverflowError) as error:
-        _complain(error)
+        _print_error(error)
         return 1 if isinstance(error, daytime.DaytimeError) else 2
     except (OSError, daytime.DaytimeError) as error:
-        _complain(error)
+        _print_error(error)
         return 1
 
 
@@ -126,7 +132,7 @@ def _serve(args: argparse.Namespace) -> int:
     _raise_descriptors()
     with _bind(args) as server:
         for warning in server.warnings:
-            _complain(warning)
+            _print_error(warning)
 
         def stop(number: int, frame: FrameType | None) -> None:
             if server.state != "running":
@@ -136,40 +142,23 @@ def _serve(args: argparse.Namespace) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)
         events = () if args.quiet else server.events()
-        # A thread of its own: whoever reads standard output slowly, or not at all, stops nothing but this.
+        # A separate thread: a slow reader of standard output blocks only this thread.
         threading.Thread(target=_print, args=(_listening(server), events), daemon=True).start()
         server.wait()
     return 0
 
 
 def _bind(args: argparse.Namespace) -> daytime.Server:
-    """Binds, and while an address is taken tries again, saying so in the original's words."""
-    patience = time.monotonic() + args.bind_timeout
+    """Binds, and retries while an address is taken, with the message of the original classroom program."""
+    deadline = time.monotonic() + args.bind_timeout
+    program = {"program", "bind_timeout", "drain", "quiet"}
+    settings: dict[str, Any] = {name: value for name, value in vars(args).items() if name not in program}
+    settings.setdefault("listen", [("localhost", daytime.DEFAULT_PORT)])
     while True:
         try:
-            return daytime.Server(
-                listen=args.listen or [("localhost", daytime.DEFAULT_PORT)],
-                listen_rfc867=args.listen_rfc867,
-                listen_rfc868=args.listen_rfc868,
-                unix_mode=args.unix_mode,
-                allow=args.allow,
-                deny=args.deny,
-                workers=args.workers,
-                framing=args.framing,
-                timezone=args.timezone,
-                day_format=args.day_format,
-                date_format=args.date_format,
-                time_format=args.time_format,
-                greeting=args.greeting,
-                max_clients=args.max_clients,
-                max_clients_per_source=args.max_clients_per_source,
-                idle_timeout=args.idle_timeout,
-                first_command_timeout=args.first_command_timeout,
-                write_timeout=args.write_timeout,
-                busy_poll=None if args.busy_poll is None else args.busy_poll / 1e6,
-            )
+            return daytime.Server(**settings)
         except OSError as error:
-            left = patience - time.monotonic()
+            left = deadline - time.monotonic()
             if error.errno != errno.EADDRINUSE or left <= 0:
                 raise
             print(f"Server socket binding threw an error: {error}\nRetrying ....", file=sys.stderr)
@@ -177,12 +166,12 @@ def _bind(args: argparse.Namespace) -> daytime.Server:
 
 
 def _listening(server: daytime.Server) -> list[str]:
-    """A line for each address, in the original's words as far as it has any."""
+    """A line for each address, for TCP with the words of the original."""
     lines = []
     for addresses, protocol in [
         (server.addresses, ""),
-        (server.rfc867_addresses, " for RFC 867"),
-        (server.rfc868_addresses, " for RFC 868"),
+        (server.addresses_of("rfc867"), " for RFC 867"),
+        (server.addresses_of("rfc868"), " for RFC 868"),
     ]:
         for host, port in addresses:
             where = _escaped(host) if host.startswith("unix:") else f"IP: {host} and Port: {port}"
@@ -195,13 +184,13 @@ def _print(lines: Iterable[str], events: Iterable[daytime.Event]) -> None:
         for line in lines:
             print(line, flush=True)
         for event in events:
-            if (told := _told(event)) is not None:
-                print(told, flush=True)
+            if (line := _line(event)) is not None:
+                print(line, flush=True)
     except (OSError, ValueError):
-        pass  # a closed or full standard output is no reason to stop
+        pass  # the server does not depend on its standard output
 
 
-def _told(event: daytime.Event) -> str | None:
+def _line(event: daytime.Event) -> str | None:
     match event:
         case daytime.Connected(peer=(host, port)) if not host.startswith("unix:"):
             return f"Connection has been established with client IP {host} and port is {port}"
@@ -210,8 +199,8 @@ def _told(event: daytime.Event) -> str | None:
         case daytime.Refused(peer=(host, port), reason=reason):
             peer_shown = host if host.startswith("unix:") else f"{host}:{port}"
             return f"Connection from {peer_shown} has been refused: {_REASONS[reason]}"
-        case daytime.AcceptPaused(why=why):
-            return f"No client can be accepted for now: {why}"
+        case daytime.AcceptPaused(error=error):
+            return f"Accepting clients is paused, the system lacks file descriptors or memory: {error}"
         case _:
             return None
 
@@ -225,24 +214,24 @@ def _ask(args: argparse.Namespace) -> int:
             if _is_quit(command):
                 break
             try:
-                _say(client.query(command))
+                _say(client.request(command))
             except daytime.CommandError as error:
-                _complain(error.reason)
+                _print_error(error.reply)
                 code = 1
             except ValueError as error:
                 if isinstance(error, daytime.DaytimeError):
                     raise
-                _complain(error)
+                _print_error(error)
                 code = 1
         return code
 
 
 def _converse(client: daytime.Client) -> int:
-    """The original's loop; lines are edited on a terminal."""
+    """The loop of the original. Lines are edited on a terminal."""
     _say(client.greeting)
     screen = sys.stdout.isatty()
     if screen and sys.stdin.isatty():
-        import readline  # noqa: F401  # input() has its line editing from it
+        import readline  # noqa: F401  # gives input() line editing
     while True:
         try:
             command = input(PROMPT if screen else "")
@@ -253,9 +242,9 @@ def _converse(client: daytime.Client) -> int:
         if not command.strip():
             continue
         try:
-            _say(client.query(command.strip()))
+            _say(client.request(command.strip()))
         except daytime.CommandError as error:
-            _say(error.reason)
+            _say(error.reply)
         except ValueError as error:
             if isinstance(error, daytime.DaytimeError):
                 raise
@@ -267,11 +256,11 @@ def _is_quit(command: str) -> bool:
 
 
 def _say(text: str) -> None:
-    """Prints a line. On a terminal control characters are shown escaped: a server's words command nothing."""
+    """Prints a line. On a terminal control characters are escaped, so that a server cannot control the terminal."""
     print(_escaped(text) if sys.stdout.isatty() else text, flush=True)
 
 
-def _complain(what: object) -> None:
+def _print_error(what: object) -> None:
     print(f"daytime: {_escaped(str(what))}", file=sys.stderr)
 
 
@@ -286,7 +275,7 @@ def _raise_descriptors() -> None:
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     except (OSError, ValueError):
-        pass  # then the soft limit serves fewer clients
+        pass  # the soft limit allows fewer clients
 
 
 if __name__ == "__main__":

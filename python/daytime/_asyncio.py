@@ -19,11 +19,12 @@ from daytime._daytime import (
     ERRORS,
     HELLO,
     QUIET,
-    Dialogue,
+    ClientSession,
     parse_date,
     parse_datetime,
     parse_day,
     parse_time,
+    parse_timestamp,
     unix_path,
 )
 from daytime._vocabulary import Address, CommandError, ProtocolError, RequestTimeout, ServerClosed, StateError
@@ -51,7 +52,7 @@ class AsyncClient:
         self._reader = reader
         self._writer = writer
         self._timeout = _checked(timeout)
-        self._dialogue = Dialogue()
+        self._session = ClientSession()
         self._turn = asyncio.Lock()
         self._closed = False
         self._lacks_datetime = False
@@ -88,7 +89,7 @@ class AsyncClient:
     async def day(self, zone: str | None = None) -> str:
         """The day of the week, in English: in the server's zone, or in `zone`.
 
-        Raises CommandError where the server does not know the zone, and what query() raises.
+        Raises CommandError where the server does not know the zone, and what request() raises.
         """
         moment = await self._moment(zone)
         return await self._typed("day", zone, parse_day) if moment is None else f"{moment:%A}"
@@ -103,7 +104,7 @@ class AsyncClient:
         moment = await self._moment(zone)
         return await self._typed("time", zone, parse_time) if moment is None else moment.time()
 
-    async def now(self, zone: str | None = None) -> dt.datetime:
+    async def datetime(self, zone: str | None = None) -> dt.datetime:
         """The date and the time of one moment; see day(). Aware, but from an original server naive."""
         moment = await self._moment(zone)
         if moment is not None:
@@ -116,7 +117,11 @@ class AsyncClient:
                 return dt.datetime.combine(date, time)
             date = after  # midnight was between
 
-    async def query(self, command: str, /, *, timeout: float | EllipsisType | None = ...) -> str:
+    async def timestamp(self) -> int:
+        """The seconds since the Unix epoch. Raises CommandError for the original, which does not know the command."""
+        return await self._typed("timestamp", None, parse_timestamp)
+
+    async def request(self, command: str, /, *, timeout: float | EllipsisType | None = ...) -> str:
         """Sends a command and returns the reply's text. `timeout` is in seconds; left out, it is the client's own.
 
         Raises CommandError where the server answers with an error line, and ValueError where the command cannot be
@@ -124,18 +129,18 @@ class AsyncClient:
         RequestTimeout, ServerClosed, ProtocolError or OSError where the connection is over, and StateError where it
         was closed before.
         """
-        patience = self._timeout if isinstance(timeout, EllipsisType) else _checked(timeout)
+        limit_seconds = self._timeout if isinstance(timeout, EllipsisType) else _checked(timeout)
         if command.strip(" \t").lower() in ("quit", "exit"):
             raise ValueError(f"the command {command!r} has no reply: aclose() says it")
         if self._closed:
             raise StateError("the client is closed")
         try:
-            async with asyncio.timeout(patience) as limit, self._turn:
+            async with asyncio.timeout(limit_seconds) as limit, self._turn:
                 reply = await self._ask(command)
         except TimeoutError:
-            if patience is None or not limit.expired():
+            if limit_seconds is None or not limit.expired():
                 raise
-            raise RequestTimeout(patience) from None
+            raise RequestTimeout(limit_seconds) from None
         if reply in ERRORS:
             raise CommandError(command, reply)
         return reply
@@ -146,8 +151,8 @@ class AsyncClient:
             return
         try:
             async with asyncio.timeout(self._timeout), self._turn:
-                if self._dialogue.greeting is not None and not self._closed:
-                    self._writer.write(self._dialogue.ask("quit"))
+                if self._session.greeting is not None and not self._closed:
+                    self._writer.write(self._session.ask("quit"))
                     while await self._reader.read(4096):
                         pass
         except (OSError, ValueError):
@@ -172,12 +177,12 @@ class AsyncClient:
     @property
     def greeting(self) -> str:
         """What the server said first; "" before that."""
-        return self._dialogue.greeting or ""
+        return self._session.greeting or ""
 
     async def __aenter__(self) -> Self:
         if self._closed:
             raise StateError("the client is closed")
-        if self._dialogue.greeting is None:
+        if self._session.greeting is None:
             timeout = self._timeout
             await self._greet(None if timeout is None else asyncio.get_running_loop().time() + timeout)
         return self
@@ -197,13 +202,13 @@ class AsyncClient:
         try:
             async with asyncio.timeout_at(deadline) as limit:
                 self._writer.write(HELLO)
-                while self._dialogue.greeting is None:
+                while self._session.greeting is None:
                     await self._hear()
         except TimeoutError:
             self._close()
             if not limit.expired():
                 raise
-            self._dialogue.late()
+            self._session.handle_deadline()
             raise RequestTimeout(self._timeout or 0.0) from None
         except BaseException:
             self._close()
@@ -211,7 +216,7 @@ class AsyncClient:
 
     async def _hear(self) -> None:
         """Takes what comes next, or, where that tells something, that nothing comes."""
-        if not self._dialogue.awaits_quiet:
+        if not self._session.needs_timeout:
             data = await self._read()
         else:
             try:
@@ -220,11 +225,11 @@ class AsyncClient:
             except TimeoutError:
                 if not limit.expired():
                     raise
-                self._dialogue.quiet()
+                self._session.handle_timeout()
                 return
         if not data:
-            self._dialogue.end()
-        self._dialogue.receive(data)
+            self._session.handle_eof()
+        self._session.receive(data)
 
     async def _read(self) -> bytes:
         try:
@@ -236,21 +241,21 @@ class AsyncClient:
         """One question and its answer, in one's turn."""
         if self._closed:
             raise StateError("the client is closed")
-        if self._dialogue.greeting is None:
+        if self._session.greeting is None:
             raise StateError("nothing was said on these streams: enter the client with `async with`")
         # Two turns of the loop, in which it takes in what has come until now.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         self._check_silence()
         try:
-            question = self._dialogue.ask(command)
+            question = self._session.ask(command)
         except ValueError as error:
             if isinstance(error, ProtocolError):
                 self._close()
             raise
         try:
             self._writer.write(question)
-            while (reply := self._dialogue.reply()) is None:
+            while (reply := self._session.reply()) is None:
                 await self._hear()
         except BaseException:
             self._close()
@@ -266,7 +271,7 @@ class AsyncClient:
             if not read.value:
                 self._close()
                 raise ServerClosed("the server closed the connection") from None
-            self._dialogue.receive(read.value)
+            self._session.receive(read.value)
         except OSError:
             self._close()
             raise ServerClosed("the server closed the connection") from None
@@ -279,18 +284,18 @@ class AsyncClient:
 
     async def _moment(self, zone: str | None) -> dt.datetime | None:
         """The reply to datetime, whose format no setting changes; None where the server does not know it."""
-        if self._lacks_datetime or not self._dialogue.frames_lines:
+        if self._lacks_datetime or not self._session.frames_lines:
             return None
         try:
             return await self._typed("datetime", zone, parse_datetime)
         except CommandError as error:
-            if error.reason != _INVALID:
+            if error.reply != _INVALID:
                 raise
             self._lacks_datetime = True
             return None
 
     async def _typed(self, command: str, zone: str | None, parse: Callable[[str], _T]) -> _T:
-        return parse(await self.query(command if zone is None else f"{command} {zone}"))
+        return parse(await self.request(command if zone is None else f"{command} {zone}"))
 
 
 async def _unix_socket(path: str) -> socket.socket:

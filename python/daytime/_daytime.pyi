@@ -2,22 +2,22 @@ import datetime as dt
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import EllipsisType, TracebackType
-from typing import Any, Final, Literal, NoReturn, Self, final, overload
+from typing import (
+    Any,
+    Final,
+    Literal,
+    NoReturn,
+    Self,
+    TypeAlias,
+    TypedDict,
+    Unpack,
+    final,
+    overload,
+    type_check_only,
+)
 
 from daytime._types import Clock, Handler
-from daytime._vocabulary import (
-    AcceptPaused,
-    Address,
-    ClientInfo,
-    CommandError,
-    CommandFailed,
-    CommandServed,
-    Connected,
-    Disconnected,
-    Refused,
-    Request,
-    ServerStats,
-)
+from daytime._vocabulary import Address, ClientInfo, CommandError, Event, Request, ServerStats
 
 __all__ = [
     "DEFAULT_PORT",
@@ -25,10 +25,11 @@ __all__ = [
     "GREETING",
     "HELLO",
     "QUIET",
+    "SETTINGS",
     "Call",
     "Calls",
     "Client",
-    "Dialogue",
+    "ClientSession",
     "Events",
     "Server",
     "__version__",
@@ -36,6 +37,7 @@ __all__ = [
     "parse_datetime",
     "parse_day",
     "parse_time",
+    "parse_timestamp",
     "rfc867",
     "rfc868",
     "unix_path",
@@ -47,6 +49,29 @@ GREETING: Final[str]
 HELLO: Final[bytes]
 QUIET: Final[float]
 ERRORS: Final[list[str]]
+SETTINGS: Final[list[str]]
+
+_Addresses: TypeAlias = str | Iterable[str | tuple[str, int]]
+
+@type_check_only
+class ServerSettings(TypedDict, total=False):
+    """The keywords of Server with one value each. A keyword that is left out has the default."""
+
+    unix_mode: int | None
+    backlog: int
+    workers: int | None
+    handler_threads: int
+    max_clients: int | None
+    max_clients_per_source: int | None
+    idle_timeout: float | None
+    first_command_timeout: float | None
+    write_timeout: float | None
+    busy_poll: float | None
+    greeting: str
+    framing: Literal["auto", "line"]
+    day_format: str
+    date_format: str
+    time_format: str
 
 @final
 class Server:
@@ -55,30 +80,16 @@ class Server:
         host: str = "localhost",
         port: int = 9990,
         *,
-        listen: str | Iterable[str | tuple[str, int]] | None = None,
-        listen_rfc867: str | Iterable[str | tuple[str, int]] | None = None,
-        listen_rfc868: str | Iterable[str | tuple[str, int]] | None = None,
+        listen: _Addresses | None = None,
+        listen_rfc867: _Addresses | None = None,
+        listen_rfc868: _Addresses | None = None,
         sock: socket.socket | None = None,
-        unix_mode: int | None = None,
         allow: Iterable[str] = (),
         deny: Iterable[str] = (),
-        backlog: int = 4096,
-        workers: int | None = None,
-        callers: int = 16,
-        max_clients: int | None = None,
-        max_clients_per_source: int | None = None,
-        idle_timeout: float | None = None,
-        first_command_timeout: float | None = None,
-        write_timeout: float | None = 10.0,
-        busy_poll: float | None = None,
-        greeting: str = "Welcome to the server",
-        framing: Literal["auto", "line"] = "auto",
-        day_format: str = "%A",
-        date_format: str = "%y-%m-%d",
-        time_format: str = "%H:%M:%S",
         timezone: str | None = None,
         clock: Clock | None = None,
         commands: Mapping[str, Handler] | None = None,
+        **settings: Unpack[ServerSettings],
     ) -> Self: ...
     def start(self) -> None: ...
     def stop(self, *, timeout: float | None = 5.0, wait: bool = True) -> None: ...
@@ -93,10 +104,7 @@ class Server:
     def address(self) -> Address: ...
     @property
     def addresses(self) -> tuple[Address, ...]: ...
-    @property
-    def rfc867_addresses(self) -> tuple[Address, ...]: ...
-    @property
-    def rfc868_addresses(self) -> tuple[Address, ...]: ...
+    def addresses_of(self, service: Literal["text", "rfc867", "rfc868"], /) -> tuple[Address, ...]: ...
     @property
     def host(self) -> str: ...
     @property
@@ -119,9 +127,9 @@ class Server:
     def __reduce__(self) -> NoReturn: ...
 
 @final
-class Events(Iterator[Connected | Disconnected | CommandServed | CommandFailed | Refused | AcceptPaused]):
+class Events(Iterator[Event]):
     def __iter__(self) -> Self: ...
-    def __next__(self) -> Connected | Disconnected | CommandServed | CommandFailed | Refused | AcceptPaused: ...
+    def __next__(self) -> Event: ...
 
 @final
 class Client:
@@ -129,8 +137,9 @@ class Client:
     def day(self, zone: str | None = None) -> str: ...
     def date(self, zone: str | None = None) -> dt.date: ...
     def time(self, zone: str | None = None) -> dt.time: ...
-    def now(self, zone: str | None = None) -> dt.datetime: ...
-    def query(self, command: str, /, *, timeout: float | EllipsisType | None = ...) -> str: ...
+    def datetime(self, zone: str | None = None) -> dt.datetime: ...
+    def timestamp(self) -> int: ...
+    def request(self, command: str, /, *, timeout: float | EllipsisType | None = ...) -> str: ...
     def pipeline(
         self, commands: Iterable[str], /, *, timeout: float | EllipsisType | None = ...
     ) -> list[str | CommandError | ValueError]: ...
@@ -151,26 +160,27 @@ def rfc867(host: str = "localhost", port: int = 13, *, timeout: float | None = 5
 def rfc868(host: str = "localhost", port: int = 37, *, timeout: float | None = 5.0) -> dt.datetime: ...
 
 @final
-class Dialogue:
+class ClientSession:
     def __new__(cls) -> Self: ...
     def receive(self, data: bytes, /) -> None: ...
     @property
-    def awaits_quiet(self) -> bool: ...
-    def quiet(self) -> None: ...
+    def needs_timeout(self) -> bool: ...
+    def handle_timeout(self) -> None: ...
     @property
     def greeting(self) -> str | None: ...
     @property
     def frames_lines(self) -> bool: ...
     def ask(self, command: str, /) -> bytes: ...
     def reply(self) -> str | None: ...
-    def end(self) -> NoReturn: ...
-    def late(self) -> None: ...
+    def handle_eof(self) -> NoReturn: ...
+    def handle_deadline(self) -> None: ...
 
 def unix_path(host: str, /) -> str | None: ...
 def parse_day(reply: str, /) -> str: ...
 def parse_date(reply: str, /) -> dt.date: ...
 def parse_time(reply: str, /) -> dt.time: ...
 def parse_datetime(reply: str, /) -> dt.datetime: ...
+def parse_timestamp(reply: str, /) -> int: ...
 
 @final
 class Calls:

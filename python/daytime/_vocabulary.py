@@ -1,29 +1,9 @@
-"""What the package speaks of: addresses, events, counts, errors. The native module builds these.
+"""The values of the package: addresses, events, counters, errors. The native module makes them.
 
-Named tuples without `typing`, whose import takes longer than all of this package's.
+The named tuples do without `typing`, whose import takes longer than the rest of the package.
 """
 
 from collections import namedtuple
-
-__all__ = [
-    "AcceptPaused",
-    "Address",
-    "ClientInfo",
-    "CommandError",
-    "CommandFailed",
-    "CommandServed",
-    "Connected",
-    "DaytimeError",
-    "Disconnected",
-    "ProtocolError",
-    "Refused",
-    "Request",
-    "RequestTimeout",
-    "ServerClosed",
-    "ServerStats",
-    "StateError",
-]
-
 
 def _tuple(name, fields, doc):
     made = namedtuple(name, fields, module="daytime")
@@ -34,61 +14,64 @@ def _tuple(name, fields, doc):
 Address = _tuple(
     "Address",
     "host port",
-    "A host and a port: it unpacks as a socket's address does. A Unix socket's host is unix:PATH, or unix: alone of a\n"
-    "client, which has none, and its port 0.",
+    "A host and a port, which unpack as a socket's address does. The host of a Unix socket is unix:PATH, or unix: for a\n"
+    "client without a path, and its port is 0.",
 )
 Request = _tuple(
     "Request",
     "command argument peer client",
-    "What an own command's handler is given: the command's name in lower case, the rest of the line without blanks\n"
-    'around it ("" if there is none), where the client connects from, and its number.',
+    "A custom command of a client, for its handler: the name in lower case, the rest of the line without the blanks\n"
+    "around it, and the address and the id of the client.",
 )
 ClientInfo = _tuple(
     "ClientInfo",
     "client_id peer connected_at commands",
-    "A client that is connected: its number, its address, since when (an aware datetime), and how many commands were\n"
+    "A connected client: its id, its address, the aware datetime of its acceptance, and the number of commands\n"
     "executed for it.",
 )
 Connected = _tuple("Connected", "client peer", "A client was accepted.")
 Disconnected = _tuple(
     "Disconnected",
     "client peer reason commands",
-    "A client's connection is closed and everything of it released. The reason is one of quit, eof, idle, no_command,\n"
-    "write_timeout, error, kicked, shutdown, and answered for RFC 867 and RFC 868.",
+    "A connection is closed, and everything of its client is released. The reason is one of quit, eof, idle,\n"
+    "no_command, write_timeout, error, kicked, shutdown, and answered for RFC 867 and RFC 868.",
 )
 CommandServed = _tuple(
     "CommandServed",
     "client command ok",
-    "A command was executed; ok is False where the reply was an error line. Only from events(commands=True).",
+    "A command was executed. ok is False if the reply was an error line. Only from events(commands=True).",
 )
 CommandFailed = _tuple(
     "CommandFailed",
-    "client command why",
-    "An own command's handler raised, or returned what no reply can be.",
+    "client command error",
+    "The handler of a custom command raised, or returned an invalid reply.",
 )
-Refused = _tuple("Refused", "peer reason", "A client was turned away; the reason is full, per_source or denied.")
+Refused = _tuple("Refused", "peer reason", "A connection was refused. The reason is full, per_source or denied.")
 AcceptPaused = _tuple(
     "AcceptPaused",
-    "why",
-    "No client can be accepted for want of descriptors or memory. It is tried again, at least once a second.",
+    "error",
+    "The system lacks file descriptors or memory to accept clients. The server retries at least once a second.",
 )
 ServerStats = _tuple(
     "ServerStats",
     "clients accepted refused commands invalid bytes_in bytes_out events_dropped uptime",
-    "What a server has done: connections open now; clients accepted and turned away; commands executed, and of them\n"
-    "those answered by an error line; bytes received and sent; events that a full subscription lost; a timedelta\n"
-    "since the start.",
+    "The counters of a server: connections open now, clients accepted and refused, commands executed and commands\n"
+    "answered with an error line, bytes received and sent, events lost by full subscriptions, and the time since the\n"
+    "start as a timedelta.",
 )
 
 
+Event = Connected | Disconnected | CommandServed | CommandFailed | Refused | AcceptPaused
+
+
 class DaytimeError(Exception):
-    """Every error that this package invents is one, and the built-in exception named beside it."""
+    """The base of all exceptions of this package. Each also derives from the matching built-in exception."""
 
     __module__ = "daytime"
 
 
 class ProtocolError(DaytimeError, ValueError):
-    """The peer said something that is not this protocol: `line`, at most 64 KiB."""
+    """The peer does not speak this protocol. `line` has the received bytes, at most 64 KiB."""
 
     __module__ = "daytime"
 
@@ -98,25 +81,25 @@ class ProtocolError(DaytimeError, ValueError):
 
     def __str__(self):
         shown = repr(self.line[:80])[1:]
-        return f"the peer does not speak this protocol, it sent {len(self.line)} bytes: {shown}"
+        return f"the peer does not speak this protocol; it sent {len(self.line)} bytes: {shown}"
 
 
 class CommandError(DaytimeError, LookupError):
-    """The server answered `command` with the error line `reason`. The connection goes on."""
+    """The server answered `command` with the error line `reply`. The connection stays usable."""
 
     __module__ = "daytime"
 
-    def __init__(self, command, reason, /):
-        super().__init__(command, reason)
+    def __init__(self, command, reply, /):
+        super().__init__(command, reply)
         self.command = command
-        self.reason = reason
+        self.reply = reply
 
     def __str__(self):
-        return f"{self.command}: {self.reason}"
+        return f"{self.command}: {self.reply}"
 
 
 class RequestTimeout(DaytimeError, TimeoutError):
-    """No complete answer within `timeout` seconds; the connection has been closed."""
+    """The reply was not complete within `timeout` seconds. The connection is closed."""
 
     __module__ = "daytime"
 
@@ -125,16 +108,16 @@ class RequestTimeout(DaytimeError, TimeoutError):
         self.timeout = timeout
 
     def __str__(self):
-        return f"no complete answer within {self.timeout:g} s"
+        return f"timed out after {self.timeout:g} s before the reply was complete"
 
 
 class ServerClosed(DaytimeError, ConnectionError):
-    """The server closed the connection, or refused it: then in its own words."""
+    """The server closed the connection, or refused it with an error line, which is the message."""
 
     __module__ = "daytime"
 
 
 class StateError(DaytimeError, RuntimeError):
-    """Something closed was used, a server started twice, or an object of the process that this one was forked from."""
+    """A closed object was used, a server was started twice, or an object was used after a fork."""
 
     __module__ = "daytime"

@@ -1,25 +1,6 @@
 import datetime as dt
 from typing import Literal, NamedTuple, TypeAlias
 
-__all__ = [
-    "AcceptPaused",
-    "Address",
-    "ClientInfo",
-    "CommandError",
-    "CommandFailed",
-    "CommandServed",
-    "Connected",
-    "DaytimeError",
-    "Disconnected",
-    "ProtocolError",
-    "Refused",
-    "Request",
-    "RequestTimeout",
-    "ServerClosed",
-    "ServerStats",
-    "StateError",
-]
-
 class Address(NamedTuple):
     host: str
     port: int
@@ -58,14 +39,16 @@ class CommandServed(NamedTuple):
 class CommandFailed(NamedTuple):
     client: int
     command: str
-    why: str
+    error: str
 
 class Refused(NamedTuple):
     peer: Address
     reason: Literal["full", "per_source", "denied"]
 
 class AcceptPaused(NamedTuple):
-    why: str
+    error: str
+
+Event: TypeAlias = Connected | Disconnected | CommandServed | CommandFailed | Refused | AcceptPaused
 
 class ServerStats(NamedTuple):
     clients: int
@@ -86,8 +69,8 @@ class ProtocolError(DaytimeError, ValueError):
 
 class CommandError(DaytimeError, LookupError):
     command: str
-    reason: str
-    def __init__(self, command: str, reason: str, /) -> None: ...
+    reply: str
+    def __init__(self, command: str, reply: str, /) -> None: ...
 
 class RequestTimeout(DaytimeError, TimeoutError):
     timeout: float

@@ -16,7 +16,7 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use pyo3::{exceptions, prelude::*, types::PyString};
 
-use super::{convert::peer, errors::named, host};
+use super::{convert::peer, errors::import_attr, interpreter};
 use crate::{Address, HandlerResult, Reply, Request, protocol::check_reply};
 
 /// How long a thread waits for a call before it ends.
@@ -37,7 +37,7 @@ impl Handler {
 }
 
 /// Where the callers of one server leave their calls. Its sender is gone once the engine has let go of every handler.
-pub(super) struct Desk {
+pub(super) struct CallQueue {
     /// The server's number.
     server: usize,
     sender: Sender<Job>,
@@ -66,10 +66,10 @@ struct Job {
     answer: Sender<HandlerResult>,
 }
 
-impl Desk {
+impl CallQueue {
     pub(super) fn new(server: usize) -> Arc<Self> {
         let (sender, jobs) = unbounded();
-        Arc::new(Desk { server, sender, queue: Queue { jobs, counts: Arc::default() } })
+        Arc::new(CallQueue { server, sender, queue: Queue { jobs, counts: Arc::default() } })
     }
 
     /// Has a handler called, and waits for its answer.
@@ -86,7 +86,7 @@ impl Desk {
             answer,
         })?;
         if self.queue.counts.idle.load(SeqCst) < waiting {
-            let started = host::attach(|py| self.start_thread(py).map_err(|error| error.to_string()));
+            let started = interpreter::attach(|py| self.start_thread(py).map_err(|error| error.to_string()));
             started.ok_or("the interpreter ends")??;
         }
         answered.recv()?
@@ -94,7 +94,7 @@ impl Desk {
 
     fn start_thread(&self, py: Python<'_>) -> PyResult<()> {
         let calls = Calls { queue: self.queue.clone() };
-        named(py, "daytime._handlers", "start")?.call1((calls,))?;
+        import_attr(py, "daytime._handlers", "start")?.call1((calls,))?;
         Ok(())
     }
 }
@@ -120,7 +120,7 @@ impl Calls {
     /// The next call, or None where there was none for two seconds, or there will be none any more.
     fn take(&self, py: Python<'_>) -> Option<Call> {
         SERVING.set(0);
-        let job = host::detach(py, || self.queue.take())?;
+        let job = interpreter::detach(py, || self.queue.take())?;
         SERVING.set(job.server);
         Some(Call { job })
     }
@@ -131,8 +131,8 @@ impl Queue {
         self.counts.idle.fetch_add(1, SeqCst);
         let deadline = Instant::now() + IDLE;
         let mut job = None;
-        while !host::is_ending() {
-            match self.jobs.recv_timeout(host::TICK) {
+        while !interpreter::must_not_attach() {
+            match self.jobs.recv_timeout(interpreter::TICK) {
                 Ok(there) => job = Some(there),
                 Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => continue,
                 Err(_) => {}
@@ -166,7 +166,7 @@ impl Call {
     #[getter]
     fn request<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let Job { command, argument, client, .. } = &self.job;
-        named(py, "daytime._vocabulary", "Request")?.call1((command, argument, peer(py, &self.job.peer)?, client))
+        import_attr(py, "daytime._vocabulary", "Request")?.call1((command, argument, peer(py, &self.job.peer)?, client))
     }
 
     /// Answers with what the handler has returned.

@@ -17,41 +17,41 @@ use pyo3::{
 use super::{
     convert::{self, Given, Host, Port, Seconds},
     errors::{self, state_error},
-    host::{self, Home},
+    interpreter::{self, ForkGeneration},
 };
-use crate::{Address, ClientBuilder, Error};
+use crate::{Address, ClientBuilder, Error, protocol::day_name};
 
 /// How long to wait, unless it is said.
 const TIMEOUT: Seconds = Seconds(Some(Duration::from_secs(5)));
 
 /// Whoever has this may speak; None once the connection is closed.
-type Turn = Option<Box<crate::Client>>;
+type Slot = Option<Box<crate::Client>>;
 
 /// Where it is left between calls, for the next one who speaks.
 #[derive(Default)]
-struct Turns {
-    left: Mutex<Option<Turn>>,
+struct ClientLock {
+    left: Mutex<Option<Slot>>,
     changed: Condvar,
 }
 
-impl Turns {
-    fn give(&self, turn: Turn) {
+impl ClientLock {
+    fn give(&self, turn: Slot) {
         *self.left() = Some(turn);
         self.changed.notify_one();
     }
 
     /// Without waiting, not even for whoever takes or gives at the moment.
-    fn take_at_once(&self) -> Option<Turn> {
+    fn take_at_once(&self) -> Option<Slot> {
         self.left.try_lock().ok()?.take()
     }
 
     /// Called detached.
-    fn take(&self, patience: Duration) -> Option<Turn> {
+    fn take(&self, patience: Duration) -> Option<Slot> {
         let waited = self.changed.wait_timeout_while(self.left(), patience, |left| left.is_none());
         waited.unwrap_or_else(PoisonError::into_inner).0.take()
     }
 
-    fn left(&self) -> MutexGuard<'_, Option<Turn>> {
+    fn left(&self) -> MutexGuard<'_, Option<Slot>> {
         self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -63,20 +63,20 @@ type Raised = Arc<Mutex<Option<PyErr>>>;
 /// host's addresses that answers; the host "unix:PATH" is a Unix socket, "unix:@NAME" an abstract one, and its port means
 /// nothing. `timeout` is in seconds (default 5.0, None is for ever) and holds for connecting and for each call.
 ///
-/// Calls of several threads take turns. Every call releases the GIL and honours Ctrl-C. One that fails with anything but
+/// Calls of several threads take lock. Every call releases the GIL and honours Ctrl-C. One that fails with anything but
 /// CommandError and ValueError closes the connection: what came later might be the answer to an earlier question.
 ///
 /// Raises OSError where no connection is made, RequestTimeout, ServerClosed with the server's words where it refuses,
 /// and ProtocolError where the peer is no such server.
 #[pyclass(frozen, weakref, module = "daytime")]
 pub(super) struct Client {
-    turns: Turns,
+    lock: ClientLock,
     closed: AtomicBool,
     timeout: Seconds,
     peer: Address,
     greeting: String,
     raised: Raised,
-    home: Home,
+    generation: ForkGeneration,
 }
 
 #[pymethods]
@@ -94,9 +94,9 @@ impl Client {
             Ok((client, peer))
         })?;
         let greeting = client.greeting().to_owned();
-        let turns = Turns::default();
-        turns.give(Some(Box::new(client)));
-        Ok(Client { turns, closed: false.into(), timeout, peer, greeting, raised, home: Home::here() })
+        let lock = ClientLock::default();
+        lock.give(Some(Box::new(client)));
+        Ok(Client { lock, closed: false.into(), timeout, peer, greeting, raised, generation: ForkGeneration::current() })
     }
 
     /// The day of the week, in English: in the server's zone, or in `zone`, which is an IANA name, UTC, or an offset
@@ -109,7 +109,7 @@ impl Client {
             None => client.day(),
             Some(zone) => client.day_in(zone),
         })?;
-        Ok(PyString::new(py, day.name()))
+        Ok(PyString::new(py, day_name(day)))
     }
 
     /// The date, in the server's zone or in `zone`; see day().
@@ -135,12 +135,28 @@ impl Client {
     /// The date and the time of one moment, in the server's zone or in `zone`; see day(). It is aware, but from an
     /// original server, which does not tell its offset, naive.
     #[pyo3(signature = (zone=None))]
-    fn now(&self, py: Python<'_>, zone: Option<&str>) -> PyResult<Py<PyAny>> {
-        let moment = self.ask(py, "datetime", zone, |client| match zone {
-            None => client.datetime(),
-            Some(zone) => client.datetime_in(zone),
+    fn datetime(&self, py: Python<'_>, zone: Option<&str>) -> PyResult<Py<PyAny>> {
+        let moment = self.ask(py, "datetime", zone, |client| {
+            let moment = match zone {
+                None => client.datetime(),
+                Some(zone) => client.datetime_in(zone),
+            };
+            match moment {
+                Ok(moment) => Ok(Ok(moment)),
+                Err(Error::NoOffset(local)) => Ok(Err(local)),
+                Err(error) => Err(error),
+            }
         })?;
-        convert::datetime(py, moment)
+        match moment {
+            Ok(moment) => convert::datetime(py, moment),
+            Err(local) => convert::naive_datetime(py, local),
+        }
+    }
+
+    /// The seconds since the Unix epoch. Raises CommandError for the original classroom program, which does not know the
+    /// command, and the errors of request().
+    fn timestamp(&self, py: Python<'_>) -> PyResult<i64> {
+        self.ask(py, "timestamp", None, crate::Client::timestamp)
     }
 
     /// Sends a command and returns the reply's text. `timeout` is in seconds; left out, it is the client's own.
@@ -150,7 +166,7 @@ impl Client {
     /// RequestTimeout, ServerClosed, ProtocolError or OSError where the connection is over, and StateError where it was
     /// closed before.
     #[pyo3(signature = (command, /, *, timeout=Given::No), text_signature = "($self, command, /, *, timeout=...)")]
-    fn query(&self, py: Python<'_>, command: &str, timeout: Given) -> PyResult<String> {
+    fn request(&self, py: Python<'_>, command: &str, timeout: Given) -> PyResult<String> {
         let timeout = timeout.or(self.timeout)?;
         self.talk(py, timeout, |client| client.request(command))
             .map_err(|error| explain(py, error, timeout, &self.raised, Some(command)))
@@ -177,7 +193,7 @@ impl Client {
             match reply {
                 Ok(text) => list.append(text)?,
                 Err(error) => {
-                    list.append(explain(py, Cut::Error(error), timeout, &self.raised, Some(command)).into_value(py))?;
+                    list.append(explain(py, CallError::Error(error), timeout, &self.raised, Some(command)).into_value(py))?;
                 }
             }
         }
@@ -186,15 +202,15 @@ impl Client {
 
     /// Says quit, waits until the server has closed, for `timeout` at most, and closes. Once is enough; more does nothing.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        if self.closed.load(SeqCst) || !self.home.is_here() {
+        if self.closed.load(SeqCst) || !self.generation.is_current() {
             self.closed.store(true, SeqCst);
             return Ok(());
         }
         let client = self.turn(py)?;
         self.closed.store(true, SeqCst);
-        let said = host::detach(py, || {
+        let said = interpreter::detach(py, || {
             let said = client.map(|client| client.quit());
-            self.turns.give(None);
+            self.lock.give(None);
             said
         });
         match said {
@@ -251,7 +267,7 @@ impl Client {
 
 impl Client {
     fn check(&self, py: Python<'_>) -> PyResult<()> {
-        self.home.check(py, "client")?;
+        self.generation.check(py, "client")?;
         if self.closed() { Err(state_error(py, "the client is closed")) } else { Ok(()) }
     }
 
@@ -275,7 +291,7 @@ impl Client {
         py: Python<'_>,
         timeout: Seconds,
         speech: impl FnOnce(&mut crate::Client) -> Result<T, Error> + Send,
-    ) -> Result<T, Cut> {
+    ) -> Result<T, CallError> {
         let mut speech = Some(speech);
         let mut said = None;
         // One body for all the kinds of answers.
@@ -283,7 +299,7 @@ impl Client {
             said = speech.take().map(|speech| speech(client)).transpose()?;
             Ok(())
         })?;
-        said.ok_or_else(|| Cut::Raised(state_error(py, "the client is closed")))
+        said.ok_or_else(|| CallError::Raised(state_error(py, "the client is closed")))
     }
 
     fn talk_over(
@@ -291,15 +307,15 @@ impl Client {
         py: Python<'_>,
         timeout: Seconds,
         speech: &mut (dyn FnMut(&mut crate::Client) -> Result<(), Error> + Send),
-    ) -> Result<(), Cut> {
-        self.check(py).map_err(Cut::Raised)?;
-        let mut client = match self.turns.take_at_once() {
+    ) -> Result<(), CallError> {
+        self.check(py).map_err(CallError::Raised)?;
+        let mut client = match self.lock.take_at_once() {
             Some(turn) => turn,
-            None => self.turn(py).map_err(Cut::Raised)?,
+            None => self.turn(py).map_err(CallError::Raised)?,
         };
-        let result = host::detach(py, || {
+        let result = interpreter::detach(py, || {
             let result = client.as_mut().map(|client| {
-                client.set_timeout(timeout.or_for_ever());
+                client.set_timeout(timeout.or_unlimited());
                 speech(client)
             });
             if let Some(Err(error)) = &result
@@ -308,23 +324,23 @@ impl Client {
                 client = None;
                 self.closed.store(true, SeqCst);
             }
-            self.turns.give(client);
+            self.lock.give(client);
             result
         });
-        result.unwrap_or(Ok(())).map_err(Cut::Error)
+        result.unwrap_or(Ok(())).map_err(CallError::Error)
     }
 
-    fn turn(&self, py: Python<'_>) -> PyResult<Turn> {
-        Ok(host::wait(py, None, |tick| self.turns.take(tick))?.flatten())
+    fn turn(&self, py: Python<'_>) -> PyResult<Slot> {
+        Ok(interpreter::wait(py, None, |tick| self.lock.take(tick))?.flatten())
     }
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
-        let left = self.turns.left.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let left = self.lock.left.get_mut().unwrap_or_else(PoisonError::into_inner);
         let open = !matches!(left, Some(None));
-        if open && !self.closed() && self.home.is_here() {
-            host::warn_unclosed::<PyResourceWarning>(&self.__repr__());
+        if open && !self.closed() && self.generation.is_current() {
+            interpreter::warn_unclosed::<PyResourceWarning>(&self.__repr__());
         }
     }
 }
@@ -369,41 +385,41 @@ fn begin<T: Send>(
 ) -> PyResult<T> {
     let timeout = timeout.patience()?;
     let keeper = raised.clone();
-    let builder = crate::Client::builder().timeout(timeout.or_for_ever()).interrupt(move || is_interrupted(&keeper));
-    host::detach(py, || purpose(builder)).map_err(|error| explain(py, error, timeout, raised, None))
+    let builder = crate::Client::builder().timeout(timeout.or_unlimited()).interrupt(move || is_interrupted(&keeper));
+    interpreter::detach(py, || purpose(builder)).map_err(|error| explain(py, error, timeout, raised, None))
 }
 
 /// Why a call was cut short.
-enum Cut {
+enum CallError {
     /// By the engine.
     Error(Error),
     /// By Python.
     Raised(PyErr),
 }
 
-impl From<Error> for Cut {
+impl From<Error> for CallError {
     fn from(error: Error) -> Self {
-        Cut::Error(error)
+        CallError::Error(error)
     }
 }
 
 /// The exception for whoever asked `command`, or was connecting where there is none.
-fn explain(py: Python<'_>, cut: impl Into<Cut>, timeout: Seconds, raised: &Raised, command: Option<&str>) -> PyErr {
+fn explain(py: Python<'_>, cut: impl Into<CallError>, timeout: Seconds, raised: &Raised, command: Option<&str>) -> PyErr {
     match (cut.into(), command) {
-        (Cut::Raised(error), _) => error,
-        (Cut::Error(Error::Interrupted), _) => interrupted(raised),
-        (Cut::Error(Error::Timeout), _) => errors::request_timeout(py, timeout.0),
-        (Cut::Error(Error::Refused(reason)), Some(command)) => errors::command_error(py, command, &reason),
-        (Cut::Error(error), _) => errors::error(py, error),
+        (CallError::Raised(error), _) => error,
+        (CallError::Error(Error::Interrupted), _) => interrupted(raised),
+        (CallError::Error(Error::Timeout), _) => errors::request_timeout(py, timeout.0),
+        (CallError::Error(Error::Refused(reason)), Some(command)) => errors::command_error(py, command, &reason),
+        (CallError::Error(error), _) => errors::error(py, error),
     }
 }
 
 /// Asked by the engine, detached, every 100 ms while it waits.
 fn is_interrupted(raised: &Raised) -> bool {
-    if host::is_ending() {
+    if interpreter::must_not_attach() {
         return true;
     }
-    match host::attach(|py| py.check_signals()) {
+    match interpreter::attach(|py| py.check_signals()) {
         Some(Ok(())) => false,
         Some(Err(error)) => {
             *raised.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);

@@ -9,15 +9,18 @@ use std::{
 };
 
 use pyo3::{
-    Borrowed,
+    Borrowed, IntoPyObjectExt,
     exceptions::{PyOverflowError, PyTypeError, PyValueError},
     prelude::*,
     sync::PyOnceLock,
     types::PyType,
 };
 
-use super::errors::{error, named, protocol_error, word};
-use crate::{Address, Clock, Date, DateTime, Event, Reason, Time};
+use super::errors::{error, import_attr, protocol_error, model_class};
+use crate::{
+    Address, Clock, Event, Reason,
+    chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime},
+};
 
 /// A number of seconds, or None.
 #[derive(Clone, Copy)]
@@ -25,7 +28,7 @@ pub(super) struct Seconds(pub(super) Option<Duration>);
 
 impl Seconds {
     /// None is for ever.
-    pub(super) fn or_for_ever(self) -> Duration {
+    pub(super) fn or_unlimited(self) -> Duration {
         self.0.unwrap_or(Duration::MAX)
     }
 
@@ -155,7 +158,7 @@ pub(super) fn parts(address: &Address) -> (OsString, u16) {
 
 /// The `Address` of Python's side.
 pub(super) fn peer<'py>(py: Python<'py>, address: &Address) -> PyResult<Bound<'py, PyAny>> {
-    word(py, "Address")?.call1(parts(address))
+    model_class(py, "Address")?.call1(parts(address))
 }
 
 /// The path of `unix:PATH` as sockets take it: an abstract name begins with a NUL there. None for any other host.
@@ -182,11 +185,11 @@ pub(super) fn clock(value: Option<&Bound<'_, PyAny>>, timezone: Option<&str>) ->
     let Some(value) = value else { return Ok(Clock::system()) };
     let py = value.py();
     if value.is_instance(class(py, &DATETIME, "datetime")?)? {
-        let seconds = named(py, "daytime._clock", "unix_seconds")?.call1((value, timezone))?;
+        let seconds = import_attr(py, "daytime._clock", "unix_seconds")?.call1((value, timezone))?;
         return Ok(Clock::fixed_unix(seconds.extract()?));
     }
     if value.is_instance(class(py, &TIMEDELTA, "timedelta")?)? {
-        let seconds: i64 = named(py, "daytime._clock", "whole_seconds")?.call1((value,))?.extract()?;
+        let seconds: i64 = import_attr(py, "daytime._clock", "whole_seconds")?.call1((value,))?.extract()?;
         if seconds.abs() > MOST {
             return Err(PyOverflowError::new_err("a clock cannot be shifted by more than 9,998 years"));
         }
@@ -196,8 +199,6 @@ pub(super) fn clock(value: Option<&Bound<'_, PyAny>>, timezone: Option<&str>) ->
     Err(PyTypeError::new_err(why))
 }
 
-static DATE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-static TIME: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static DATETIME: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static TIMEDELTA: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static TIMEZONE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
@@ -206,29 +207,33 @@ fn class<'a, 'py>(py: Python<'py>, cache: &'a PyOnceLock<Py<PyType>>, name: &str
     cache.import(py, "datetime", name)
 }
 
-pub(super) fn date(py: Python<'_>, date: Date) -> PyResult<Py<PyAny>> {
-    let made = class(py, &DATE, "date")?.call1((date.year, date.month, date.day));
-    // The engine reads the year 0, Python does not.
-    made.map(Bound::unbind).map_err(|_| protocol_error(py, date.to_string().as_bytes()))
+/// Python does not have the year 0, which a reply can have: then the reply is a ProtocolError.
+fn converted<'py, T>(py: Python<'py>, value: T, text: impl FnOnce() -> String) -> PyResult<Py<PyAny>>
+where
+    T: IntoPyObjectExt<'py>,
+{
+    value.into_py_any(py).map_err(|_| protocol_error(py, text().as_bytes()))
 }
 
-pub(super) fn time(py: Python<'_>, time: Time) -> PyResult<Py<PyAny>> {
-    class(py, &TIME, "time")?.call1((time.hour, time.minute, time.second)).map(Bound::unbind)
+pub(super) fn date(py: Python<'_>, date: NaiveDate) -> PyResult<Py<PyAny>> {
+    converted(py, date, || date.to_string())
 }
 
-pub(super) fn datetime(py: Python<'_>, moment: DateTime) -> PyResult<Py<PyAny>> {
-    let zone = match moment.offset {
-        None => None,
-        Some(0) => Some(class(py, &TIMEZONE, "timezone")?.getattr("utc")?),
-        Some(offset) => {
-            let offset = class(py, &TIMEDELTA, "timedelta")?.call1((0, offset))?;
-            Some(class(py, &TIMEZONE, "timezone")?.call1((offset,))?)
-        }
-    };
-    let DateTime { date, time, .. } = moment;
-    let arguments = (date.year, date.month, date.day, time.hour, time.minute, time.second, 0, zone);
-    let made = class(py, &DATETIME, "datetime")?.call1(arguments);
-    made.map(Bound::unbind).map_err(|_| protocol_error(py, moment.to_string().as_bytes()))
+pub(super) fn time(py: Python<'_>, time: NaiveTime) -> PyResult<Py<PyAny>> {
+    converted(py, time, || time.to_string())
+}
+
+/// An aware datetime. The zone of UTC is `datetime.timezone.utc`.
+pub(super) fn datetime(py: Python<'_>, moment: DateTime<FixedOffset>) -> PyResult<Py<PyAny>> {
+    match moment.offset().local_minus_utc() {
+        0 => converted(py, moment.to_utc(), || moment.to_rfc3339()),
+        _ => converted(py, moment, || moment.to_rfc3339()),
+    }
+}
+
+/// A naive datetime.
+pub(super) fn naive_datetime(py: Python<'_>, local: NaiveDateTime) -> PyResult<Py<PyAny>> {
+    converted(py, local, || local.format("%FT%T").to_string())
 }
 
 /// An aware datetime in UTC.
@@ -265,15 +270,15 @@ fn reason(reason: Reason) -> &'static str {
 /// The NamedTuple of an event.
 pub(super) fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyAny>> {
     match event {
-        Event::Connected { client, peer: from } => word(py, "Connected")?.call1((u64::from(client), peer(py, &from)?)),
+        Event::Connected { client, peer: from } => model_class(py, "Connected")?.call1((u64::from(client), peer(py, &from)?)),
         Event::Disconnected { client, peer: from, reason: why, commands } => {
-            word(py, "Disconnected")?.call1((u64::from(client), peer(py, &from)?, reason(why), commands))
+            model_class(py, "Disconnected")?.call1((u64::from(client), peer(py, &from)?, reason(why), commands))
         }
-        Event::CommandServed { client, command, ok } => word(py, "CommandServed")?.call1((u64::from(client), command, ok)),
+        Event::CommandServed { client, command, ok } => model_class(py, "CommandServed")?.call1((u64::from(client), command, ok)),
         Event::CommandFailed { client, command, error: why } => {
-            word(py, "CommandFailed")?.call1((u64::from(client), command, why))
+            model_class(py, "CommandFailed")?.call1((u64::from(client), command, why))
         }
-        Event::Refused { peer: from, reason: why } => word(py, "Refused")?.call1((peer(py, &from)?, reason(why))),
-        Event::AcceptPaused { error: why } => word(py, "AcceptPaused")?.call1((why.to_string(),)),
+        Event::Refused { peer: from, reason: why } => model_class(py, "Refused")?.call1((peer(py, &from)?, reason(why))),
+        Event::AcceptPaused { error: why } => model_class(py, "AcceptPaused")?.call1((why.to_string(),)),
     }
 }

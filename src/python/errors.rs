@@ -13,12 +13,12 @@ use pyo3::{
 use crate::{Error, protocol::SessionError};
 
 /// Something of a Python module.
-pub(super) fn named<'py>(py: Python<'py>, module: &str, name: &str) -> PyResult<Bound<'py, PyAny>> {
+pub(super) fn import_attr<'py>(py: Python<'py>, module: &str, name: &str) -> PyResult<Bound<'py, PyAny>> {
     py.import(module)?.getattr(name)
 }
 
 /// Something of our vocabulary.
-pub(super) fn word<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+pub(super) fn model_class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     let module = MODULE.get_or_try_init(py, || py.import("daytime._vocabulary").map(Bound::unbind))?;
     module.bind(py).getattr(name)
@@ -26,7 +26,7 @@ pub(super) fn word<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAn
 
 /// One of our exceptions.
 fn raise<'py, A: PyCallArgs<'py>>(py: Python<'py>, name: &str, arguments: A) -> PyErr {
-    match word(py, name).and_then(|class| class.call1(arguments)) {
+    match model_class(py, name).and_then(|class| class.call1(arguments)) {
         Ok(exception) => PyErr::from_value(exception),
         Err(error) => error,
     }
@@ -66,7 +66,7 @@ pub(super) fn error(py: Python<'_>, error: Error) -> PyErr {
     }
 }
 
-pub(super) fn fault(py: Python<'_>, fault: SessionError) -> PyErr {
+pub(super) fn session_error(py: Python<'_>, fault: SessionError) -> PyErr {
     error(py, fault.into())
 }
 

@@ -10,7 +10,7 @@ use pyo3::{PyTraverseError, PyVisit, prelude::*};
 
 use super::{
     convert,
-    host::{self, Home},
+    interpreter::{self, ForkGeneration},
 };
 use crate::Event;
 
@@ -19,15 +19,15 @@ use crate::Event;
 pub(super) struct Events {
     /// Kept alive while its events are read.
     server: Py<PyAny>,
-    home: Home,
+    generation: ForkGeneration,
     events: Receiver<Event>,
     timeout: Option<Duration>,
     over: AtomicBool,
 }
 
 impl Events {
-    pub(super) fn new(server: Py<PyAny>, home: Home, events: Receiver<Event>, timeout: Option<Duration>) -> Self {
-        Events { server, home, events, timeout, over: AtomicBool::new(false) }
+    pub(super) fn new(server: Py<PyAny>, generation: ForkGeneration, events: Receiver<Event>, timeout: Option<Duration>) -> Self {
+        Events { server, generation, events, timeout, over: AtomicBool::new(false) }
     }
 }
 
@@ -38,7 +38,7 @@ impl Events {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.home.check(py, "server")?;
+        self.generation.check(py, "server")?;
         if self.over.load(SeqCst) {
             return Ok(None);
         }
@@ -47,7 +47,7 @@ impl Events {
             Err(TryRecvError::Disconnected) => None,
             Err(TryRecvError::Empty) => {
                 let deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-                host::wait(py, deadline, |tick| match self.events.recv_timeout(tick) {
+                interpreter::wait(py, deadline, |tick| match self.events.recv_timeout(tick) {
                     Ok(event) => Some(Some(event)),
                     Err(RecvTimeoutError::Timeout) => None,
                     Err(RecvTimeoutError::Disconnected) => Some(None),

@@ -24,47 +24,47 @@ const LAST_WAIT: Duration = Duration::from_millis(500);
 /// How much of that for a handler that runs on.
 const HANDLER_WAIT: Duration = Duration::from_millis(100);
 
-static ENDING: AtomicBool = AtomicBool::new(false);
+static FINALIZING: AtomicBool = AtomicBool::new(false);
 /// The thread that ends the interpreter, which goes on to run Python code.
-static LAST: OnceLock<ThreadId> = OnceLock::new();
+static FINALIZER: OnceLock<ThreadId> = OnceLock::new();
 /// Threads that are detached, or about to attach.
-static OUTSIDE: AtomicUsize = AtomicUsize::new(0);
+static DETACHED: AtomicUsize = AtomicUsize::new(0);
 static FORKS: AtomicU64 = AtomicU64::new(0);
 /// Locked only while attached.
-static SERVERS: Mutex<Vec<Weak<dyn Guest>>> = Mutex::new(Vec::new());
+static SERVERS: Mutex<Vec<Weak<dyn Stoppable>>> = Mutex::new(Vec::new());
 
 /// Whether the interpreter ends, and with it this thread.
-pub(super) fn is_ending() -> bool {
-    ENDING.load(SeqCst) && LAST.get() != Some(&thread::current().id())
+pub(super) fn must_not_attach() -> bool {
+    FINALIZING.load(SeqCst) && FINALIZER.get() != Some(&thread::current().id())
 }
 
 /// Whether the interpreter ends, seen from whatever thread.
-pub(super) fn is_over() -> bool {
-    ENDING.load(SeqCst)
+pub(super) fn is_finalizing() -> bool {
+    FINALIZING.load(SeqCst)
 }
 
 /// Runs what may wait, detached from the interpreter. A thread whose interpreter has ended meanwhile never returns.
 pub(super) fn detach<T: Send>(py: Python<'_>, body: impl FnOnce() -> T + Send) -> T {
-    OUTSIDE.fetch_add(1, SeqCst);
+    DETACHED.fetch_add(1, SeqCst);
     let result = py.detach(|| {
         let result = body();
-        if is_ending() {
-            OUTSIDE.fetch_sub(1, SeqCst);
+        if must_not_attach() {
+            DETACHED.fetch_sub(1, SeqCst);
             loop {
                 thread::park();
             }
         }
         result
     });
-    OUTSIDE.fetch_sub(1, SeqCst);
+    DETACHED.fetch_sub(1, SeqCst);
     result
 }
 
 /// Attaches a thread that is detached, for a moment; `None` where the interpreter ends.
 pub(super) fn attach<T>(body: impl FnOnce(Python<'_>) -> T) -> Option<T> {
-    OUTSIDE.fetch_add(1, SeqCst);
-    let result = if is_ending() { None } else { Python::try_attach(body) };
-    OUTSIDE.fetch_sub(1, SeqCst);
+    DETACHED.fetch_add(1, SeqCst);
+    let result = if must_not_attach() { None } else { Python::try_attach(body) };
+    DETACHED.fetch_sub(1, SeqCst);
     result
 }
 
@@ -92,57 +92,57 @@ pub(super) fn wait<T: Send>(
 
 /// The process that an object belongs to: a fork has no threads, and shares connections with its parent.
 #[derive(Clone, Copy)]
-pub(super) struct Home(u64);
+pub(super) struct ForkGeneration(u64);
 
-impl Home {
-    pub(super) fn here() -> Self {
-        Home(FORKS.load(SeqCst))
+impl ForkGeneration {
+    pub(super) fn current() -> Self {
+        ForkGeneration(FORKS.load(SeqCst))
     }
 
-    pub(super) fn is_here(self) -> bool {
+    pub(super) fn is_current(self) -> bool {
         self.0 == FORKS.load(SeqCst)
     }
 
     pub(super) fn check(self, py: Python<'_>, what: &str) -> PyResult<()> {
-        if self.is_here() { Ok(()) } else { Err(state_error(py, &format!("this {what} was made before a fork"))) }
+        if self.is_current() { Ok(()) } else { Err(state_error(py, &format!("this {what} was made before a fork"))) }
     }
 }
 
 /// What must be stopped before the interpreter ends, and closed in a forked child.
-pub(super) trait Guest: Send + Sync {
+pub(super) trait Stoppable: Send + Sync {
     /// Stops, and lets nobody wait for that any more. In a forked child: closes what was inherited.
-    fn let_go(&self);
+    fn shut_down(&self);
 
     /// Waits, and tells whether every thread has ended.
     fn ended(&self, timeout: Duration) -> bool;
 }
 
 /// Remembers a server until it is gone.
-pub(super) fn remember(core: Weak<dyn Guest>) {
+pub(super) fn remember(core: Weak<dyn Stoppable>) {
     let mut servers = servers();
     servers.retain(|server| server.strong_count() > 0);
     servers.push(core);
 }
 
-fn servers() -> MutexGuard<'static, Vec<Weak<dyn Guest>>> {
+fn servers() -> MutexGuard<'static, Vec<Weak<dyn Stoppable>>> {
     SERVERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[pyfunction]
 fn at_exit(py: Python<'_>) {
     // A second end, of another thread of the same interpreter, is none.
-    let _ = LAST.set(thread::current().id());
-    ENDING.store(true, SeqCst);
+    let _ = FINALIZER.set(thread::current().id());
+    FINALIZING.store(true, SeqCst);
     let servers: Vec<_> = servers().drain(..).filter_map(|server| server.upgrade()).collect();
     py.detach(|| {
         let began = Instant::now();
         for server in &servers {
-            server.let_go();
+            server.shut_down();
         }
         for server in &servers {
             server.ended(HANDLER_WAIT.saturating_sub(began.elapsed()));
         }
-        while OUTSIDE.load(SeqCst) > 0 && began.elapsed() < LAST_WAIT {
+        while DETACHED.load(SeqCst) > 0 && began.elapsed() < LAST_WAIT {
             thread::sleep(Duration::from_millis(1));
         }
     });
@@ -151,10 +151,10 @@ fn at_exit(py: Python<'_>) {
 #[pyfunction]
 fn after_fork() {
     FORKS.fetch_add(1, SeqCst);
-    OUTSIDE.store(0, SeqCst);
+    DETACHED.store(0, SeqCst);
     for server in std::mem::take(&mut *servers()) {
         if let Some(server) = server.upgrade() {
-            server.let_go();
+            server.shut_down();
         }
     }
 }
@@ -171,7 +171,7 @@ pub(super) fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// Says that something was left to the garbage collector. Called where objects are deallocated: whatever is raised at
 /// the moment is put back, and a warning that is an error goes to `sys.unraisablehook`.
 pub(super) fn warn_unclosed<W: pyo3::PyTypeInfo>(what: &str) {
-    if is_over() {
+    if is_finalizing() {
         return;
     }
     let _ = attach(|py| {

@@ -10,7 +10,7 @@ use pyo3::{
 
 use super::{
     convert::{self, Host, Port},
-    errors::{self, named},
+    errors::{self, import_attr},
 };
 use crate::{Address, Networks};
 
@@ -54,7 +54,7 @@ pub(super) fn tuple<'py>(py: Python<'py>, addresses: &[Address]) -> PyResult<Bou
 #[allow(unsafe_code)]
 pub(super) fn adopt(sock: &Bound<'_, PyAny>, backlog: u32) -> PyResult<OwnedFd> {
     let py = sock.py();
-    if !sock.is_instance(&named(py, "socket", "socket")?)? {
+    if !sock.is_instance(&import_attr(py, "socket", "socket")?)? {
         return Err(PyTypeError::new_err(format!("sock is a socket.socket, not {}", sock.get_type().name()?)));
     }
     let own = sock.call_method0("dup")?;

@@ -16,9 +16,10 @@ mod convert;
 mod session;
 mod errors;
 mod events;
-mod host;
+mod interpreter;
 mod listen;
 mod server;
+mod settings;
 
 use pyo3::prelude::*;
 
@@ -31,7 +32,7 @@ mod _daytime {
         calls::{Call, Calls},
         client::{Client, rfc867, rfc868},
         convert::unix_path,
-        session::{ClientSession, parse_date, parse_datetime, parse_day, parse_time},
+        session::{ClientSession, date, datetime, day, time, timestamp},
         events::Events,
         server::Server,
     };
@@ -44,6 +45,7 @@ mod _daytime {
         module.add("HELLO", crate::protocol::ClientSession::HELLO)?;
         module.add("QUIET", crate::protocol::QUIET.as_secs_f64())?;
         module.add("ERRORS", crate::protocol::errors::ALL)?;
-        super::host::install(module)
+        module.add("SETTINGS", super::settings::NAMES)?;
+        super::interpreter::install(module)
     }
 }

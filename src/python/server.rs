@@ -16,28 +16,33 @@ use pyo3::{
     PyTraverseError, PyVisit,
     exceptions::{PyResourceWarning, PyTypeError, PyValueError},
     prelude::*,
-    types::{PyList, PyMapping, PyTuple},
+    types::{PyDict, PyList, PyMapping, PyTuple},
 };
 
 use super::{
-    calls::{self, Desk, Handler},
+    calls::{self, CallQueue, Handler},
     convert::{self, Host, Port, Seconds},
-    errors::{self, named, state_error},
+    errors::{self, import_attr, state_error},
     events::Events,
-    host::{self, Guest, Home},
+    interpreter::{self, Stoppable, ForkGeneration},
     listen::{adopt, listening, networks, several, tuple},
+    settings,
 };
-use crate::{Address, Bound as BoundServer, ClientId, Error, Framing, ServerBuilder};
+use crate::{Address, Bound as BoundServer, ClientId, Error, Service};
 
 /// How long `serve_forever` waits for the server to end once it was interrupted.
 const LAST_WAIT: Duration = Duration::from_millis(100);
 /// The most events that a subscription may keep: their room is taken at once.
 const BUFFER_MAX: usize = 1 << 20;
 
+/// The services by their names in Python.
+const SERVICES: [(&str, Service); 3] =
+    [("text", Service::Text), ("rfc867", Service::Rfc867), ("rfc868", Service::Rfc868)];
+
 /// What a server is without Python's object of it: it stays reachable for the end of the interpreter and for forks.
 pub(super) struct Core {
     number: usize,
-    home: Home,
+    generation: ForkGeneration,
     /// Until the start. Held for a moment only.
     ready: Mutex<Option<Ready>>,
     server: OnceLock<crate::Server>,
@@ -46,7 +51,7 @@ pub(super) struct Core {
 
 struct Ready {
     bound: BoundServer,
-    desk: Arc<Desk>,
+    calls: Arc<CallQueue>,
 }
 
 impl Core {
@@ -63,8 +68,8 @@ impl Core {
     }
 }
 
-impl Guest for Core {
-    fn let_go(&self) {
+impl Stoppable for Core {
+    fn shut_down(&self) {
         self.stop();
         if let Some(server) = self.server.get() {
             server.detach();
@@ -91,7 +96,7 @@ impl Guest for Core {
 ///     answers whoever connects is sent; without a port 13 and 37. With an empty `listen` they are all there is.
 /// sock: a bound TCP or Unix socket in place of host and port; it is closed here, and lives on in the server.
 /// unix_mode: permissions of Unix sockets' files, such as 0o660 (what the umask leaves).
-/// allow, deny: networks whose clients are let in, or turned away without a word, see set_networks() (everybody is let
+/// allow, deny: networks whose clients are let in, or turned away without a model_class, see set_networks() (everybody is let
 ///     in).
 /// backlog: connections that may wait to be accepted (4096).
 /// workers: threads that serve, 1 to 1024 (one a core).
@@ -127,17 +132,10 @@ impl Server {
     #[pyo3(
         signature = (
             host=Host::local(), port=Port(crate::DEFAULT_PORT), *, listen=None, listen_rfc867=None, listen_rfc868=None,
-            sock=None, unix_mode=None, allow=None, deny=None, backlog=4096, workers=None, callers=16, max_clients=None,
-            max_clients_per_source=None, idle_timeout=Seconds(None), first_command_timeout=Seconds(None),
-            write_timeout=Seconds(Some(Duration::from_secs(10))), busy_poll=Seconds(None),
-            greeting=crate::protocol::GREETING, framing="auto", day_format="%A", date_format="%y-%m-%d",
-            time_format="%H:%M:%S", timezone=None, clock=None, commands=None
+            sock=None, allow=None, deny=None, timezone=None, clock=None, commands=None, **settings
         ),
         text_signature = "(host='localhost', port=9990, *, listen=None, listen_rfc867=None, listen_rfc868=None, \
-            sock=None, unix_mode=None, allow=(), deny=(), backlog=4096, workers=None, callers=16, max_clients=None, \
-            max_clients_per_source=None, idle_timeout=None, first_command_timeout=None, write_timeout=10.0, \
-            busy_poll=None, greeting='Welcome to the server', framing='auto', day_format='%A', \
-            date_format='%y-%m-%d', time_format='%H:%M:%S', timezone=None, clock=None, commands=None)"
+            sock=None, allow=(), deny=(), timezone=None, clock=None, commands=None, **settings)"
     )]
     #[allow(clippy::too_many_arguments)] // keywords
     fn new(
@@ -148,93 +146,62 @@ impl Server {
         listen_rfc867: Option<&Bound<'_, PyAny>>,
         listen_rfc868: Option<&Bound<'_, PyAny>>,
         sock: Option<&Bound<'_, PyAny>>,
-        unix_mode: Option<u32>,
         allow: Option<&Bound<'_, PyAny>>,
         deny: Option<&Bound<'_, PyAny>>,
-        backlog: u32,
-        workers: Option<usize>,
-        callers: usize,
-        max_clients: Option<usize>,
-        max_clients_per_source: Option<usize>,
-        idle_timeout: Seconds,
-        first_command_timeout: Seconds,
-        write_timeout: Seconds,
-        busy_poll: Seconds,
-        greeting: &str,
-        framing: &str,
-        day_format: &str,
-        date_format: &str,
-        time_format: &str,
         timezone: Option<String>,
         clock: Option<&Bound<'_, PyAny>>,
         commands: Option<&Bound<'_, PyMapping>>,
+        settings: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        let framing: Framing =
-            framing.parse().map_err(|_| PyValueError::new_err(format!("framing is auto or line, not {framing:?}")))?;
         let mut builder = crate::Server::builder()
-            .unix_mode(unix_mode)
             .networks(networks(allow, deny)?)
-            .backlog(backlog)
-            .workers(workers)
-            .handler_threads(callers)
-            .max_clients(max_clients)
-            .max_clients_per_source(max_clients_per_source)
-            .idle_timeout(idle_timeout.0)
-            .first_command_timeout(first_command_timeout.0)
-            .write_timeout(write_timeout.or_for_ever())
-            .busy_poll(busy_poll.0)
-            .greeting(greeting)
-            .framing(framing)
-            .day_format(day_format)
-            .date_format(date_format)
-            .time_format(time_format)
             .clock(convert::clock(clock, timezone.as_deref())?);
+        if let Some(settings) = settings {
+            builder = settings::apply(builder, settings)?;
+        }
         if let Some(timezone) = &timezone {
             builder = builder.timezone(timezone);
         }
         if listen.is_none() && sock.is_none() {
             builder = builder.listen(host.at(port));
         }
-        let services: [(_, fn(_, _) -> _); 3] = [
-            (listen, ServerBuilder::listen),
-            (listen_rfc867, ServerBuilder::listen_rfc867),
-            (listen_rfc868, ServerBuilder::listen_rfc868),
-        ];
-        for (addresses, add) in services {
+        let services = [(Service::Text, listen), (Service::Rfc867, listen_rfc867), (Service::Rfc868, listen_rfc868)];
+        for (service, addresses) in services {
             for address in several(addresses)? {
-                builder = add(builder, listening(&address)?);
+                builder = builder.listen_as(service, listening(&address)?);
             }
         }
         builder.check().map_err(|error| errors::error(py, error))?;
         if let Some(sock) = sock {
-            builder = builder.listener(adopt(sock, backlog)?);
+            let listener = adopt(sock, builder.effective_backlog())?;
+            builder = builder.listener(listener);
         }
-        let mut bound = host::detach(py, || builder.bind()).map_err(|error| errors::error(py, error))?;
+        let mut bound = interpreter::detach(py, || builder.bind()).map_err(|error| errors::error(py, error))?;
         static COUNT: AtomicUsize = AtomicUsize::new(1);
         let number = COUNT.fetch_add(1, Relaxed);
-        let desk = Desk::new(number);
+        let calls = CallQueue::new(number);
         let mut handlers = Vec::new();
         if let Some(commands) = commands {
             for item in commands.items()? {
                 let (name, handler): (String, Bound<'_, PyAny>) = item.extract()?;
                 let handler = callable(&name, &handler)?;
-                add(&mut bound, &desk, &name, &handler).map_err(|error| errors::error(py, error))?;
+                add(&mut bound, &calls, &name, &handler).map_err(|error| errors::error(py, error))?;
                 handlers.push(handler);
             }
         }
         if let Some(sock) = sock {
             sock.call_method0("close")?;
         }
-        let addresses = [bound.addresses(), bound.addresses_of(Service::Rfc867), bound.addresses_of(Service::Rfc868)].map(<[_]>::to_vec);
+        let addresses = SERVICES.map(|(_, service)| bound.addresses_of(service).to_vec());
         let core = Arc::new(Core {
             number,
-            home: Home::here(),
-            ready: Mutex::new(Some(Ready { bound, desk })),
+            generation: ForkGeneration::current(),
+            ready: Mutex::new(Some(Ready { bound, calls })),
             server: OnceLock::new(),
             stopping: AtomicBool::new(false),
         });
         let weak = Arc::downgrade(&core);
-        host::remember(weak);
+        interpreter::remember(weak);
         Ok(Server { core, addresses, timezone, handlers: Mutex::new(handlers) })
     }
 
@@ -242,12 +209,12 @@ impl Server {
     /// threads.
     fn start(&self, py: Python<'_>) -> PyResult<()> {
         self.check(py)?;
-        let Some(Ready { bound, desk }) = self.core.ready().take() else {
+        let Some(Ready { bound, calls }) = self.core.ready().take() else {
             let what = if self.core.server.get().is_some() { "started" } else { "stopped" };
             return Err(state_error(py, &format!("the server was {what} before")));
         };
-        let started = host::detach(py, || {
-            drop(desk);
+        let started = interpreter::detach(py, || {
+            drop(calls);
             bound.start()
         });
         match started {
@@ -302,7 +269,7 @@ impl Server {
         let ended = self.wait_for_end(py, Seconds(None));
         if ended.is_err() {
             self.core.stop();
-            host::detach(py, || self.core.ended(LAST_WAIT));
+            interpreter::detach(py, || self.core.ended(LAST_WAIT));
         }
         ended.map(drop)
     }
@@ -315,7 +282,7 @@ impl Server {
         match self.core.server.get() {
             Some(server) => {
                 self.core.stopping.store(true, SeqCst);
-                server.drain(grace.or_for_ever());
+                server.drain(grace.or_unlimited());
             }
             None => self.core.stop(),
         }
@@ -340,7 +307,7 @@ impl Server {
         exc: &Bound<'_, PyAny>,
         tb: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        if !self.core.home.is_here() {
+        if !self.core.generation.is_current() {
             return Ok(());
         }
         self.stop(py, Seconds(Some(Duration::from_secs(5))), true)
@@ -359,16 +326,13 @@ impl Server {
         tuple(py, &self.addresses[0])
     }
 
-    /// Those of listen_rfc867.
-    #[getter]
-    fn rfc867_addresses<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        tuple(py, &self.addresses[1])
-    }
-
-    /// Those of listen_rfc868.
-    #[getter]
-    fn rfc868_addresses<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        tuple(py, &self.addresses[2])
+    /// The bound addresses of "text", "rfc867" or "rfc868". Raises ValueError for another name.
+    #[pyo3(signature = (service, /))]
+    fn addresses_of<'py>(&self, py: Python<'py>, service: &str) -> PyResult<Bound<'py, PyTuple>> {
+        match SERVICES.iter().position(|(name, _)| *name == service) {
+            Some(index) => tuple(py, &self.addresses[index]),
+            None => Err(PyValueError::new_err(format!("{service:?} is not a service; expected text, rfc867 or rfc868"))),
+        }
     }
 
     /// The host of `address`.
@@ -393,7 +357,7 @@ impl Server {
     #[getter]
     fn state(&self, py: Python<'_>) -> PyResult<&'static str> {
         self.check(py)?;
-        let ended = host::detach(py, || self.core.ended(Duration::ZERO));
+        let ended = interpreter::detach(py, || self.core.ended(Duration::ZERO));
         Ok(match self.core.server.get() {
             _ if ended => "stopped",
             None => "ready",
@@ -405,7 +369,7 @@ impl Server {
     /// What the server has done so far; all zero before the start.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.check(py)?;
-        let stats = self.core.server.get().map(crate::Server::stats).unwrap_or_default();
+        let stats = self.core.server.get().map(|server| server.stats()).unwrap_or_default();
         let counts = (
             stats.clients,
             stats.accepted,
@@ -417,7 +381,7 @@ impl Server {
             stats.events_dropped,
             convert::duration(py, stats.uptime)?,
         );
-        named(py, "daytime._vocabulary", "ServerStats")?.call1(counts)
+        import_attr(py, "daytime._vocabulary", "ServerStats")?.call1(counts)
     }
 
     /// Adds an own command: one word without blanks, no other command's name in any letter case. As a decorator with
@@ -438,11 +402,11 @@ impl Server {
         let server = slf.get();
         server.check(py)?;
         let Some(handler) = handler else {
-            return named(py, "functools", "partial")?.call1((slf.getattr("command")?, name));
+            return import_attr(py, "functools", "partial")?.call1((slf.getattr("command")?, name));
         };
         let own = callable(name, &handler)?;
         // No exception is made with the lock in hand: that runs Python code.
-        let added = server.core.ready().as_mut().map(|ready| add(&mut ready.bound, &ready.desk, name, &own));
+        let added = server.core.ready().as_mut().map(|ready| add(&mut ready.bound, &ready.calls, name, &own));
         match added {
             Some(added) => added.map_err(|error| errors::error(py, error))?,
             None => return Err(state_error(py, "own commands are added before the server starts")),
@@ -485,7 +449,7 @@ impl Server {
             ready.bound.set_networks(networks);
         } else if let Some(server) = self.core.server.get() {
             // A worker may be looking one up: that is waited for without the interpreter.
-            host::detach(py, || server.set_networks(networks));
+            interpreter::detach(py, || server.set_networks(networks));
         }
         Ok(())
     }
@@ -504,8 +468,8 @@ impl Server {
     /// The clients that are connected, in the order of their numbers.
     fn clients<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         self.check(py)?;
-        let clients = host::detach(py, || self.core.server.get().map(crate::Server::clients).unwrap_or_default());
-        let class = named(py, "daytime._vocabulary", "ClientInfo")?;
+        let clients = interpreter::detach(py, || self.core.server.get().map(|server| server.clients()).unwrap_or_default());
+        let class = import_attr(py, "daytime._vocabulary", "ClientInfo")?;
         let list = PyList::empty(py);
         for client in clients {
             let at = convert::moment(py, client.connected_at)?;
@@ -520,7 +484,7 @@ impl Server {
     fn disconnect(&self, py: Python<'_>, client_id: u64) -> PyResult<bool> {
         self.check(py)?;
         let client = ClientId::from(client_id);
-        Ok(host::detach(py, || self.core.server.get().is_some_and(|server| server.disconnect(client))))
+        Ok(interpreter::detach(py, || self.core.server.get().is_some_and(|server| server.disconnect(client))))
     }
 
     /// An iterator over what happens from this call on, which ends once the server has stopped, or when nothing has
@@ -541,13 +505,13 @@ impl Server {
         let Some(engine) = server.core.server.get() else {
             return Err(state_error(py, "the server was not started"));
         };
-        let events = host::detach(py, || engine.events_with(buffer, commands));
-        Ok(Events::new(slf.clone().into_any().unbind(), server.core.home, events, timeout.0))
+        let events = interpreter::detach(py, || engine.events_with(buffer, commands));
+        Ok(Events::new(slf.clone().into_any().unbind(), server.core.generation, events, timeout.0))
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
         let state =
-            if self.core.home.is_here() { self.state(py).unwrap_or("stopped") } else { "of the parent process" };
+            if self.core.generation.is_current() { self.state(py).unwrap_or("stopped") } else { "of the parent process" };
         let clients = match self.core.server.get() {
             Some(server) if state == "running" => format!(" clients={}", server.stats().clients),
             _ => String::new(),
@@ -575,7 +539,7 @@ impl Server {
 
 impl Server {
     pub(super) fn check(&self, py: Python<'_>) -> PyResult<()> {
-        self.core.home.check(py, "server")
+        self.core.generation.check(py, "server")
     }
 
     fn first(&self, py: Python<'_>) -> PyResult<&Address> {
@@ -593,7 +557,7 @@ impl Server {
             return Ok(false);
         }
         let deadline = timeout.0.and_then(|timeout| Instant::now().checked_add(timeout));
-        Ok(host::wait(py, deadline, |tick| self.core.ended(tick).then_some(()))?.is_some())
+        Ok(interpreter::wait(py, deadline, |tick| self.core.ended(tick).then_some(()))?.is_some())
     }
 
     fn handlers(&self) -> MutexGuard<'_, Vec<Arc<Handler>>> {
@@ -602,8 +566,8 @@ impl Server {
 
     /// Lets go of everything, without waiting and without a lock held while Python code may run.
     fn release(&self) {
-        if self.core.home.is_here() {
-            self.core.let_go();
+        if self.core.generation.is_current() {
+            self.core.shut_down();
         }
         let handlers = std::mem::take(&mut *self.handlers());
         let callables: Vec<_> = handlers.iter().map(|handler| handler.lock().take()).collect();
@@ -613,9 +577,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let open = self.core.home.is_here() && !self.core.stopping.load(SeqCst);
+        let open = self.core.generation.is_current() && !self.core.stopping.load(SeqCst);
         if open {
-            host::warn_unclosed::<PyResourceWarning>(&format!("<daytime.Server {}>", self.shown()));
+            interpreter::warn_unclosed::<PyResourceWarning>(&format!("<daytime.Server {}>", self.shown()));
         }
         self.release();
     }
@@ -630,7 +594,7 @@ fn callable(name: &str, handler: &Bound<'_, PyAny>) -> PyResult<Arc<Handler>> {
 }
 
 /// Registers a handler. The engine's closure does not own it.
-fn add(bound: &mut BoundServer, desk: &Arc<Desk>, name: &str, handler: &Arc<Handler>) -> Result<(), Error> {
-    let (handler, desk) = (handler.clone(), desk.clone());
-    bound.command(name, move |request| desk.call(&handler, request))
+fn add(bound: &mut BoundServer, calls: &Arc<CallQueue>, name: &str, handler: &Arc<Handler>) -> Result<(), Error> {
+    let (handler, calls) = (handler.clone(), calls.clone());
+    bound.command(name, move |request| calls.call(&handler, request))
 }

@@ -1,11 +1,11 @@
-//! The client's side of a conversation without a socket, for `AsyncClient`.
+//! The client's side of a connection without a socket, for `AsyncClient`.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::{prelude::*, types::PyBytes};
 
 use super::{convert, errors};
-use crate::{Date, DateTime, Time, Weekday, protocol};
+use crate::protocol::{self, SessionError, parse_date, parse_datetime, parse_day, parse_time, parse_timestamp};
 
 /// Bytes in, replies out.
 #[pyclass(frozen, module = "daytime._daytime")]
@@ -18,99 +18,102 @@ impl ClientSession {
         ClientSession(Mutex::new(protocol::ClientSession::new()))
     }
 
-    /// Takes what one read gave. Raises ServerClosed or ProtocolError: to be closed.
+    /// Takes the bytes of one read. Raises ServerClosed or ProtocolError: close the connection.
     #[pyo3(signature = (data, /))]
     fn receive(&self, py: Python<'_>, data: &[u8]) -> PyResult<()> {
-        self.lock().receive(data).map_err(|fault| errors::fault(py, fault))
+        self.lock().receive(data).map_err(|error| errors::session_error(py, error))
     }
 
-    /// Whether quiet() is to be called if nothing comes for QUIET seconds.
+    /// Whether handle_timeout() is due once nothing has arrived for QUIET seconds.
     #[getter]
     fn needs_timeout(&self) -> bool {
         self.lock().needs_timeout()
     }
 
-    /// Nothing has come for QUIET seconds.
-    fn quiet(&self, py: Python<'_>) -> PyResult<()> {
-        self.lock().quiet().map_err(|fault| errors::fault(py, fault))
+    /// Nothing has arrived for QUIET seconds.
+    fn handle_timeout(&self, py: Python<'_>) -> PyResult<()> {
+        self.lock().handle_timeout().map_err(|error| errors::session_error(py, error))
     }
 
-    /// The greeting, once it has come whole.
+    /// The greeting, once it is complete.
     #[getter]
     fn greeting(&self) -> Option<String> {
         self.lock().greeting().map(str::to_owned)
     }
 
-    /// Whether the server frames lines; the original does not.
+    /// Whether the server frames lines. The original classroom program does not.
     #[getter]
     fn frames_lines(&self) -> bool {
         self.lock().frames_lines()
     }
 
-    /// The bytes that ask `command`. Raises ValueError where it cannot be asked, ProtocolError where something came
-    /// that nobody had asked for.
+    /// The bytes that send `command`. Raises ValueError if it cannot be sent, ProtocolError if bytes arrived that answer
+    /// nothing.
     #[pyo3(signature = (command, /))]
     fn ask<'py>(&self, py: Python<'py>, command: &str) -> PyResult<Bound<'py, PyBytes>> {
         let mut out = Vec::new();
-        self.lock().ask(command, &mut out).map_err(|fault| errors::fault(py, fault))?;
+        self.lock().ask(command, &mut out).map_err(|error| errors::session_error(py, error))?;
         Ok(PyBytes::new(py, &out))
     }
 
-    /// The next reply, or None while it has not come whole. Raises ProtocolError: to be closed.
+    /// The next reply, or None if it is not complete yet. Raises ProtocolError: close the connection.
     fn reply(&self, py: Python<'_>) -> PyResult<Option<String>> {
-        self.lock().reply().map_err(|fault| errors::fault(py, fault))
+        self.lock().reply().map_err(|error| errors::session_error(py, error))
     }
 
-    /// The server sends nothing more. Raises what that means.
-    fn end(&self, py: Python<'_>) -> PyResult<()> {
-        Err(errors::fault(py, self.lock().end()))
+    /// The server sends nothing more. Raises the error that follows.
+    fn handle_eof(&self, py: Python<'_>) -> PyResult<()> {
+        Err(errors::session_error(py, self.lock().handle_eof()))
     }
 
-    /// Nothing more came in time. Raises ProtocolError with what came, if that was no greeting.
-    fn late(&self, py: Python<'_>) -> PyResult<()> {
+    /// The deadline passed. Raises ProtocolError with the received bytes if they are not a greeting.
+    fn handle_deadline(&self, py: Python<'_>) -> PyResult<()> {
         let mut session = self.lock();
         match session.greeting().is_none().then(|| session.take_unexpected()) {
-            Some(protocol::SessionError::Protocol(bytes)) if !bytes.is_empty() => Err(errors::protocol_error(py, &bytes)),
+            Some(SessionError::Protocol(bytes)) if !bytes.is_empty() => Err(errors::protocol_error(py, &bytes)),
             _ => Ok(()),
         }
     }
 }
 
 impl ClientSession {
-    /// Only ever held while attached.
+    /// Held while attached only.
     fn lock(&self) -> MutexGuard<'_, protocol::ClientSession> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Reads a reply to day. Raises ProtocolError.
-#[pyfunction]
+/// Parses the replies of the commands that have a type. Each raises ProtocolError.
+#[pyfunction(name = "parse_day")]
 #[pyo3(signature = (reply, /))]
-pub(super) fn parse_day(py: Python<'_>, reply: &str) -> PyResult<&'static str> {
-    let day: Weekday = reply.parse().map_err(|error| errors::error(py, error))?;
-    Ok(day.name())
+pub(super) fn day(py: Python<'_>, reply: &str) -> PyResult<&'static str> {
+    parse_day(reply).map(protocol::day_name).ok_or_else(|| errors::protocol_error(py, reply.as_bytes()))
 }
 
-/// Reads a reply to date. Raises ProtocolError.
-#[pyfunction]
+/// Parses the reply to date. Raises ProtocolError.
+#[pyfunction(name = "parse_date")]
 #[pyo3(signature = (reply, /))]
-pub(super) fn parse_date(py: Python<'_>, reply: &str) -> PyResult<Py<PyAny>> {
-    let date: Date = reply.parse().map_err(|error| errors::error(py, error))?;
-    convert::date(py, date)
+pub(super) fn date(py: Python<'_>, reply: &str) -> PyResult<Py<PyAny>> {
+    convert::date(py, parse_date(reply).ok_or_else(|| errors::protocol_error(py, reply.as_bytes()))?)
 }
 
-/// Reads a reply to time. Raises ProtocolError.
-#[pyfunction]
+/// Parses the reply to time. Raises ProtocolError.
+#[pyfunction(name = "parse_time")]
 #[pyo3(signature = (reply, /))]
-pub(super) fn parse_time(py: Python<'_>, reply: &str) -> PyResult<Py<PyAny>> {
-    let time: Time = reply.parse().map_err(|error| errors::error(py, error))?;
-    convert::time(py, time)
+pub(super) fn time(py: Python<'_>, reply: &str) -> PyResult<Py<PyAny>> {
+    convert::time(py, parse_time(reply).ok_or_else(|| errors::protocol_error(py, reply.as_bytes()))?)
 }
 
-/// Reads a reply to datetime. Raises ProtocolError.
-#[pyfunction]
+/// Parses the reply to datetime. Raises ProtocolError.
+#[pyfunction(name = "parse_datetime")]
 #[pyo3(signature = (reply, /))]
-pub(super) fn parse_datetime(py: Python<'_>, reply: &str) -> PyResult<Py<PyAny>> {
-    let moment: DateTime = reply.parse().map_err(|error| errors::error(py, error))?;
-    convert::datetime(py, moment)
+pub(super) fn datetime(py: Python<'_>, reply: &str) -> PyResult<Py<PyAny>> {
+    convert::datetime(py, parse_datetime(reply).ok_or_else(|| errors::protocol_error(py, reply.as_bytes()))?)
+}
+
+/// Parses the reply to timestamp. Raises ProtocolError.
+#[pyfunction(name = "parse_timestamp")]
+#[pyo3(signature = (reply, /))]
+pub(super) fn timestamp(py: Python<'_>, reply: &str) -> PyResult<i64> {
+    parse_timestamp(reply).ok_or_else(|| errors::protocol_error(py, reply.as_bytes()))
 }

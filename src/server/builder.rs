@@ -241,6 +241,11 @@ impl ServerBuilder {
         self.settings.workers.unwrap_or_else(cores)
     }
 
+    /// The backlog of the listeners of a server with these settings.
+    pub fn effective_backlog(&self) -> u32 {
+        self.settings.backlog
+    }
+
     /// The most clients of a server with these settings. The default depends on RLIMIT_NOFILE.
     pub fn effective_max_clients(&self) -> usize {
         self.settings.max_clients.unwrap_or_else(default_max_clients)

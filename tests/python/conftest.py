@@ -1,8 +1,12 @@
 """Fixtures of several test files."""
 
+import signal
 import sys
 
 import pytest
+
+# Under `nohup` and in the background of a script SIGINT is ignored, and children inherit that. Here Ctrl-C is tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

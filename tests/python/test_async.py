@@ -25,17 +25,17 @@ def test_asks(make_daytime_server: Make) -> None:
         async with await AsyncClient.connect(*server.address) as client:
             assert client.greeting == "Welcome to the server"
             assert client.peer == server.address
-            assert await client.now() == moment
+            assert await client.datetime() == moment
             assert await client.day() == "Sunday"
             assert await client.date() == moment.date()
             assert await client.time("Asia/Tokyo") == dt.time(0, 44, 57)
-            assert await client.query("date") == "2026-11-22"
+            assert await client.request("date") == "2026-11-22"
             with pytest.raises(daytime.CommandError, match="unknown time zone"):
                 await client.time("Mars/Olympus")
             for question in ("", "a\nb", "quit", "x" * 1025):
                 with pytest.raises(ValueError, match="the command"):
-                    await client.query(question)
-            assert await client.query("help")
+                    await client.request(question)
+            assert await client.request("help")
         assert client.closed
         assert repr(client).endswith("closed>")
         await client.aclose()
@@ -59,7 +59,7 @@ def test_streams_of_ones_own(daytime_server: daytime.Server) -> None:
 def test_an_original_server() -> None:
     async def main(address: tuple[str, int]) -> None:
         async with await AsyncClient.connect(*address) as client:
-            assert await client.now() == dt.datetime(2026, 11, 22, 15, 44, 57)
+            assert await client.datetime() == dt.datetime(2026, 11, 22, 15, 44, 57)
             assert await client.day() == "Sunday"
 
     with Original() as original:
@@ -74,7 +74,7 @@ def test_errors(make_daytime_server: Make) -> None:
             with pytest.raises(daytime.ServerClosed, match="The server is full"):
                 await AsyncClient.connect(*server.address)
             with pytest.raises(daytime.RequestTimeout) as late:
-                await client.query("slow", timeout=0.05)
+                await client.request("slow", timeout=0.05)
             assert late.value.timeout == 0.05
             assert client.closed
         with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(daytime.RequestTimeout):
@@ -107,7 +107,7 @@ def test_unix_sockets(make_daytime_server: Make) -> None:
     async def main(server: daytime.Server) -> None:
         async with await AsyncClient.connect(*server.address) as client:
             assert client.peer == server.address
-            assert await client.now("UTC")
+            assert await client.datetime("UTC")
             assert client.peer.host in repr(client)
         with pytest.raises(ValueError, match="too long"):
             await AsyncClient.connect("unix:" + "x" * 108)
@@ -151,7 +151,7 @@ def test_tasks_take_turns(make_daytime_server: Make) -> None:
 
     async def main() -> None:
         async with await AsyncClient.connect(*server.address) as client:
-            replies = await asyncio.gather(*(client.query(f"echo {n}") for n in range(100)))
+            replies = await asyncio.gather(*(client.request(f"echo {n}") for n in range(100)))
             assert replies == [str(n) for n in range(100)]
 
     asyncio.run(main())
@@ -165,14 +165,14 @@ def test_a_cancellation_never_shifts_answers(make_daytime_server: Make) -> None:
     async def main() -> None:
         for after in range(60):
             client = await AsyncClient.connect(*server.address)
-            task = asyncio.create_task(client.query("echo first"))
+            task = asyncio.create_task(client.request("echo first"))
             for _ in range(after % 12):
                 await asyncio.sleep(0)
             await asyncio.sleep(after * 1e-5)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             try:
-                assert await client.query("echo second") == "second"
+                assert await client.request("echo second") == "second"
                 outcomes.add("answered")
             except daytime.StateError:
                 assert client.closed
@@ -186,7 +186,7 @@ def test_a_cancellation_never_shifts_answers(make_daytime_server: Make) -> None:
 def test_the_loop_ends_while_a_client_is_open(daytime_server: daytime.Server) -> None:
     async def main() -> None:
         client = await AsyncClient.connect(*daytime_server.address)
-        waiting = asyncio.create_task(client.query("day"))
+        waiting = asyncio.create_task(client.request("day"))
         await asyncio.sleep(0)
         assert not waiting.done()
         waiting.cancel()

@@ -12,7 +12,7 @@ from support import Original
 
 
 def test_typed_answers(daytime_client: daytime.Client) -> None:
-    now = daytime_client.now("UTC")
+    now = daytime_client.datetime("UTC")
     assert abs(now - dt.datetime.now(dt.UTC)) < dt.timedelta(seconds=5)
     assert daytime_client.day("UTC") in (f"{now:%A}", f"{now + dt.timedelta(minutes=1):%A}")
     assert isinstance(daytime_client.time(), dt.time)
@@ -20,18 +20,18 @@ def test_typed_answers(daytime_client: daytime.Client) -> None:
     with pytest.raises(daytime.CommandError) as caught:
         daytime_client.time("Mars/Olympus")
     assert caught.value.command in ("datetime Mars/Olympus", "time Mars/Olympus")
-    assert caught.value.reason == "You entered an unknown time zone"
+    assert caught.value.reply == "You entered an unknown time zone"
     assert not daytime_client.closed
 
 
 def test_refused_questions(daytime_client: daytime.Client) -> None:
     for question in ("", " ", "a\nb", "x" * 1025, "quit", "EXIT "):
         with pytest.raises(ValueError, match="the command"):
-            daytime_client.query(question)
+            daytime_client.request(question)
     with pytest.raises(UnicodeEncodeError):
-        daytime_client.query("\ud800")
+        daytime_client.request("\ud800")
     with pytest.raises(daytime.CommandError, match="nonsense: You entered an invalid command"):
-        daytime_client.query("nonsense")
+        daytime_client.request("nonsense")
     replies = daytime_client.pipeline(["day UTC", "nonsense", "", "timestamp"])
     assert [type(reply) for reply in replies] == [str, daytime.CommandError, ValueError, str]
 
@@ -39,8 +39,8 @@ def test_refused_questions(daytime_client: daytime.Client) -> None:
 def test_an_original_server() -> None:
     with Original() as original, daytime.connect(*original.address) as client:
         assert client.greeting == "Welcome to the server"
-        assert client.now() == dt.datetime(2026, 11, 22, 15, 44, 57)
-        assert client.now().tzinfo is None
+        assert client.datetime() == dt.datetime(2026, 11, 22, 15, 44, 57)
+        assert client.datetime().tzinfo is None
         assert client.day() == "Sunday"
 
 
@@ -92,14 +92,14 @@ def test_a_late_reply_is_nobodys(make_daytime_server: Callable[..., daytime.Serv
     server = make_daytime_server(commands={"slow": lambda request: str(threading.Event().wait(0.4))})
     client = daytime.connect(*server.address)
     with pytest.raises(daytime.RequestTimeout):
-        client.query("slow", timeout=0.1)
+        client.request("slow", timeout=0.1)
     assert client.closed
     with pytest.raises(daytime.StateError):
-        client.query("day")
+        client.request("day")
 
 
 def test_fifty_threads_on_one_client(make_daytime_server: Callable[..., daytime.Server]) -> None:
     server = make_daytime_server(commands={"echo": lambda request: request.argument})
     with daytime.connect(*server.address) as client, ThreadPoolExecutor(50) as pool:
-        answers = pool.map(lambda n: client.query(f"echo {n}"), range(500))
+        answers = pool.map(lambda n: client.request(f"echo {n}"), range(500))
         assert list(answers) == [str(n) for n in range(500)]

@@ -1,4 +1,4 @@
-"""The README's Python, and the examples, run."""
+"""The Python of the READMEs, and the examples, run."""
 
 import doctest
 import os
@@ -7,27 +7,42 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import daytime
 import pytest
 from support import ROOT, bare
 
 EXAMPLES = ROOT / "examples" / "python"
+# Each has sessions with `>>>` and files of tests.
+READMES = pytest.mark.parametrize("readme", ["README.md", "python/README.md"])
+CHILDREN: "list[subprocess.Popen[str]]" = []
 
 
-def test_readme() -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+@pytest.fixture(autouse=True)
+def no_process_is_left() -> Iterator[None]:
+    yield
+    for child in CHILDREN:
+        child.kill()
+        child.communicate()
+    CHILDREN.clear()
+
+
+@READMES
+def test_readme(readme: str) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / readme).read_text(), re.DOTALL)
     assert len(blocks) >= 2
     sessions = [block for block in blocks if ">>>" in block]
     assert sessions
     parser, runner = doctest.DocTestParser(), doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     for number, block in enumerate(sessions):
-        runner.run(parser.get_doctest(block, {}, f"README {number}", None, 0))
+        runner.run(parser.get_doctest(block, {}, f"{readme} {number}", None, 0))
     assert runner.summarize(verbose=False).failed == 0
 
 
-def test_the_readme_s_test_file(pytester: pytest.Pytester) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+@READMES
+def test_the_readme_s_test_file(readme: str, pytester: pytest.Pytester) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / readme).read_text(), re.DOTALL)
     tests = [block for block in blocks if "def test_" in block]
     assert tests
     for block in tests:
@@ -37,7 +52,9 @@ def test_the_readme_s_test_file(pytester: pytest.Pytester) -> None:
 
 def start(name: str, *arguments: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-u", str(EXAMPLES / name), *arguments]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    CHILDREN.append(child)
+    return child
 
 
 def interrupted(child: "subprocess.Popen[str]") -> str:
@@ -67,9 +84,9 @@ def test_example_server_and_client() -> None:
 def test_example_commands() -> None:
     server = start("commands.py", "0")
     with daytime.connect("127.0.0.1", port_of(server)) as client:
-        assert client.query("echo a b") == "a b"
-        assert client.query("double 21") == "42"
-        assert client.query("count") == "1"
+        assert client.request("echo a b") == "a b"
+        assert client.request("double 21") == "42"
+        assert client.request("count") == "1"
     interrupted(server)
 
 

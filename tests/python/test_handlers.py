@@ -26,12 +26,12 @@ def test_decorated_and_called_with_a_request() -> None:
     with pytest.raises(TypeError, match="callable"):
         server.command("five", 5)  # type: ignore[call-overload]
     with server:
-        assert daytime.query("help", *server.address).endswith("echo, bye")
+        assert daytime.request("help", *server.address).endswith("echo, bye")
         with daytime.connect(*server.address) as client:
-            assert client.query("echo  a  b ") == "echo 'a  b' 127.0.0.1 2"
-            assert client.query("echo") == "echo '' 127.0.0.1 2"
+            assert client.request("echo  a  b ") == "echo 'a  b' 127.0.0.1 2"
+            assert client.request("echo") == "echo '' 127.0.0.1 2"
             with pytest.raises(daytime.ServerClosed):
-                client.query("bye")
+                client.request("bye")
 
 
 @pytest.mark.parametrize(
@@ -42,8 +42,8 @@ def test_wrong_returns(make_daytime_server: Make, unraisable: list[BaseException
     server = make_daytime_server(commands={"wrong": lambda request: returned})
     with daytime.connect(*server.address) as client:
         with pytest.raises(daytime.CommandError, match="The command failed"):
-            client.query("wrong")
-        assert client.query("day")  # it lives
+            client.request("wrong")
+        assert client.request("day")  # it lives
     server.stop()
     assert [type(caught) for caught in unraisable] == [error]
 
@@ -56,9 +56,9 @@ def test_raising(make_daytime_server: Make, unraisable: list[BaseException], err
     server = make_daytime_server(commands={"fail": fail})
     events = server.events()
     with daytime.connect(*server.address) as client, pytest.raises(daytime.CommandError, match="The command failed"):
-        client.query("fail")
+        client.request("fail")
     failed = next(event for event in events if isinstance(event, daytime.CommandFailed))
-    assert type(error).__name__ in failed.why
+    assert type(error).__name__ in failed.error
     server.stop()
     assert unraisable == [error]
 
@@ -67,11 +67,11 @@ def test_a_sleeping_handler_delays_its_own_client_alone(make_daytime_server: Mak
     awake = threading.Event()
     server = make_daytime_server(commands={"sleep": lambda request: str(awake.wait(10))})
     with daytime.connect(*server.address) as sleeper, daytime.connect(*server.address) as other:
-        thread = threading.Thread(target=lambda: answers.append(sleeper.query("sleep")))
+        thread = threading.Thread(target=lambda: answers.append(sleeper.request("sleep")))
         answers: list[str] = []
         thread.start()
         for _ in range(20):
-            assert other.query("day")
+            assert other.request("day")
         assert answers == []
         awake.set()
         thread.join()
@@ -80,7 +80,7 @@ def test_a_sleeping_handler_delays_its_own_client_alone(make_daytime_server: Mak
 
 def test_many_at_a_time(make_daytime_server: Make) -> None:
     together = threading.Barrier(8)
-    server = make_daytime_server(callers=8, commands={"meet": lambda request: str(together.wait(10) >= 0)})
+    server = make_daytime_server(handler_threads=8, commands={"meet": lambda request: str(together.wait(10) >= 0)})
     threads = [threading.Thread(target=daytime.query, args=("meet", *server.address)) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -103,9 +103,9 @@ def test_a_handler_may_use_its_server(make_daytime_server: Make) -> None:
 
     server = make_daytime_server(commands={"look": look, "stop": stop})
     with daytime.connect(*server.address) as client:
-        assert client.query("look") == "1"
+        assert client.request("look") == "1"
         with pytest.raises(daytime.ServerClosed):
-            client.query("stop")
+            client.request("stop")
     assert server.wait(5)
 
 
@@ -114,4 +114,4 @@ def test_one_that_disconnects_its_client(make_daytime_server: Make) -> None:
         commands={"kick": lambda request: str(server.disconnect(request.client))}
     )
     with daytime.connect(*server.address) as client, pytest.raises(daytime.ServerClosed):
-        client.query("kick")
+        client.request("kick")

@@ -40,13 +40,13 @@ def test_a_unix_socket(path: Path) -> None:
         assert repr(server) == f"<daytime.Server {host} running clients=0>"
         events = server.events()
         with daytime.connect(*server.address) as client:
-            assert client.now() == MOMENT
+            assert client.datetime() == MOMENT
             assert client.peer == server.address
             assert repr(client) == f"<daytime.Client {host}>"
             assert server.clients()[0].peer == daytime.Address("unix:", 0)
         assert next(events) == daytime.Connected(1, daytime.Address("unix:", 0))
         assert next(events) == daytime.Disconnected(1, daytime.Address("unix:", 0), "quit", 2)
-        assert daytime.query("day", host) == "Sunday"
+        assert daytime.request("day", host) == "Sunday"
         with socket.socket(socket.AF_UNIX) as sock:
             sock.connect(str(path))
             sock.settimeout(5)
@@ -59,7 +59,7 @@ def test_an_abstract_name() -> None:
     host = f"unix:@daytime-{os.getpid()}"
     with daytime.serve(host) as server:
         assert server.address == (host, 0)
-        assert daytime.query("help", *server.address)
+        assert daytime.request("help", *server.address)
     with pytest.raises(ConnectionRefusedError):
         daytime.connect(host)
 
@@ -68,7 +68,7 @@ def test_any_path_makes_an_address(path: Path) -> None:
     host = "unix:" + os.fsdecode(os.fsencode(path) + b"\xff\n\xe2\x82\xac")
     with daytime.serve(host) as server:
         assert server.address == (host, 0)
-        assert daytime.query("help", *server.address)
+        assert daytime.request("help", *server.address)
         assert "\n" not in repr(server)
     assert not list(path.parent.iterdir())
     for wrong in ("\udcff", "\ud800"):
@@ -80,7 +80,7 @@ def test_several_kinds_of_addresses(path: Path) -> None:
     with daytime.serve(listen=[f"unix:{path}", (f"unix:{path}2", 7), LOCAL]) as server:
         assert [address.host for address in server.addresses] == [f"unix:{path}", f"unix:{path}2", "127.0.0.1"]
         for address in server.addresses:
-            assert daytime.query("help", *address)
+            assert daytime.request("help", *address)
     with daytime.serve(listen=LOCAL) as server:
         assert len(server.addresses) == 1
 
@@ -99,11 +99,11 @@ def test_a_stale_file_is_replaced_and_no_other(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(str(path))
     with daytime.serve(f"unix:{path}") as server:
-        assert daytime.query("help", *server.address)
+        assert daytime.request("help", *server.address)
         with pytest.raises(OSError, match="Address already in use: bind unix:") as caught:
             daytime.Server(f"unix:{path}")
         assert caught.value.errno == errno.EADDRINUSE
-        assert daytime.query("help", *server.address)
+        assert daytime.request("help", *server.address)
     path.write_text("precious")
     with pytest.raises(ValueError, match="no socket"):
         daytime.Server(f"unix:{path}")
@@ -113,7 +113,7 @@ def test_a_stale_file_is_replaced_and_no_other(path: Path) -> None:
 def test_what_is_no_unix_address(path: Path) -> None:
     long = "unix:/" + "x" * 107
     for use in (daytime.Server, daytime.connect, daytime.rfc867, daytime.rfc868):
-        for host, why in [(long, "too long"), ("unix:", "no path"), ("unix:@", "no path"), ("unix:/a\0", "NUL")]:
+        for host, why in [(long, "too long"), ("unix:", "does not have a path"), ("unix:@", "does not have a path"), ("unix:/a\0", "NUL")]:
             with pytest.raises(ValueError, match=why):
                 use(host)
     with pytest.raises(FileNotFoundError, match="connect unix:"):
@@ -128,7 +128,7 @@ def test_a_unix_socket_is_taken_over_and_its_file_left(path: Path) -> None:
     with daytime.serve(sock=sock) as server:
         assert sock.fileno() == -1
         assert server.address == (f"unix:{path}", 0)
-        assert daytime.query("help", *server.address)
+        assert daytime.request("help", *server.address)
     assert path.is_socket()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as wrong, pytest.raises(OSError, match="not supported"):
         daytime.Server(sock=wrong)
@@ -146,7 +146,7 @@ if (child := os.fork()) == 0:
     del server, ready
     sys.exit(0)
 assert os.waitpid(child, 0)[1] == 0
-assert daytime.query("help", host)
+assert daytime.request("help", host)
 assert os.path.exists(sys.argv[1] + "2")
 print("fine")
 """,
@@ -170,7 +170,7 @@ def test_networks(make_daytime_server: Make) -> None:
         assert refused(server)
         assert client.day(), "who is connected stays"
     server.set_networks()
-    assert daytime.query("day", *server.address)
+    assert daytime.request("day", *server.address)
     assert server.stats().refused == 2
 
 
@@ -185,11 +185,11 @@ def test_networks_before_the_start(path: Path) -> None:
     server = daytime.Server(listen=[LOCAL, f"unix:{path}"], deny=["0.0.0.0/0"])
     with server:
         assert refused(server)
-        assert daytime.query("day", *server.addresses[1]), "a Unix socket's clients have no network"
+        assert daytime.request("day", *server.addresses[1]), "a Unix socket's clients have no network"
     server = daytime.Server("127.0.0.1", 0, deny=["0.0.0.0/0"])
     server.set_networks()
     with server:
-        assert daytime.query("day", *server.address)
+        assert daytime.request("day", *server.address)
 
 
 def test_what_is_no_network(make_daytime_server: Make) -> None:
@@ -204,15 +204,15 @@ def test_what_is_no_network(make_daytime_server: Make) -> None:
     for nothing in ([1], 1):
         with pytest.raises(TypeError):
             server.set_networks(allow=nothing)  # type: ignore[arg-type]
-    assert daytime.query("day", *server.address), "nothing has changed"
+    assert daytime.request("day", *server.address), "nothing has changed"
 
 
 def test_rfc_867_and_868(make_daytime_server: Make, path: Path) -> None:
     server = make_daytime_server(
         clock=MOMENT, timezone="UTC", listen_rfc867=LOCAL, listen_rfc868=[("127.0.0.1", 0), f"unix:{path}"]
     )
-    (text,) = server.rfc867_addresses
-    binary, local = server.rfc868_addresses
+    (text,) = server.addresses_of("rfc867")
+    binary, local = server.addresses_of("rfc868")
     assert local == (f"unix:{path}", 0)
     assert len({server.port, text.port, binary.port}) == 3
     assert bare(server.address, "day") == ["Welcome to the server", "Sunday"]
@@ -236,7 +236,7 @@ def test_rfc_867_and_868(make_daytime_server: Make, path: Path) -> None:
 def test_their_clients_are_told_of(make_daytime_server: Make) -> None:
     server = make_daytime_server(listen_rfc867=LOCAL)
     events = server.events(timeout=5)
-    daytime.rfc867(*server.rfc867_addresses[0])
+    daytime.rfc867(*server.addresses_of("rfc867")[0])
     came = next(events)
     assert isinstance(came, daytime.Connected)
     assert next(events) == daytime.Disconnected(came.client, came.peer, "answered", 0)
@@ -244,8 +244,8 @@ def test_their_clients_are_told_of(make_daytime_server: Make) -> None:
 
 def test_no_other_protocol_than_theirs() -> None:
     server = daytime.Server(listen=(), listen_rfc867=[LOCAL], clock=MOMENT, timezone="Asia/Tokyo")
-    ((host, port),) = server.rfc867_addresses
-    assert server.addresses == server.rfc868_addresses == ()
+    ((host, port),) = server.addresses_of("rfc867")
+    assert server.addresses == server.addresses_of("rfc868") == ()
     assert repr(server) == f"<daytime.Server {host}:{port} ready>"
     for name in ("address", "host", "port"):
         with pytest.raises(daytime.StateError, match="RFC 867"):
@@ -257,7 +257,7 @@ def test_no_other_protocol_than_theirs() -> None:
 def test_errors_of_their_readers(make_daytime_server: Make) -> None:
     no_text = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)  # whose four bytes are no UTF-8
     server = make_daytime_server(clock=no_text, listen_rfc867=LOCAL, listen_rfc868=LOCAL)
-    (text,), (binary,) = server.rfc867_addresses, server.rfc868_addresses
+    (text,), (binary,) = server.addresses_of("rfc867"), server.addresses_of("rfc868")
     for read, wrong in [(daytime.rfc867, binary), (daytime.rfc868, text)]:
         with pytest.raises(daytime.ProtocolError):
             read(*wrong)

@@ -1,5 +1,6 @@
 """The package as it is installed."""
 
+import ast
 import inspect
 import re
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import daytime
 import pytest
+from daytime._daytime import SETTINGS
 from support import ROOT, run
 
 
@@ -49,6 +51,15 @@ def test_everything_is_there_and_documented() -> None:
         daytime.nonsense  # type: ignore[attr-defined]  # noqa: B018
 
 
+def test_the_stubs_have_every_setting() -> None:
+    stubs = ast.parse((ROOT / "python" / "daytime" / "_daytime.pyi").read_text())
+    found = [node for node in stubs.body if isinstance(node, ast.ClassDef) and node.name == "ServerSettings"]
+    fields = [field.target for field in found[0].body if isinstance(field, ast.AnnAssign)]
+    assert [field.id for field in fields if isinstance(field, ast.Name)] == list(SETTINGS)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'tz'"):
+        daytime.Server(tz="UTC")  # type: ignore[call-arg]
+
+
 def test_errors_are_the_builtins_too() -> None:
     bases = {
         daytime.ProtocolError: ValueError,
@@ -61,7 +72,7 @@ def test_errors_are_the_builtins_too() -> None:
         assert issubclass(error, base)
         assert issubclass(error, daytime.DaytimeError)
         assert error.__module__ == "daytime"
-    assert str(daytime.RequestTimeout(0.5)) == "no complete answer within 0.5 s"
+    assert str(daytime.RequestTimeout(0.5)) == "timed out after 0.5 s before the reply was complete"
     assert str(daytime.ProtocolError(b"SSH\n")).endswith("it sent 4 bytes: 'SSH\\n'")
 
 

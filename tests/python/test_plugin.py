@@ -14,14 +14,14 @@ def test_fixtures_and_mark(pytester: pytest.Pytester) -> None:
 
         def test_client(daytime_server, daytime_client):
             ports.append(daytime_server.port)
-            assert daytime_client.now() == MOMENT
+            assert daytime_client.datetime() == MOMENT
             daytime_server.set_clock(MOMENT + dt.timedelta(seconds=1))
             assert daytime_client.day() == "Monday"
 
         @pytest.mark.daytime(timezone="+01:00", commands={"own": lambda request: "own"})
         def test_nearest_mark_first(daytime_server, daytime_client):
             assert daytime_client.time() == dt.time(0, 59, 59)
-            assert daytime_client.query("own") == "own"
+            assert daytime_client.request("own") == "own"
 
         def test_make(make_daytime_server):
             one, two = make_daytime_server(), make_daytime_server(max_clients=1)

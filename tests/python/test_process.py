@@ -37,10 +37,10 @@ INTERPRETERS = interpreters()
 BLOCKED = {
     "serve_forever": "daytime.Server(port=0).serve_forever()",
     "wait": "s = daytime.serve(port=0)\nprint('ready', flush=True)\ns.wait()",
-    "query": "c.query('sleep', timeout=30)",
+    "query": "c.request('sleep', timeout=30)",
     "another thread's turn": (
         "import threading\nthreading.Thread(target=c.query, args=('sleep',), daemon=True).start()\n"
-        "import time; time.sleep(0.2)\nc.query('sleep')"
+        "import time; time.sleep(0.2)\nc.request('sleep')"
     ),
     "connect": "l = socket.create_server(('127.0.0.1', 0)); daytime.connect(*l.getsockname(), timeout=30)",
     "rfc867": "l = socket.create_server(('127.0.0.1', 0)); daytime.rfc867(*l.getsockname(), timeout=30)",
@@ -92,7 +92,7 @@ client = daytime.connect(*server.address)
 def read(): [event for event in server.events(commands=True)]
 def ask(command):
     with daytime.connect(*server.address, timeout=60) as c:
-        while True: c.query(command)
+        while True: c.request(command)
 for target, args in [(read, ()), (ask, ("sleep",)), (ask, ("quick",)), (ask, ("day",)), (server.wait, ())]:
     threading.Thread(target=target, args=args, daemon=True).start()
 assert asleep.wait(10)
@@ -149,7 +149,7 @@ if (child := os.fork()) == 0:
         client.close()
         assert "parent" in repr(server)
         with daytime.serve("127.0.0.1", 0, commands={"own": lambda request: "own"}) as own:
-            assert daytime.query("own", *own.address) == "own"
+            assert daytime.request("own", *own.address) == "own"
         del server, ready, client, events
     except BaseException:
         import traceback
@@ -189,7 +189,7 @@ print("fine")
 
 def _ask(address: tuple[str, int]) -> str:
     with daytime.serve("127.0.0.1", 0) as own:
-        return daytime.query("day", *address) + daytime.query("day", *own.address)
+        return daytime.request("day", *address) + daytime.request("day", *own.address)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -208,4 +208,4 @@ def test_sigpipe_and_vanishing_clients(daytime_server: daytime.Server) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         sock.sendall(b"help\n" * 100)
         sock.close()
-    assert daytime.query("day", *daytime_server.address)
+    assert daytime.request("day", *daytime_server.address)

@@ -85,8 +85,8 @@ def test_stopped_before_it_was_started() -> None:
 def test_clocks_and_zones(make_daytime_server: Make) -> None:
     server = make_daytime_server(clock=MOMENT, timezone="Asia/Tokyo")
     with daytime.connect(*server.address) as client:
-        assert client.now() == MOMENT
-        assert client.now().utcoffset() == dt.timedelta(hours=9)
+        assert client.datetime() == MOMENT
+        assert client.datetime().utcoffset() == dt.timedelta(hours=9)
         assert client.time("UTC") == dt.time(15, 44, 57)
         assert client.day("-03:30") == "Sunday"
         server.set_clock(dt.datetime(2024, 2, 29, 1, 2, 3))  # naive: what the server's clock shows
@@ -94,9 +94,9 @@ def test_clocks_and_zones(make_daytime_server: Make) -> None:
         assert client.time() == dt.time(1, 2, 3)
         server.set_clock(dt.timedelta(days=-1))
         now = dt.datetime.now(dt.UTC)
-        assert abs(client.now() - (now - dt.timedelta(days=1))) < dt.timedelta(seconds=5)
+        assert abs(client.datetime() - (now - dt.timedelta(days=1))) < dt.timedelta(seconds=5)
         server.set_clock(None)
-        assert abs(client.now() - now) < dt.timedelta(seconds=5)
+        assert abs(client.datetime() - now) < dt.timedelta(seconds=5)
     with pytest.raises(TypeError, match="a clock is a datetime"):
         server.set_clock(12)  # type: ignore[arg-type]
     ready = daytime.Server(port=0, timezone="+05:30")
@@ -122,7 +122,7 @@ def test_settings(make_daytime_server: Make) -> None:
     )
     with daytime.connect(*server.address) as client:
         assert client.greeting == "Ahoy"
-        assert [client.query(c) for c in ("day", "date", "time")] == ["Sun", "2026-11-22", "15:44"]
+        assert [client.request(c) for c in ("day", "date", "time")] == ["Sun", "2026-11-22", "15:44"]
         assert client.day() == "Sunday"
         with pytest.raises(daytime.ServerClosed, match="The server is full"):
             daytime.connect(*server.address)
@@ -133,7 +133,7 @@ def test_settings(make_daytime_server: Make) -> None:
     "settings",
     [
         {"workers": 0},
-        {"callers": 1025},
+        {"handler_threads": 1025},
         {"backlog": 0},
         {"max_clients": 0},
         {"idle_timeout": 0},
@@ -154,7 +154,7 @@ def test_several_addresses() -> None:
     with daytime.serve(listen=["127.0.0.1:0", ("127.0.0.2", 0)]) as server:
         assert [host for host, _ in server.addresses] == ["127.0.0.1", "127.0.0.2"]
         for address in server.addresses:
-            assert daytime.query("help", *address).startswith("day")
+            assert daytime.request("help", *address).startswith("day")
 
 
 def test_a_socket_is_taken_over() -> None:
@@ -164,7 +164,7 @@ def test_a_socket_is_taken_over() -> None:
     with daytime.serve(sock=sock) as server:
         assert sock.fileno() == -1
         assert server.address == ("127.0.0.1", port)
-        assert daytime.query("day", *server.address)
+        assert daytime.request("day", *server.address)
     with socket.socket(type=socket.SOCK_DGRAM) as wrong, pytest.raises(OSError, match="not supported"):
         daytime.Server(sock=wrong)
     with pytest.raises(TypeError, match=r"socket\.socket"):
@@ -178,9 +178,9 @@ def test_events_match(make_daytime_server: Make, unraisable: list[BaseException]
     server = make_daytime_server(commands={"fail": fail})
     events = server.events(commands=True)
     with daytime.connect(*server.address) as client:
-        client.query("timestamp")
+        client.request("timestamp")
         with pytest.raises(daytime.CommandError):
-            client.query("fail")
+            client.request("fail")
     told = []
     for event in events:
         match event:
@@ -188,7 +188,7 @@ def test_events_match(make_daytime_server: Make, unraisable: list[BaseException]
                 told.append(f"connected {number} {host}")
             case daytime.CommandServed(_, command, ok):
                 told.append(f"{command} {ok}")
-            case daytime.CommandFailed(command=command, why=why):
+            case daytime.CommandFailed(command=command, error=why):
                 told.append(f"{command} failed: {why[:10]}")
             case daytime.Disconnected(reason=reason, commands=commands):
                 told.append(f"{reason} {commands}")
@@ -209,7 +209,7 @@ def test_events_end_by_timeout_and_count_what_they_lose(daytime_server: daytime.
     assert 0.09 < time.monotonic() - began < 2
     few = daytime_server.events(buffer=1, timeout=0.1)
     for _ in range(3):
-        daytime.query("day", *daytime_server.address)
+        daytime.request("day", *daytime_server.address)
     eventually(lambda: daytime_server.stats().events_dropped == 5)
     assert len(list(few)) == 1
     for buffer in (0, 1 << 40):
@@ -263,7 +263,7 @@ def test_no_pickle_no_copy_no_subclass(daytime_server: daytime.Server, daytime_c
             type("Sub", (type(thing),), {})
     assert pickle.loads(pickle.dumps(daytime_server.address)) == daytime_server.address
     error = pickle.loads(pickle.dumps(daytime.CommandError("day", "why")))
-    assert (error.command, error.reason) == ("day", "why")
+    assert (error.command, error.reply) == ("day", "why")
 
 
 def test_one_that_nobody_stopped_warns_and_stops() -> None:
@@ -272,7 +272,7 @@ def test_one_that_nobody_stopped_warns_and_stops() -> None:
     with pytest.warns(ResourceWarning, match=r"unclosed <daytime\.Server"):
         del server
     with pytest.raises(OSError, match=r"refused|closed"):
-        eventually(lambda: daytime.query("day", *address) == "never")
+        eventually(lambda: daytime.request("day", *address) == "never")
     with daytime.serve(port=0) as server:
         client = daytime.connect(*server.address)
         with pytest.warns(ResourceWarning, match=r"unclosed <daytime\.Client"):
@@ -290,7 +290,7 @@ def test_a_cycle_through_a_handler_is_collected() -> None:
 
     owner = Owner()
     owner.server.start()
-    assert daytime.query("me", *owner.server.address) == "me"
+    assert daytime.request("me", *owner.server.address) == "me"
     gone = weakref.ref(owner)
     server_gone = weakref.ref(owner.server)
     with pytest.warns(ResourceWarning, match="unclosed"):  # noqa: PT031
