@@ -77,19 +77,19 @@ def _parser() -> argparse.ArgumentParser:
         serve.add_argument(flag, default=argparse.SUPPRESS, **options)
 
     add("--listen", type=_address, metavar="ADDR", action="append", help="HOST:PORT or unix:PATH, repeatable")
-    add("--listen-rfc867", type=_rfc867_address, metavar="ADDR", action="append", help="for RFC 867, repeatable [port: 13]")
-    add("--listen-rfc868", type=_rfc868_address, metavar="ADDR", action="append", help="for RFC 868, repeatable [port: 37]")
-    add("--unix-mode", type=_mode, metavar="MODE", help="permissions of Unix sockets, such as 660 [default: by the umask]")
+    add("--listen-rfc867", type=_rfc867_address, metavar="ADDR", action="append", help="for RFC 867 [port: 13]")
+    add("--listen-rfc868", type=_rfc868_address, metavar="ADDR", action="append", help="for RFC 868 [port: 37]")
+    add("--unix-mode", type=_mode, metavar="MODE", help="permissions of Unix sockets [default: by the umask]")
     add("--allow", metavar="NETWORK", action="append", help="accept this network, and reject others; repeatable")
     add("--deny", metavar="NETWORK", action="append", help="close connections of this network silently; repeatable")
     add("--workers", type=int, metavar="N", help="worker threads [default: one for each core]")
     add("--framing", choices=["auto", "line"], help="how the server finds the end of a command [default: auto]")
-    add("--timezone", metavar="ZONE", help="an IANA name, UTC, or an offset such as +05:30 [default: the system's zone]")
+    add("--timezone", metavar="ZONE", help="a name, UTC, or an offset such as +05:30 [default: the system's]")
     add("--day-format", metavar="F", help="strftime format of the reply to `day` [default: %%A]")
     add("--date-format", metavar="F", help="strftime format of the reply to `date` [default: %%y-%%m-%%d]")
     add("--time-format", metavar="F", help="strftime format of the reply to `time` [default: %%H:%%M:%%S]")
     add("--greeting", metavar="TEXT", help="the greeting [default: Welcome to the server]")
-    add("--max-clients", type=int, metavar="N", help="most clients at a time [default: the limit of descriptors less 64]")
+    add("--max-clients", type=int, metavar="N", help="most clients at a time [default: descriptors less 64]")
     add("--max-clients-per-source", type=int, metavar="N", help="most clients of one address [default: unlimited]")
     add("--idle-timeout", type=_seconds, metavar="SECONDS", help="for clients that send nothing [default: never]")
     add("--first-command-timeout", type=_seconds, metavar="SECONDS", help="for the first command [default: never]")
@@ -184,8 +184,8 @@ def _print(lines: Iterable[str], events: Iterable[daytime.Event]) -> None:
         for line in lines:
             print(line, flush=True)
         for event in events:
-            if (line := _line(event)) is not None:
-                print(line, flush=True)
+            if (text := _line(event)) is not None:
+                print(text, flush=True)
     except (OSError, ValueError):
         pass  # the server does not depend on its standard output
 

@@ -5,6 +5,7 @@ The named tuples do without `typing`, whose import takes longer than the rest of
 
 from collections import namedtuple
 
+
 def _tuple(name, fields, doc):
     made = namedtuple(name, fields, module="daytime")
     made.__doc__ = doc
@@ -14,8 +15,8 @@ def _tuple(name, fields, doc):
 Address = _tuple(
     "Address",
     "host port",
-    "A host and a port, which unpack as a socket's address does. The host of a Unix socket is unix:PATH, or unix: for a\n"
-    "client without a path, and its port is 0.",
+    "A host and a port, which unpack as a socket's address does. The host of a Unix socket is unix:PATH, or unix:\n"
+    "for a client without a path, and its port is 0.",
 )
 Request = _tuple(
     "Request",

@@ -67,7 +67,7 @@ def test_a_taken_port_and_bad_settings(daytime_server: daytime.Server, capsys: p
     assert "Address already in use" in capsys.readouterr().err
     assert main(["serve", "--listen", "127.0.0.1:0", "--workers", "0"]) == 2
     assert main(["serve", "--listen", "127.0.0.1:0", "--allow", "localhost"]) == 2
-    assert "is no network" in capsys.readouterr().err
+    assert "is not a network" in capsys.readouterr().err
     for wrong in (
         ["--listen", "a:b"],
         ["--listen-rfc867", "a:b"],

@@ -81,7 +81,7 @@ def test_a_sleeping_handler_delays_its_own_client_alone(make_daytime_server: Mak
 def test_many_at_a_time(make_daytime_server: Make) -> None:
     together = threading.Barrier(8)
     server = make_daytime_server(handler_threads=8, commands={"meet": lambda request: str(together.wait(10) >= 0)})
-    threads = [threading.Thread(target=daytime.query, args=("meet", *server.address)) for _ in range(8)]
+    threads = [threading.Thread(target=daytime.request, args=("meet", *server.address)) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

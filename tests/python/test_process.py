@@ -37,9 +37,9 @@ INTERPRETERS = interpreters()
 BLOCKED = {
     "serve_forever": "daytime.Server(port=0).serve_forever()",
     "wait": "s = daytime.serve(port=0)\nprint('ready', flush=True)\ns.wait()",
-    "query": "c.request('sleep', timeout=30)",
+    "request": "c.request('sleep', timeout=30)",
     "another thread's turn": (
-        "import threading\nthreading.Thread(target=c.query, args=('sleep',), daemon=True).start()\n"
+        "import threading\nthreading.Thread(target=c.request, args=('sleep',), daemon=True).start()\n"
         "import time; time.sleep(0.2)\nc.request('sleep')"
     ),
     "connect": "l = socket.create_server(('127.0.0.1', 0)); daytime.connect(*l.getsockname(), timeout=30)",
