@@ -84,7 +84,11 @@ impl Address {
                 addresses.push(address);
             }
         }
-        if addresses.is_empty() { Err(Error::Invalid(format!("{name} does not resolve to an address"))) } else { Ok(addresses) }
+        if addresses.is_empty() {
+            Err(Error::Invalid(format!("{name} does not resolve to an address")))
+        } else {
+            Ok(addresses)
+        }
     }
 }
 

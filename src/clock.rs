@@ -187,9 +187,7 @@ impl Zones {
     pub(crate) fn local(&self) -> Result<Zone, String> {
         match &self.local {
             LocalZone::Named(name) => self.get(name).ok_or_else(|| format!("the time zone {name:?} is missing")),
-            LocalZone::System(tz, localtime) => {
-                system_zone(&self.database, tz.as_deref(), localtime).map(Zone::new)
-            }
+            LocalZone::System(tz, localtime) => system_zone(&self.database, tz.as_deref(), localtime).map(Zone::new),
         }
     }
 

@@ -37,6 +37,9 @@ mod address;
 #[allow(unsafe_code)]
 mod capi;
 mod channel;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 mod client;
 mod clock;
 mod error;

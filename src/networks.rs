@@ -93,7 +93,9 @@ fn parse(text: &str) -> Result<IpNet, Error> {
         true => text.parse().ok(),
         false => text.parse::<IpAddr>().ok().map(IpNet::from),
     };
-    let network = network.ok_or_else(|| Error::Invalid(format!("{text:?} is not a network; expected CIDR notation such as 192.0.2.0/24")))?;
+    let network = network.ok_or_else(|| {
+        Error::Invalid(format!("{text:?} is not a network; expected CIDR notation such as 192.0.2.0/24"))
+    })?;
     Ok(match network.trunc() {
         IpNet::V6(v6) => match (v6.addr().to_ipv4_mapped(), v6.prefix_len().checked_sub(96)) {
             (Some(ip), Some(prefix)) => IpNet::V4(Ipv4Net::new_assert(ip, prefix)),
@@ -159,7 +161,10 @@ mod tests {
         {
             let mut networks = Networks::new();
             let error = networks.allow(text).unwrap_err();
-            assert_eq!(error.to_string(), format!("{text:?} is not a network; expected CIDR notation such as 192.0.2.0/24"));
+            assert_eq!(
+                error.to_string(),
+                format!("{text:?} is not a network; expected CIDR notation such as 192.0.2.0/24")
+            );
             assert!(networks.deny(text).is_err());
             assert!(networks.allows("192.0.2.1".parse().unwrap()), "the list is unchanged");
         }

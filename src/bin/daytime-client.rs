@@ -7,32 +7,33 @@ use std::{
     time::Duration,
 };
 
-mod common;
-
 use clap::Parser;
-use common::{complain, escape, seconds};
-use daytime::{Address, Client, Error, protocol::Command};
+use daytime::{
+    Address, Client, Error,
+    cli::{escape, print_error, seconds},
+    protocol::Command,
+};
 use rustyline::{
     Context, Editor, Helper, Highlighter, Hinter, Validator, completion::Completer, error::ReadlineError,
     history::MemHistory,
 };
 
-/// The original's, which its users know.
+/// The prompt of the original classroom program.
 const PROMPT: &str = "Enter the command for Day -> day |Date -> date |Time -> time and Exit -> quit or exit: ";
 
-/// Asks a daytime server, this one or the original.
+/// Asks a daytime server, or the original classroom program.
 ///
-/// Without a COMMAND it reads commands from standard input, one a line, until `quit`, `exit` or the end.
+/// Without a COMMAND it reads commands from standard input, one for each line, until `quit`, `exit` or EOF.
 #[derive(Parser)]
 #[command(name = "daytime-client", version)]
 struct Args {
     /// Address to connect to, HOST:PORT, unix:PATH or unix:@NAME
     #[arg(long, value_name = "ADDR", default_value = "localhost:9990", value_parser = Address::from_str)]
     connect: Address,
-    /// How long connecting, and each command, may take
+    /// Timeout of connecting, and of each command
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     timeout: Duration,
-    /// A command, with its argument in the same word of the shell: 'time Asia/Tokyo'; one reply a line is printed
+    /// A command, quoted together with its argument: 'time Asia/Tokyo'. Each reply is printed as one line
     #[arg(value_name = "COMMAND")]
     commands: Vec<String>,
 }
@@ -40,10 +41,10 @@ struct Args {
 fn main() -> ExitCode {
     match run(&Args::parse()) {
         Ok(code) => code,
-        // Whoever read the output has enough: `| head -1`.
+        // The reader of the output has closed it, as `| head -1` does.
         Err(Error::Io(error, _)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            complain("daytime-client", error);
+            print_error("daytime-client", error);
             ExitCode::FAILURE
         }
     }
@@ -60,9 +61,9 @@ fn run(args: &Args) -> Result<ExitCode, Error> {
             break;
         }
         match client.request(command) {
-            Ok(reply) => say(&reply)?,
+            Ok(reply) => print(&reply)?,
             Err(error @ (Error::Refused(_) | Error::Invalid(_))) => {
-                complain("daytime-client", error);
+                print_error("daytime-client", error);
                 code = ExitCode::FAILURE;
             }
             Err(error) => return Err(error),
@@ -72,24 +73,24 @@ fn run(args: &Args) -> Result<ExitCode, Error> {
     Ok(code)
 }
 
-/// The original's loop. Lines are edited on a terminal, with history and completion; they come as they are from a pipe
-/// or a file, without a prompt unless standard output is a terminal.
+/// The loop of the original. On a terminal, lines are edited with history and completion. From a pipe or a file they are
+/// read without a prompt, unless standard output is a terminal.
 fn converse(mut client: Client) -> Result<ExitCode, Error> {
-    say(client.greeting())?;
+    print(client.greeting())?;
     let (input, screen) = (io::stdin(), io::stdout().is_terminal());
-    let trouble = |error: ReadlineError| Error::Io(io::Error::other(error), "read a command".into());
+    let failed = |error: ReadlineError| Error::Io(io::Error::other(error), "read a command".into());
     let mut editor =
-        Editor::<Names, MemHistory>::with_history(rustyline::Config::default(), MemHistory::new()).map_err(trouble)?;
+        Editor::<Names, MemHistory>::with_history(rustyline::Config::default(), MemHistory::new()).map_err(failed)?;
     editor.set_helper(Some(Names));
     loop {
         let mut line = String::new();
         if screen && input.is_terminal() {
             match editor.readline(PROMPT) {
-                Ok(edited) => line = editor.add_history_entry(&edited).map(|_| edited + "\n").map_err(trouble)?,
+                Ok(edited) => line = editor.add_history_entry(&edited).map(|_| edited + "\n").map_err(failed)?,
                 Err(ReadlineError::Eof) => {}
-                // As a shell tells of SIGINT.
+                // The exit code of a shell for SIGINT.
                 Err(ReadlineError::Interrupted) => return Ok(ExitCode::from(130)),
-                Err(error) => return Err(trouble(error)),
+                Err(error) => return Err(failed(error)),
             }
         } else {
             if screen {
@@ -105,7 +106,7 @@ fn converse(mut client: Client) -> Result<ExitCode, Error> {
             continue;
         }
         match client.request(line.trim()) {
-            Ok(reply) | Err(Error::Refused(reply) | Error::Invalid(reply)) => say(&reply)?,
+            Ok(reply) | Err(Error::Refused(reply) | Error::Invalid(reply)) => print(&reply)?,
             Err(error) => return Err(error),
         }
     }
@@ -115,8 +116,8 @@ fn is_quit(command: &str) -> bool {
     matches!(command.trim().to_ascii_lowercase().as_str(), "quit" | "exit")
 }
 
-/// Prints a line. On a terminal control characters are shown escaped: a server's words command nothing.
-fn say(text: &str) -> Result<(), Error> {
+/// Prints a line. On a terminal control characters are escaped, so that a server cannot control the terminal.
+fn print(text: &str) -> Result<(), Error> {
     let mut out = io::stdout();
     let line = if out.is_terminal() { escape(text) } else { text.to_owned() };
     writeln!(out, "{line}").and_then(|()| out.flush()).map_err(output)

@@ -329,7 +329,8 @@ impl FromC for *const c_char {
             return Err(null());
         }
         // SAFETY: this function's condition, and it is not NULL.
-        let text = unsafe { CStr::from_ptr(self) }.to_str().map_err(|_| Failure::invalid("a text argument is not UTF-8"))?;
+        let text =
+            unsafe { CStr::from_ptr(self) }.to_str().map_err(|_| Failure::invalid("a text argument is not UTF-8"))?;
         if text.contains(['\r', '\n']) { Err(Failure::invalid("a text argument has a line end")) } else { Ok(text) }
     }
 }
@@ -379,7 +380,10 @@ impl Buffer<'_> {
         if kept == text.len() {
             return Ok(());
         }
-        Err(Failure::new(DAYTIME_ERR_TRUNCATED, format!("the buffer has {} bytes, and {} are needed", self.size, text.len() + 1)))
+        Err(Failure::new(
+            DAYTIME_ERR_TRUNCATED,
+            format!("the buffer has {} bytes, and {} are needed", self.size, text.len() + 1),
+        ))
     }
 }
 

@@ -17,8 +17,9 @@ use super::{
     command::{CustomCommand, UserData, daytime_command_fn},
     daytime_error, daytime_free_fn, daytime_status,
     daytime_status::*,
-    entry, null,
+    entry,
     events::{daytime_client_info, daytime_event, daytime_stats},
+    null,
 };
 use daytime_framing::*;
 
@@ -551,7 +552,8 @@ fn started() -> Failure {
 }
 
 pub(super) fn nth<T>(all: &[T], index: usize) -> Result<&T, Failure> {
-    all.get(index).ok_or_else(|| Failure::invalid(format!("the index {index} is out of range; expected less than {}", all.len())))
+    all.get(index)
+        .ok_or_else(|| Failure::invalid(format!("the index {index} is out of range; expected less than {}", all.len())))
 }
 
 fn no_event(error: RecvTimeoutError) -> Failure {

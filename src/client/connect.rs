@@ -16,7 +16,7 @@ use nix::{
 use socket2::{SockAddr, Socket, Type};
 
 use super::transport::Deadline;
-use crate::{Address, Error, address, thread, channel::channel};
+use crate::{Address, Error, address, channel::channel, thread};
 
 /// How long to wait while the queue of a Unix socket is full: nothing signals that it has room.
 const QUEUE: Duration = Duration::from_millis(10);

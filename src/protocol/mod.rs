@@ -48,7 +48,7 @@ use std::time::Duration;
 
 pub use client_session::{ClientSession, SessionError};
 pub use command::{Command, Commands};
-pub use formatted_time::{FormattedTime, Formats, Zone};
+pub use formatted_time::{Formats, FormattedTime, Zone};
 pub use replies::{day_name, parse_date, parse_datetime, parse_day, parse_time, parse_timestamp};
 pub use rfc::{rfc867, rfc868, rfc868_seconds};
 pub use server_session::{Call, Framing, Next, Received, Reply, Respond, ServerSession};

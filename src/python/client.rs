@@ -96,7 +96,15 @@ impl Client {
         let greeting = client.greeting().to_owned();
         let lock = ClientLock::default();
         lock.give(Some(Box::new(client)));
-        Ok(Client { lock, closed: false.into(), timeout, peer, greeting, raised, generation: ForkGeneration::current() })
+        Ok(Client {
+            lock,
+            closed: false.into(),
+            timeout,
+            peer,
+            greeting,
+            raised,
+            generation: ForkGeneration::current(),
+        })
     }
 
     /// The day of the week, in English: in the server's zone, or in `zone`, which is an IANA name, UTC, or an offset
@@ -193,7 +201,9 @@ impl Client {
             match reply {
                 Ok(text) => list.append(text)?,
                 Err(error) => {
-                    list.append(explain(py, CallError::Error(error), timeout, &self.raised, Some(command)).into_value(py))?;
+                    list.append(
+                        explain(py, CallError::Error(error), timeout, &self.raised, Some(command)).into_value(py),
+                    )?;
                 }
             }
         }
@@ -404,7 +414,13 @@ impl From<Error> for CallError {
 }
 
 /// The exception for whoever asked `command`, or was connecting where there is none.
-fn explain(py: Python<'_>, cut: impl Into<CallError>, timeout: Seconds, raised: &Raised, command: Option<&str>) -> PyErr {
+fn explain(
+    py: Python<'_>,
+    cut: impl Into<CallError>,
+    timeout: Seconds,
+    raised: &Raised,
+    command: Option<&str>,
+) -> PyErr {
     match (cut.into(), command) {
         (CallError::Raised(error), _) => error,
         (CallError::Error(Error::Interrupted), _) => interrupted(raised),

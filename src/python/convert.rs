@@ -16,7 +16,7 @@ use pyo3::{
     types::PyType,
 };
 
-use super::errors::{error, import_attr, protocol_error, model_class};
+use super::errors::{error, import_attr, model_class, protocol_error};
 use crate::{
     Address, Clock, Event, Reason,
     chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime},
@@ -270,15 +270,21 @@ fn reason(reason: Reason) -> &'static str {
 /// The NamedTuple of an event.
 pub(super) fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyAny>> {
     match event {
-        Event::Connected { client, peer: from } => model_class(py, "Connected")?.call1((u64::from(client), peer(py, &from)?)),
+        Event::Connected { client, peer: from } => {
+            model_class(py, "Connected")?.call1((u64::from(client), peer(py, &from)?))
+        }
         Event::Disconnected { client, peer: from, reason: why, commands } => {
             model_class(py, "Disconnected")?.call1((u64::from(client), peer(py, &from)?, reason(why), commands))
         }
-        Event::CommandServed { client, command, ok } => model_class(py, "CommandServed")?.call1((u64::from(client), command, ok)),
+        Event::CommandServed { client, command, ok } => {
+            model_class(py, "CommandServed")?.call1((u64::from(client), command, ok))
+        }
         Event::CommandFailed { client, command, error: why } => {
             model_class(py, "CommandFailed")?.call1((u64::from(client), command, why))
         }
-        Event::Refused { peer: from, reason: why } => model_class(py, "Refused")?.call1((peer(py, &from)?, reason(why))),
+        Event::Refused { peer: from, reason: why } => {
+            model_class(py, "Refused")?.call1((peer(py, &from)?, reason(why)))
+        }
         Event::AcceptPaused { error: why } => model_class(py, "AcceptPaused")?.call1((why.to_string(),)),
     }
 }

@@ -26,7 +26,12 @@ pub(super) struct Events {
 }
 
 impl Events {
-    pub(super) fn new(server: Py<PyAny>, generation: ForkGeneration, events: Receiver<Event>, timeout: Option<Duration>) -> Self {
+    pub(super) fn new(
+        server: Py<PyAny>,
+        generation: ForkGeneration,
+        events: Receiver<Event>,
+        timeout: Option<Duration>,
+    ) -> Self {
         Events { server, generation, events, timeout, over: AtomicBool::new(false) }
     }
 }

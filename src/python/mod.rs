@@ -13,12 +13,12 @@
 mod calls;
 mod client;
 mod convert;
-mod session;
 mod errors;
 mod events;
 mod interpreter;
 mod listen;
 mod server;
+mod session;
 mod settings;
 
 use pyo3::prelude::*;
@@ -32,9 +32,9 @@ mod _daytime {
         calls::{Call, Calls},
         client::{Client, rfc867, rfc868},
         convert::unix_path,
-        session::{ClientSession, date, datetime, day, time, timestamp},
         events::Events,
         server::Server,
+        session::{ClientSession, date, datetime, day, time, timestamp},
     };
 
     #[pymodule_init]

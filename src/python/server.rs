@@ -24,7 +24,7 @@ use super::{
     convert::{self, Host, Port, Seconds},
     errors::{self, import_attr, state_error},
     events::Events,
-    interpreter::{self, Stoppable, ForkGeneration},
+    interpreter::{self, ForkGeneration, Stoppable},
     listen::{adopt, listening, networks, several, tuple},
     settings,
 };
@@ -331,7 +331,9 @@ impl Server {
     fn addresses_of<'py>(&self, py: Python<'py>, service: &str) -> PyResult<Bound<'py, PyTuple>> {
         match SERVICES.iter().position(|(name, _)| *name == service) {
             Some(index) => tuple(py, &self.addresses[index]),
-            None => Err(PyValueError::new_err(format!("{service:?} is not a service; expected text, rfc867 or rfc868"))),
+            None => {
+                Err(PyValueError::new_err(format!("{service:?} is not a service; expected text, rfc867 or rfc868")))
+            }
         }
     }
 
@@ -468,7 +470,8 @@ impl Server {
     /// The clients that are connected, in the order of their numbers.
     fn clients<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         self.check(py)?;
-        let clients = interpreter::detach(py, || self.core.server.get().map(|server| server.clients()).unwrap_or_default());
+        let clients =
+            interpreter::detach(py, || self.core.server.get().map(|server| server.clients()).unwrap_or_default());
         let class = import_attr(py, "daytime._vocabulary", "ClientInfo")?;
         let list = PyList::empty(py);
         for client in clients {
@@ -510,8 +513,11 @@ impl Server {
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
-        let state =
-            if self.core.generation.is_current() { self.state(py).unwrap_or("stopped") } else { "of the parent process" };
+        let state = if self.core.generation.is_current() {
+            self.state(py).unwrap_or("stopped")
+        } else {
+            "of the parent process"
+        };
         let clients = match self.core.server.get() {
             Some(server) if state == "running" => format!(" clients={}", server.stats().clients),
             _ => String::new(),

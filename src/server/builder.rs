@@ -241,6 +241,11 @@ impl ServerBuilder {
         self.settings.workers.unwrap_or_else(cores)
     }
 
+    /// The write timeout of a server with these settings.
+    pub fn effective_write_timeout(&self) -> Duration {
+        self.settings.write_timeout
+    }
+
     /// The backlog of the listeners of a server with these settings.
     pub fn effective_backlog(&self) -> u32 {
         self.settings.backlog

@@ -149,9 +149,9 @@ fn a_server_that_cannot_be_used_is_told() {
         let (full, other) = (says("The server is full\n"), says("220 \x1b[31mmail"));
         for (address, complaint) in [
             (nobody, format!("connect {nobody}: Connection refused (os error 111)")),
-            (hole.address(), "no complete answer in time".into()),
+            (hole.address(), "timed out before the reply was complete".into()),
             (full.address(), "The server is full".into()),
-            (other.address(), "the peer does not speak this protocol, it sent 13 bytes: 220 \\x1b[31mmail".into()),
+            (other.address(), "the peer does not speak this protocol; it sent 13 bytes: 220 \\x1b[31mmail".into()),
         ] {
             let address = address.to_string();
             let arguments = [&["--timeout", "0.3", "--connect", &address], commands].concat();

@@ -62,11 +62,11 @@ fn an_error_in_a_file_has_its_line() {
         ("\n\nworkers = \"two\"\n", 3, "invalid type: string \"two\", expected usize"),
         ("workers = -1", 1, "invalid value: integer `-1`, expected usize"),
         ("listen = \"localhost\"\n", 1, "invalid type: string \"localhost\", expected a sequence"),
-        ("greeting = \"a\"\nframing = \"words\"\n", 2, "the framing \"words\" is neither `auto` nor `line`"),
+        ("greeting = \"a\"\nframing = \"words\"\n", 2, "\"words\" is not a framing; expected `auto` or `line`"),
         ("idle-timeout = -1\n", 1, ""),
         ("idle-timeout = true\n", 1, "invalid type: boolean `true`, expected f64"),
         ("unix-mode = 0o660\n", 1, "invalid type: integer `432`, expected a string"),
-        ("unix-mode = \"999\"\n", 1, "\"999\" is no mode, such as 660"),
+        ("unix-mode = \"999\"\n", 1, "\"999\" is not an octal file mode such as 660"),
         ("quiet = true\nquiet = false\n", 2, "duplicate key"),
         ("quiet = true\n[more]\n", 2, "unknown field `more`"),
         ("quiet: true\n", 1, ""),
@@ -80,10 +80,10 @@ fn an_error_in_a_file_has_its_line() {
     }
     // A value of the right type that the server rejects has the error of the flag.
     for (text, complaint) in [
-        ("listen = [\"localhost:\"]", "the address \"localhost:\" has no port number after its colon"),
-        ("allow = [\"10.0.0.0/33\"]", "\"10.0.0.0/33\" is no network, such as 192.0.2.0/24"),
-        ("workers = 0", "0 workers: there can be 1 to 1,024"),
-        ("timezone = \"Mars/Olympus\"", "the time zone \"Mars/Olympus\" is unknown"),
+        ("listen = [\"localhost:\"]", "the address \"localhost:\" does not have a port number after its colon"),
+        ("allow = [\"10.0.0.0/33\"]", "\"10.0.0.0/33\" is not a network; expected CIDR notation such as 192.0.2.0/24"),
+        ("workers = 0", "workers must be between 1 and 1,024, got 0"),
+        ("timezone = \"Mars/Olympus\"", "the time zone \"Mars/Olympus\" is unknown; expected a name such as Europe/Berlin, UTC, or an offset such as +05:30"),
     ] {
         let file = folder.write("refused.toml", text);
         run(SERVER, &["--config", &file], "").assert(2, "", &format!("daytime-server: {complaint}\n"));
@@ -157,6 +157,6 @@ fn check_says_what_would_be_bound_and_binds_nothing() {
     run(SERVER, &["--check", "--deny=x"], "").assert(
         2,
         "",
-        "daytime-server: \"x\" is no network, such as 192.0.2.0/24\n",
+        "daytime-server: \"x\" is not a network; expected CIDR notation such as 192.0.2.0/24\n",
     );
 }

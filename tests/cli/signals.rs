@@ -114,13 +114,13 @@ fn sighup_reads_networks_anew() {
     server.signal(Signal::SIGHUP);
     let deadline = Instant::now() + TIMEOUT;
     while replies_or_nothing(port).is_empty() {
-        assert!(Instant::now() < deadline, "the networks stay as they were");
+        assert!(Instant::now() < deadline, "the the networks are unchanged");
     }
     // After an error they are unchanged, and the error is printed.
     folder.write("daytime.toml", "deny = [\"192.0.2.0/24\"]\nquiet = \n");
     server.signal(Signal::SIGHUP);
     let complaint = server.err.line();
-    let expected = format!("daytime-server: networks stay as they were: {file}:2: ");
+    let expected = format!("daytime-server: the networks are unchanged: {file}:2: ");
     assert!(complaint.starts_with(&expected), "{complaint}");
     assert_ne!(replies_or_nothing(port), "");
     // SIGHUP does not end the server.

@@ -95,16 +95,16 @@ fn sockets_that_are_none_to_serve_on_are_named() {
     let udp = UdpSocket::bind(local(0)).unwrap();
     let datagrams = UnixDatagram::unbound().unwrap();
     let file = fs::File::create(folder.name("file")).unwrap();
-    let no_stream = "take over a socket from LISTEN_FDS: fd 3 is not a valid stream socket of TCP or Unix";
+    let no_stream = "adopt a socket of LISTEN_FDS: fd 3 is not a valid stream socket of TCP or Unix";
     for (socket, code, complaint) in [
         (&udp as &dyn AsFd, 1, no_stream),
         (&datagrams, 1, no_stream),
-        (&connected, 2, "the descriptor 3 is no stream socket that listens"),
+        (&connected, 2, "the file descriptor 3 is not a listening stream socket"),
     ] {
         let mut server = activated(&[("daytime", socket)], "$$", "--quiet");
         server.finish().assert(code, "", &format!("daytime-server: {complaint}\n"));
     }
-    let no_socket = "daytime-server: take over a socket from LISTEN_FDS: fd 3 is not a socket\n";
+    let no_socket = "daytime-server: adopt a socket of LISTEN_FDS: fd 3 is not a socket\n";
     for third in [format!("3<{}", folder.name("file")), "3<&-".into()] {
         let line = format!("exec {third}; export LISTEN_PID=$$ LISTEN_FDS=1; exec {SERVER} --quiet");
         Program::start(Command::new("bash").args(["-c", &line])).finish().assert(1, "", no_socket);

@@ -1,17 +1,18 @@
-//! What `--check` and `--print-config` print.
+//! The output of `--check` and `--print-config`.
 
 use std::{fmt::Write, time::Duration};
 
-use daytime::{Address, DEFAULT_PORT, Error, ServerBuilder};
+use daytime::{Address, Error, ServerBuilder, Service};
 
 use crate::args::{Args, Seconds};
 
-/// The settings as a file of settings.
-pub(crate) fn config(args: &Args) -> Result<String, Error> {
-    toml::to_string(args).map_err(|error| Error::Invalid(format!("cannot print the settings: {error}")))
+/// The settings as a configuration file, defaults included.
+pub(crate) fn config(args: Args, builder: &ServerBuilder) -> Result<String, Error> {
+    toml::to_string(&args.with_defaults(builder))
+        .map_err(|error| Error::Invalid(format!("cannot print the settings: {error}")))
 }
 
-/// What would be bound, and with which limits. Nothing is bound, so a port may turn out to be taken.
+/// The addresses to bind, and the limits. Nothing is bound, so that a port can be taken later.
 pub(crate) fn plan(args: &Args, builder: &ServerBuilder) -> Result<String, Error> {
     let default = ["localhost".to_owned()];
     let text = match (&args.listen[..], &args.listen_rfc867[..], &args.listen_rfc868[..]) {
@@ -20,14 +21,14 @@ pub(crate) fn plan(args: &Args, builder: &ServerBuilder) -> Result<String, Error
     };
     let mut out = String::new();
     let lists = [
-        ("listen", text, DEFAULT_PORT),
-        ("listen-rfc867", &args.listen_rfc867, 13),
-        ("listen-rfc868", &args.listen_rfc868, 37),
+        ("listen", text, Service::Text),
+        ("listen-rfc867", &args.listen_rfc867, Service::Rfc867),
+        ("listen-rfc868", &args.listen_rfc868, Service::Rfc868),
     ];
-    for (name, addresses, port) in lists {
+    for (name, addresses, service) in lists {
         for address in addresses {
             let address = Address::from(&**address);
-            let resolved = address.resolve(port)?;
+            let resolved = address.resolve(service.port())?;
             let each = match resolved.is_empty() {
                 true => address.to_string(),
                 false => resolved.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
@@ -52,7 +53,7 @@ pub(crate) fn plan(args: &Args, builder: &ServerBuilder) -> Result<String, Error
         ("max-clients-per-source", limit(args.max_clients_per_source)),
         ("idle-timeout", time(args.idle_timeout)),
         ("first-command-timeout", time(args.first_command_timeout)),
-        ("write-timeout", time(Some(args.write_timeout))),
+        ("write-timeout", format!("{} s", builder.effective_write_timeout().as_secs_f64())),
     ];
     for (name, value) in rows {
         let _ = writeln!(out, "{name}: {value}");

@@ -1,8 +1,5 @@
-//! `daytime-server`: arguments in, library, exit code out. What the arguments are is in `args.rs`, what systemd has to do
-//! with it in `systemd.rs`.
-
-#[path = "../common/mod.rs"]
-mod common;
+//! `daytime-server`: arguments in, library, exit code out. `args.rs` has the settings, `check.rs` prints them, and
+//! `systemd.rs` talks to systemd.
 
 mod args;
 mod check;
@@ -20,8 +17,7 @@ use std::{
 };
 
 use args::Args;
-use common::complain;
-use daytime::{Address, Bound, Error, Event, Handle, Server, ServerBuilder, Service};
+use daytime::{Address, Bound, Error, Event, Handle, Server, ServerBuilder, Service, cli::print_error};
 use nix::sys::resource::{Resource::RLIMIT_NOFILE, getrlimit, setrlimit};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
@@ -32,7 +28,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain("daytime-server", &error);
+            print_error("daytime-server", &error);
             ExitCode::from(1 + u8::from(matches!(error, Error::Invalid(_))))
         }
     }
@@ -41,46 +37,46 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Error> {
     let args = Args::load()?;
     if let Ok((_, hard)) = getrlimit(RLIMIT_NOFILE) {
-        // Where that is refused, the soft limit serves fewer clients.
+        // If this fails, the soft limit allows fewer clients.
         let _ = setrlimit(RLIMIT_NOFILE, hard, hard);
     }
     let builder = args.builder()?;
     if args.print_config || args.check {
         builder.check()?;
-        let told = if args.check { check::plan(&args, &builder)? } else { check::config(&args)? };
-        return write!(io::stdout(), "{told}").map_err(|error| Error::Io(error, "print".into()));
+        let text = if args.check { check::plan(&args, &builder)? } else { check::config(args, &builder)? };
+        return write!(io::stdout(), "{text}").map_err(|error| Error::Io(error, "print".into()));
     }
-    let bound = bind(systemd::sockets(builder)?, args.bind_timeout.into())?;
+    let bound = bind(systemd::sockets(builder)?, args.bind_timeout())?;
     let signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(|error| Error::Io(error, "catch signals".into()))?;
     let events = (!args.quiet).then(|| bound.events_with(1024, false));
     let server = bound.start()?;
     for warning in server.warnings() {
-        complain("daytime-server", warning);
+        print_error("daytime-server", warning);
     }
     let listening = listening(&server);
-    // A thread of its own: whoever reads standard output slowly, or not at all, stops nothing but this.
+    // A separate thread: a slow reader of standard output blocks only this thread.
     spawn(move || print(listening, events.into_iter().flatten()))?;
-    let asked = Arc::new(AtomicBool::new(false));
-    let (handle, heard) = (server.handle(), asked.clone());
-    spawn(move || obey(signals, &handle, args.drain.into(), &heard))?;
+    let requested = Arc::new(AtomicBool::new(false));
+    let (handle, flag) = (server.handle(), requested.clone());
+    spawn(move || handle_signals(signals, &handle, args.drain(), &flag))?;
     systemd::ready(server.handle())?;
     server.wait(None);
-    match asked.load(Relaxed) {
+    match requested.load(Relaxed) {
         true => Ok(()),
-        false => Err(Error::State("the server has ended by itself, which is a bug or the system's failure".into())),
+        false => Err(Error::State("the server ended by itself; this is a bug or a failure of the system".into())),
     }
 }
 
-/// Does what signals ask for. The second one that ends the program does not wait for anything.
-fn obey(mut signals: Signals, server: &Handle, grace: Duration, asked: &AtomicBool) {
+/// Handles signals. A second SIGINT or SIGTERM ends the program at once.
+fn handle_signals(mut signals: Signals, server: &Handle, grace: Duration, requested: &AtomicBool) {
     for signal in signals.forever() {
         if signal == SIGHUP {
             server.reload_zones();
             match Args::load().and_then(|args| args.networks()) {
                 Ok(networks) => server.set_networks(networks),
-                Err(error) => complain("daytime-server", format!("networks stay as they were: {error}")),
+                Err(error) => print_error("daytime-server", format!("the networks are unchanged: {error}")),
             }
-        } else if asked.swap(true, Relaxed) {
+        } else if requested.swap(true, Relaxed) {
             process::exit(1);
         } else {
             systemd::stopping();
@@ -94,21 +90,22 @@ fn spawn(body: impl FnOnce() + Send + 'static) -> Result<(), Error> {
     started.map_err(|error| Error::Io(error, "start the thread for output, signals or systemd".into()))
 }
 
-/// Binds, and while an address is taken tries again, saying so in the original's words.
-fn bind(builder: ServerBuilder, patience: Duration) -> Result<Bound, Error> {
+/// Binds, and retries while an address is taken, with the message of the original classroom program.
+fn bind(builder: ServerBuilder, timeout: Duration) -> Result<Bound, Error> {
     let began = Instant::now();
     loop {
         match builder.clone().bind() {
-            Err(Error::Io(error, doing)) if error.kind() == AddrInUse && began.elapsed() < patience => {
-                let _ = writeln!(io::stderr(), "Server socket binding threw an error: {doing}: {error}\nRetrying ....");
-                thread::sleep(Duration::from_secs(1).min(patience.saturating_sub(began.elapsed())));
+            Err(Error::Io(error, context)) if error.kind() == AddrInUse && began.elapsed() < timeout => {
+                let _ =
+                    writeln!(io::stderr(), "Server socket binding threw an error: {context}: {error}\nRetrying ....");
+                thread::sleep(Duration::from_secs(1).min(timeout.saturating_sub(began.elapsed())));
             }
             result => return result,
         }
     }
 }
 
-/// A line for each address.
+/// A line for each address, for TCP with the words of the original.
 fn listening(server: &Server) -> Vec<String> {
     let text = server.addresses().iter().map(|address| match address {
         Address::Tcp(tcp) => format!("Server is listening on IP: {} and Port: {}", tcp.ip(), tcp.port()),
@@ -121,11 +118,11 @@ fn listening(server: &Server) -> Vec<String> {
     text.chain(older).collect()
 }
 
-/// A closed or full standard output is no reason to stop: what cannot be printed is not printed.
+/// Prints lines. A line that cannot be printed is lost, since the server does not depend on its standard output.
 fn print(listening: Vec<String>, events: impl Iterator<Item = Event>) {
     let mut out = io::stdout();
-    let told = events.filter(|event| !matches!(event, Event::Disconnected { .. })).map(|event| event.to_string());
-    for line in listening.into_iter().chain(told) {
+    let lines = events.filter(|event| !matches!(event, Event::Disconnected { .. })).map(|event| event.to_string());
+    for line in listening.into_iter().chain(lines) {
         let _ = writeln!(out, "{line}").and_then(|()| out.flush());
     }
 }

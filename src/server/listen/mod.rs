@@ -227,7 +227,8 @@ fn bind_name(name: &Address, candidates: &[SocketAddr], backlog: i32) -> Result<
             (None, _) => return Ok(listeners),
         }
     }
-    Err(taken.unwrap_or_else(|| Error::Invalid(format!("{name} does not have a port that is free at all its addresses"))))
+    Err(taken
+        .unwrap_or_else(|| Error::Invalid(format!("{name} does not have a port that is free at all its addresses"))))
 }
 
 fn port(socket: &Socket) -> Option<u16> {
