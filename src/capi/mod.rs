@@ -141,7 +141,7 @@ macro_rules! entry {
         let body = || {
             $(
                 // SAFETY: the caller must pass NULL or a pointer that is valid for its type.
-                let $name = unsafe { $crate::capi::FromC::from_c($crate::capi::entry!(@ $name $(= $pair)?)) }?;
+                let $name = unsafe { $crate::capi::FromC::convert($crate::capi::entry!(@ $name $(= $pair)?)) }?;
             )*
             $body
         };
@@ -289,7 +289,7 @@ trait FromC {
 
     /// # Safety
     /// A pointer must be NULL, or valid for its type while `'a` lasts.
-    unsafe fn from_c<'a>(self) -> Result<Self::Value<'a>, Failure>;
+    unsafe fn convert<'a>(self) -> Result<Self::Value<'a>, Failure>;
 }
 
 /// The target of an opaque pointer, which a function of this library has returned.
@@ -301,7 +301,7 @@ trait Opaque {
 impl<T: Opaque + 'static> FromC for *const T {
     type Value<'a> = &'a T;
 
-    unsafe fn from_c<'a>(self) -> Result<&'a T, Failure> {
+    unsafe fn convert<'a>(self) -> Result<&'a T, Failure> {
         // SAFETY: this function's condition.
         let handle = unsafe { self.as_ref() }.ok_or_else(null)?;
         match handle.process() {
@@ -314,9 +314,9 @@ impl<T: Opaque + 'static> FromC for *const T {
 impl<T: Opaque + 'static> FromC for *mut T {
     type Value<'a> = &'a T;
 
-    unsafe fn from_c<'a>(self) -> Result<&'a T, Failure> {
+    unsafe fn convert<'a>(self) -> Result<&'a T, Failure> {
         // SAFETY: this function's condition.
-        unsafe { self.cast_const().from_c() }
+        unsafe { self.cast_const().convert() }
     }
 }
 
@@ -324,7 +324,7 @@ impl<T: Opaque + 'static> FromC for *mut T {
 impl FromC for *const c_char {
     type Value<'a> = &'a str;
 
-    unsafe fn from_c<'a>(self) -> Result<&'a str, Failure> {
+    unsafe fn convert<'a>(self) -> Result<&'a str, Failure> {
         if self.is_null() {
             return Err(null());
         }
@@ -339,13 +339,13 @@ impl FromC for *const c_char {
 impl FromC for (*const *const c_char, usize) {
     type Value<'a> = Vec<&'a str>;
 
-    unsafe fn from_c<'a>(self) -> Result<Vec<&'a str>, Failure> {
+    unsafe fn convert<'a>(self) -> Result<Vec<&'a str>, Failure> {
         let (start, size) = self;
         if start.is_null() && size > 0 {
             return Err(null());
         }
         // SAFETY: there are `size` texts, and this function's condition holds for each.
-        (0..size).map(|i| unsafe { start.add(i).read().from_c() }).collect()
+        (0..size).map(|i| unsafe { start.add(i).read().convert() }).collect()
     }
 }
 
@@ -353,7 +353,7 @@ impl FromC for (*const *const c_char, usize) {
 impl FromC for (*mut c_char, usize) {
     type Value<'a> = Buffer<'a>;
 
-    unsafe fn from_c<'a>(self) -> Result<Buffer<'a>, Failure> {
+    unsafe fn convert<'a>(self) -> Result<Buffer<'a>, Failure> {
         let (start, size) = self;
         if start.is_null() || size == 0 {
             return Err(Failure::invalid("the buffer is NULL or its size is 0"));
@@ -394,7 +394,7 @@ trait Extensible {}
 impl<T: Extensible + 'static> FromC for (*mut T, usize) {
     type Value<'a> = OutStruct<'a, T>;
 
-    unsafe fn from_c<'a>(self) -> Result<OutStruct<'a, T>, Failure> {
+    unsafe fn convert<'a>(self) -> Result<OutStruct<'a, T>, Failure> {
         let (start, size) = self;
         if start.is_null() || size == 0 {
             return Err(Failure::invalid("the struct is NULL or its size is 0"));

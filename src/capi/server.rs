@@ -442,7 +442,7 @@ pub unsafe extern "C" fn daytime_server_clients(
             // SAFETY: the array has `cap` elements of `size` bytes each.
             let place = unsafe { out.byte_add(i * size) };
             // SAFETY: as above.
-            let place = unsafe { super::FromC::from_c((place, size)) }?;
+            let place = unsafe { super::FromC::convert((place, size)) }?;
             super::OutStruct::write(place, &client.into());
         }
         Ok(())

@@ -29,58 +29,58 @@ impl fmt::Display for Input {
 }
 
 impl Input {
-    /// As many whole commands as one read has room for.
+    /// The complete commands that fit into one read.
     fn read(&self) -> Vec<u8> {
         self.1.repeat(READ / self.1.len()).into_bytes()
     }
 }
 
-/// A host whose texts are all there: one second, in two zones.
-struct Desk {
+/// Answers one second in two zones, formatted before.
+struct TestResponder {
     commands: Commands,
-    own: FormattedTime,
+    local: FormattedTime,
     other: FormattedTime,
 }
 
-impl Desk {
+impl TestResponder {
     fn new() -> Self {
-        let stamp = |zone: &str| FormattedTime::new(1_795_362_297, &Zone::parse(zone).unwrap(), &Formats::default());
-        Desk { commands: Commands::default(), own: stamp("UTC"), other: stamp("+05:30") }
+        let time = |zone: &str| FormattedTime::new(1_795_362_297, &Zone::parse(zone).unwrap(), &Formats::default());
+        TestResponder { commands: Commands::default(), local: time("UTC"), other: time("+05:30") }
     }
 }
 
-impl Respond for Desk {
+impl Respond for TestResponder {
     fn commands(&self) -> &Commands {
         &self.commands
     }
 
     fn formatted_time(&mut self, zone: Option<&str>) -> Option<&FormattedTime> {
         match zone {
-            None => Some(&self.own),
+            None => Some(&self.local),
             Some("+05:30") => Some(&self.other),
             Some(_) => None,
         }
     }
 }
 
-/// A session and what surrounds it, which takes reads of one length and throws its replies away.
-struct Talk {
+/// A session and its responder. The replies are dropped.
+struct Conversation {
     session: ServerSession,
-    desk: Desk,
+    responder: TestResponder,
     out: Vec<u8>,
 }
 
-impl Talk {
+impl Conversation {
     fn new(framing: Framing) -> Self {
-        Talk { session: ServerSession::new(framing), desk: Desk::new(), out: Vec::new() }
+        Conversation { session: ServerSession::new(framing), responder: TestResponder::new(), out: Vec::new() }
     }
 
     fn read(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             self.out.clear();
-            let (taken, next) = self.session.receive(black_box(bytes), &mut self.desk, &mut self.out);
-            assert!(matches!(next, Next::Read | Next::Send), "the session wants {next:?}");
-            bytes = &bytes[taken..];
+            let received = self.session.receive(black_box(bytes), &mut self.responder, &mut self.out);
+            assert!(matches!(received.next, Next::Read | Next::Send), "unexpected {received:?}");
+            bytes = &bytes[received.taken..];
             black_box(&self.out);
         }
     }
@@ -89,34 +89,36 @@ impl Talk {
 /// 16 KiB in one read.
 #[divan::bench(args = INPUTS)]
 fn lines(bencher: Bencher, input: &Input) {
-    let (mut talk, read) = (Talk::new(Framing::Line), input.read());
-    bencher.counter(BytesCount::of_slice(&read)).bench_local(|| talk.read(&read));
+    let (mut conversation, read) = (Conversation::new(Framing::Line), input.read());
+    bencher.counter(BytesCount::of_slice(&read)).bench_local(|| conversation.read(&read));
 }
 
-/// The same bytes, each in a read of its own.
+/// The same bytes, one for each read.
 #[divan::bench]
 fn one_byte_a_read(bencher: Bencher) {
-    let (mut talk, read) = (Talk::new(Framing::Line), INPUTS[0].read());
-    bencher.counter(BytesCount::of_slice(&read)).bench_local(|| read.chunks(1).for_each(|byte| talk.read(byte)));
+    let (mut conversation, read) = (Conversation::new(Framing::Line), INPUTS[0].read());
+    bencher
+        .counter(BytesCount::of_slice(&read))
+        .bench_local(|| read.chunks(1).for_each(|byte| conversation.read(byte)));
 }
 
 /// One line a read, as from a client that waits for each reply.
 #[divan::bench]
 fn one_line_a_read(bencher: Bencher) {
-    let mut talk = Talk::new(Framing::Line);
-    bencher.counter(BytesCount::new(5_usize)).bench_local(|| talk.read(b"time\n"));
+    let mut conversation = Conversation::new(Framing::Line);
+    bencher.counter(BytesCount::new(5_usize)).bench_local(|| conversation.read(b"time\n"));
 }
 
-/// As the original's clients speak: a read that is exactly a name, without a line end.
+/// A bare command in each read, as the clients of the original classroom program send it.
 #[divan::bench]
 fn one_bare_command_a_read(bencher: Bencher) {
-    let mut talk = Talk::new(Framing::Auto);
-    bencher.counter(BytesCount::new(4_usize)).bench_local(|| talk.read(b"time"));
+    let mut conversation = Conversation::new(Framing::Auto);
+    bencher.counter(BytesCount::new(4_usize)).bench_local(|| conversation.read(b"time"));
 }
 
-/// The client's side: a question, its reply, and the reply handed out; the bytes are those of both.
+/// The client's side: a command and its reply. The bytes are those of both.
 #[divan::bench]
-fn session(bencher: Bencher) {
+fn client_session(bencher: Bencher) {
     let (mut session, mut out) = (ClientSession::new(), Vec::new());
     session.receive(b"Welcome to the server\n").unwrap();
     bencher.counter(BytesCount::new(14_usize)).bench_local(|| {

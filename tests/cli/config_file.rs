@@ -83,7 +83,10 @@ fn an_error_in_a_file_has_its_line() {
         ("listen = [\"localhost:\"]", "the address \"localhost:\" does not have a port number after its colon"),
         ("allow = [\"10.0.0.0/33\"]", "\"10.0.0.0/33\" is not a network; expected CIDR notation such as 192.0.2.0/24"),
         ("workers = 0", "workers must be between 1 and 1,024, got 0"),
-        ("timezone = \"Mars/Olympus\"", "the time zone \"Mars/Olympus\" is unknown; expected a name such as Europe/Berlin, UTC, or an offset such as +05:30"),
+        (
+            "timezone = \"Mars/Olympus\"",
+            "the time zone \"Mars/Olympus\" is unknown; expected a name such as Europe/Berlin, UTC, or an offset such as +05:30",
+        ),
     ] {
         let file = folder.write("refused.toml", text);
         run(SERVER, &["--config", &file], "").assert(2, "", &format!("daytime-server: {complaint}\n"));

@@ -55,7 +55,7 @@
 //! | C1 | The clock jumps while clients are served: replies follow it, timeouts do not. | `server/faults.rs::c1_a_clock_that_jumps_ends_no_wait` |
 //! | C2 | A clock before 1970, and the ends of time: a sane text, no panic. | `server/faults.rs::c2_a_machine_that_woke_up_before_1970`, `protocol/formats.rs::the_ends_of_time_have_texts_in_every_zone` |
 //! | C3 | Daylight saving time begins or ends, a zone changes its rules or skips a day: the text is right at each second. | `server/faults.rs::c3_when_clocks_change`, `src/protocol/formatted_time.rs::zones_with_rules_are_right_at_their_boundary_seconds` |
-//! | C4 | The zone files are replaced, or TZ is odd: read anew on request; UTC and a warning for nonsense. | `server/faults.rs::c4_the_zone_of_the_environment`, `server/clock_and_zones.rs::zones_are_read_anew_by_every_worker`, `cli/signals.rs::sighup_reads_zones_anew`, `src/clock.rs::zone_files_that_are_replaced_are_read_anew` |
+//! | C4 | The zone files are replaced, or TZ is odd: read anew on request; UTC and a warning for nonsense. | `server/faults.rs::c4_the_zone_of_the_environment`, `server/clock_and_zones.rs::zones_are_read_anew_by_every_worker`, `cli/signals.rs::sighup_reads_zones_anew`, `src/clock.rs::zone_files_that_are_replaced_are_read_again` |
 //! | C5 | No zone database: UTC and one warning. | `server/faults.rs::c5_no_zones_at_all` |
 //! | C6 | Midnight within a pipeline: the replies to one read are of one moment. | `server/clock_and_zones.rs::one_read_is_answered_from_one_reading`, `client/original_server.rs::a_midnight_between_the_originals_date_and_time` |
 //! | C7 | A leap second: never in a text. | `protocol/formats.rs::stamps_are_right_at_every_edge_of_time` |
