@@ -80,7 +80,7 @@
 //! |---|---|---|
 //! | A1 | NULL, wrong states, a freed handle in another state: an error code. | `c/arguments.c::main`, `c/lifecycle.c::orders`, `capi.rs::what_is_declared_is_exported_and_called_with_null` |
 //! | A2 | Strings that are not UTF-8, buffers of every size: always NUL-terminated, and the connection stays in step. | `c/strings.c::buffers`, `c/strings.c::refusals` |
-//! | A3 | A panic within a function: a status. | `src/capi/mod.rs::a_panic_becomes_a_status_and_words` |
+//! | A3 | A panic within a function: a status. | `src/capi/mod.rs::a_panic_becomes_a_status_and_a_message` |
 //! | A4 | A handler calls the API of its own server: no deadlock. | `c/commands.c::from_inside` |
 //! | A5 | A handler throws a C++ exception: the process ends. | `capi.rs::an_exception_in_a_handler_ends_the_process` |
 //! | A6 | fork() with a running server: every handle is dead in the child, the parent is unaffected. | `c/fork.c::child`, `server/fork.rs::a_forked_child_has_no_part_in_the_server`, `src/server/listen/unix.rs::a_forked_child_removes_no_file` |
