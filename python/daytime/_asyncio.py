@@ -1,8 +1,8 @@
-"""The client for asyncio: its streams around the engine's own client-side core, so that framing, the detection of
-the original server, and errors are the same as the blocking client's.
+"""The client for asyncio: streams around the client-side core of the engine. Framing, the detection of the original
+classroom program, and errors are therefore those of the blocking client.
 
-What interrupts a question closes the connection, be it a cancellation, a timeout or an error: what came later might be
-the answer to an earlier question.
+A cancellation, a timeout or an error between a command and its reply closes the connection: the next bytes could be the
+answer to an earlier command.
 """
 
 import asyncio
@@ -34,18 +34,17 @@ __all__ = ["AsyncClient"]
 _T = TypeVar("_T")
 
 _INVALID = ERRORS[0]
-# How long to wait where a Unix socket's queue is full: nothing tells when it is not.
+# How long to wait while the queue of a Unix socket is full: nothing signals that it has room.
 _QUEUE = 0.01
 
 
 @final
 class AsyncClient:
-    """One connection to a server, for asyncio; `await AsyncClient.connect(host, port)` makes it, or `async with`
-    around a client of two streams that nothing was said on.
+    """One connection to a server, for asyncio. `await AsyncClient.connect(host, port)` makes it, or `async with` around
+    a client of two unused streams.
 
-    `timeout` is in seconds (5.0), for the greeting and for each question; None is for ever. Tasks take turns; the
-    turn that is waited for counts, too. Whatever ends a question between asking and the answer, a cancellation among
-    them, closes the connection.
+    `timeout` is in seconds (5.0), for the greeting and for each command, waiting for other tasks included; None means
+    unlimited. Tasks take turns. A cancellation or an error between a command and its reply closes the connection.
     """
 
     def __init__(self, reader: StreamReader, writer: StreamWriter, *, timeout: float | None = 5.0) -> None:
@@ -63,8 +62,8 @@ class AsyncClient:
     async def connect(cls, host: str = "localhost", port: int = DEFAULT_PORT, *, timeout: float | None = 5.0) -> Self:
         """Connects and reads the greeting, within `timeout` seconds. The host "unix:PATH" is a Unix socket.
 
-        Raises OSError where no connection is made, RequestTimeout, ServerClosed with the server's words where it
-        refuses, and ProtocolError where the peer is no such server.
+        Raises OSError if it cannot connect, RequestTimeout, ServerClosed with the error line of a server that refuses,
+        and ProtocolError if the peer is not such a server.
         """
         _checked(timeout)
         if not 0 <= port <= 65535:
@@ -80,16 +79,16 @@ class AsyncClient:
                     reader, writer = await asyncio.open_unix_connection(sock=await _unix_socket(path))
         except TimeoutError as error:
             if error.errno is not None or timeout is None:
-                raise  # the system's own
+                raise  # that of the system
             raise RequestTimeout(timeout) from None
         client = cls(reader, writer, timeout=timeout)
         await client._greet(None if timeout is None else began + timeout)
         return client
 
     async def day(self, zone: str | None = None) -> str:
-        """The day of the week, in English: in the server's zone, or in `zone`.
+        """The English name of the weekday, in the server's zone or in `zone`.
 
-        Raises CommandError where the server does not know the zone, and what request() raises.
+        Raises CommandError if the server does not know the zone, and the errors of request().
         """
         moment = await self._moment(zone)
         return await self._typed("day", zone, parse_day) if moment is None else f"{moment:%A}"
@@ -105,7 +104,7 @@ class AsyncClient:
         return await self._typed("time", zone, parse_time) if moment is None else moment.time()
 
     async def datetime(self, zone: str | None = None) -> dt.datetime:
-        """The date and the time of one moment; see day(). Aware, but from an original server naive."""
+        """The date and the time of one moment; see day(). Aware, and naive from the original, which sends no offset."""
         moment = await self._moment(zone)
         if moment is not None:
             return moment
@@ -122,16 +121,16 @@ class AsyncClient:
         return await self._typed("timestamp", None, parse_timestamp)
 
     async def request(self, command: str, /, *, timeout: float | EllipsisType | None = ...) -> str:
-        """Sends a command and returns the reply's text. `timeout` is in seconds; left out, it is the client's own.
+        """Sends a command and returns the text of the reply. `timeout` is in seconds, by default the client's.
 
-        Raises CommandError where the server answers with an error line, and ValueError where the command cannot be
-        sent: it is blank, over 1,024 bytes, has a control character, or is quit, which aclose() says. Raises
-        RequestTimeout, ServerClosed, ProtocolError or OSError where the connection is over, and StateError where it
-        was closed before.
+        Raises CommandError if the server answers with an error line. Raises ValueError if the command cannot be sent:
+        it is blank, exceeds 1,024 bytes, has a control character, or is quit, for which there is aclose(). Raises
+        RequestTimeout, ServerClosed, ProtocolError or OSError if the connection ends, and StateError if it was closed
+        before.
         """
         limit_seconds = self._timeout if isinstance(timeout, EllipsisType) else _checked(timeout)
         if command.strip(" \t").lower() in ("quit", "exit"):
-            raise ValueError(f"the command {command!r} has no reply: aclose() says it")
+            raise ValueError(f"the command {command!r} does not have a reply; call aclose()")
         if self._closed:
             raise StateError("the client is closed")
         try:
@@ -146,7 +145,7 @@ class AsyncClient:
         return reply
 
     async def aclose(self) -> None:
-        """Says quit, waits until the server has closed, for `timeout` at most, and closes. Once is enough."""
+        """Sends quit, waits until the server has closed, at most `timeout`, and closes. Further calls do nothing."""
         if self._closed:
             return
         try:
@@ -156,7 +155,7 @@ class AsyncClient:
                     while await self._reader.read(4096):
                         pass
         except (OSError, ValueError):
-            pass  # that it was not polite is no matter any more
+            pass  # the connection is closed anyway
         finally:
             self._close()
         try:
@@ -176,7 +175,7 @@ class AsyncClient:
 
     @property
     def greeting(self) -> str:
-        """What the server said first; "" before that."""
+        """The greeting of the server; "" before it is read."""
         return self._session.greeting or ""
 
     async def __aenter__(self) -> Self:
@@ -198,7 +197,7 @@ class AsyncClient:
         return f"<daytime.AsyncClient {address}{' closed' if self._closed else ''}>"
 
     async def _greet(self, deadline: float | None) -> None:
-        """Says hello and reads the greeting, until `deadline` on the loop's clock."""
+        """Sends the hello and reads the greeting, until `deadline` on the loop's clock."""
         try:
             async with asyncio.timeout_at(deadline) as limit:
                 self._writer.write(HELLO)
@@ -215,7 +214,7 @@ class AsyncClient:
             raise
 
     async def _hear(self) -> None:
-        """Takes what comes next, or, where that tells something, that nothing comes."""
+        """Takes the next bytes, or the quiet time if the session needs it."""
         if not self._session.needs_timeout:
             data = await self._read()
         else:
@@ -238,12 +237,12 @@ class AsyncClient:
             raise ServerClosed("the server closed the connection") from None
 
     async def _ask(self, command: str) -> str:
-        """One question and its answer, in one's turn."""
+        """One command and its reply."""
         if self._closed:
             raise StateError("the client is closed")
         if self._session.greeting is None:
-            raise StateError("nothing was said on these streams: enter the client with `async with`")
-        # Two turns of the loop, in which it takes in what has come until now.
+            raise StateError("the greeting was not read; enter the client with `async with`")
+        # Two rounds of the loop, in which it reads the bytes that have arrived.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         self._check_silence()
@@ -263,7 +262,7 @@ class AsyncClient:
         return reply
 
     def _check_silence(self) -> None:
-        """What came unasked is no answer: the core refuses the next question when it has seen it."""
+        """Passes unexpected bytes to the session, which then rejects the next command."""
         reading = self._reader.read(65536)
         try:
             reading.send(None)  # runs until it would wait
@@ -283,7 +282,7 @@ class AsyncClient:
         self._writer.close()
 
     async def _moment(self, zone: str | None) -> dt.datetime | None:
-        """The reply to datetime, whose format no setting changes; None where the server does not know it."""
+        """The reply to datetime, whose format does not depend on a setting. None if the server does not know it."""
         if self._lacks_datetime or not self._session.frames_lines:
             return None
         try:
@@ -299,7 +298,7 @@ class AsyncClient:
 
 
 async def _unix_socket(path: str) -> socket.socket:
-    """A connected one. asyncio's own connecting takes a full queue for a connection made."""
+    """A connected socket. asyncio's connect mistakes a full queue for an established connection."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
@@ -316,7 +315,7 @@ async def _unix_socket(path: str) -> socket.socket:
 
 
 def _address(name: object) -> Address:
-    """The address that sockets call so; an abstract one begins with a NUL."""
+    """The address of a socket's name. An abstract name starts with a NUL."""
     if isinstance(name, tuple):
         return Address(str(name[0]), int(name[1]))
     if isinstance(name, str | bytes):
@@ -326,7 +325,7 @@ def _address(name: object) -> Address:
 
 
 def _checked(timeout: float | None) -> float | None:
-    """Refuses what is no time to wait, as the blocking client does."""
+    """Rejects an invalid timeout, as the blocking client does."""
     if timeout is None:
         return None
     seconds = float(timeout)

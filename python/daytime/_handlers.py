@@ -1,6 +1,6 @@
-"""The threads on which handlers of own commands run.
+"""The threads on which handlers of custom commands run.
 
-A loop in Python, so that no other frame lies below a handler: a daemon thread may be ended with the interpreter.
+Their loop is Python code, so that a handler has no Rust frame below it when the interpreter ends a daemon thread.
 """
 
 import threading
@@ -9,7 +9,7 @@ from daytime._daytime import Calls
 
 
 def start(calls: Calls) -> None:
-    """Starts one more thread."""
+    """Starts another thread."""
     threading.Thread(target=_answer, args=(calls,), name="daytime-handler", daemon=True).start()
 
 
@@ -22,5 +22,5 @@ def _answer(calls: Calls) -> None:
         else:
             call.settle(reply)
             del reply
-        # A call holds on to nothing while the next one is waited for.
+        # Drop the call before waiting for the next one.
         del call

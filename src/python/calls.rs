@@ -1,8 +1,8 @@
-//! Handlers of own commands, run on Python's own threads.
+//! Handlers of custom commands, on threads of Python.
 //!
-//! The engine's caller hands its call over and waits for the answer, without Python. The call is taken by a daemon
-//! thread of Python's, started when there is none idle, whose loop is Python code (`_handlers.py`): while a handler
-//! runs there is no Rust frame below it, so that the interpreter can end though it never returns.
+//! A handler thread of the engine queues its call and waits for the result, detached from Python. A daemon thread of
+//! Python takes the call; it is started if none is idle. Its loop is Python code (`_handlers.py`), so that a running
+//! handler has no Rust frame below it, and the interpreter can end even if the handler never returns.
 
 use std::{
     cell::Cell,
@@ -22,8 +22,8 @@ use crate::{Address, HandlerResult, Reply, Request, protocol::check_reply};
 /// How long a thread waits for a call before it ends.
 const IDLE: Duration = Duration::from_secs(2);
 
-/// A handler, which belongs to the Python object of its server: that shows it to the garbage collector, and empties
-/// this. Locked only while attached.
+/// A handler. The Python object of its server owns it, shows it to the garbage collector, and empties it. Locked while
+/// attached only.
 pub(super) struct Handler(Mutex<Option<Py<PyAny>>>);
 
 impl Handler {
@@ -36,9 +36,9 @@ impl Handler {
     }
 }
 
-/// Where the callers of one server leave their calls. Its sender is gone once the engine has let go of every handler.
+/// The queue of calls of one server. Its sender is dropped once the engine has dropped every handler.
 pub(super) struct CallQueue {
-    /// The server's number.
+    /// The id of the server.
     server: usize,
     sender: Sender<Job>,
     queue: Queue,
@@ -72,7 +72,7 @@ impl CallQueue {
         Arc::new(CallQueue { server, sender, queue: Queue { jobs, counts: Arc::default() } })
     }
 
-    /// Has a handler called, and waits for its answer.
+    /// Calls a handler on a thread of Python, and waits for its result.
     pub(super) fn call(&self, handler: &Arc<Handler>, request: &Request<'_>) -> HandlerResult {
         let (answer, answered) = bounded(1);
         let waiting = self.queue.counts.waiting.fetch_add(1, SeqCst) + 1;
@@ -87,7 +87,7 @@ impl CallQueue {
         })?;
         if self.queue.counts.idle.load(SeqCst) < waiting {
             let started = interpreter::attach(|py| self.start_thread(py).map_err(|error| error.to_string()));
-            started.ok_or("the interpreter ends")??;
+            started.ok_or("the interpreter is finalizing")??;
         }
         answered.recv()?
     }
@@ -100,7 +100,7 @@ impl CallQueue {
 }
 
 thread_local! {
-    /// The number of the server whose handler runs on this thread, or 0.
+    /// The id of the server whose handler runs on this thread, or 0.
     static SERVING: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -109,7 +109,7 @@ pub(super) fn is_serving(server: usize) -> bool {
     SERVING.get() == server
 }
 
-/// The calls of one server, for the threads that answer them.
+/// The queue of calls of one server, for the threads of Python.
 #[pyclass(frozen, module = "daytime._daytime")]
 pub(super) struct Calls {
     queue: Queue,
@@ -117,7 +117,7 @@ pub(super) struct Calls {
 
 #[pymethods]
 impl Calls {
-    /// The next call, or None where there was none for two seconds, or there will be none any more.
+    /// Waits for the next call. Returns None after two seconds without a call, and once no more calls can come.
     fn take(&self, py: Python<'_>) -> Option<Call> {
         SERVING.set(0);
         let job = interpreter::detach(py, || self.queue.take())?;
@@ -140,14 +140,14 @@ impl Queue {
             break;
         }
         self.counts.idle.fetch_sub(1, SeqCst);
-        // Whoever left one just now may have counted on this thread.
+        // A call that was queued just now may rely on this thread.
         let job = job.or_else(|| self.jobs.try_recv().ok())?;
         self.counts.waiting.fetch_sub(1, SeqCst);
         Some(job)
     }
 }
 
-/// One call: what is asked, who answers, and where the answer goes.
+/// One call: its request, its handler, and the channel for its result.
 #[pyclass(frozen, module = "daytime._daytime")]
 pub(super) struct Call {
     job: Job,
@@ -155,21 +155,21 @@ pub(super) struct Call {
 
 #[pymethods]
 impl Call {
-    /// Whom to call.
+    /// The handler.
     #[getter]
     fn handler(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let handler = self.job.handler.lock().as_ref().map(|handler| handler.clone_ref(py));
-        handler.ok_or_else(|| exceptions::PyRuntimeError::new_err("the server is gone"))
+        handler.ok_or_else(|| exceptions::PyRuntimeError::new_err("the server was freed"))
     }
 
-    /// With what.
+    /// The request.
     #[getter]
     fn request<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let Job { command, argument, client, .. } = &self.job;
         import_attr(py, "daytime._vocabulary", "Request")?.call1((command, argument, peer(py, &self.job.peer)?, client))
     }
 
-    /// Answers with what the handler has returned.
+    /// Takes the return value of the handler.
     fn settle(&self, py: Python<'_>, reply: &Bound<'_, PyAny>) {
         if reply.is_none() {
             self.answer(Ok(Reply::closing("")));
@@ -181,7 +181,7 @@ impl Call {
         }
     }
 
-    /// Answers that the handler has raised this.
+    /// Takes the exception of the handler.
     #[pyo3(name = "fail")]
     fn raised(&self, error: &Bound<'_, PyAny>) {
         self.fail(error.py(), PyErr::from_value(error.clone()));
@@ -192,17 +192,18 @@ impl Call {
     fn check(&self, reply: &Bound<'_, PyAny>) -> PyResult<String> {
         let Ok(text) = reply.cast::<PyString>() else {
             let (command, wrong) = (&self.job.command, reply.get_type().name()?);
-            let why = format!("the handler of {command:?} must return str or None, not {wrong}");
-            return Err(exceptions::PyTypeError::new_err(why));
+            let message = format!("the handler of {command:?} must return str or None, got {wrong}");
+            return Err(exceptions::PyTypeError::new_err(message));
         };
         let text = text.to_str()?;
-        check_reply(text).map_err(|why| {
-            exceptions::PyValueError::new_err(format!("the reply to {:?} is none: {why}", self.job.command))
+        check_reply(text).map_err(|error| {
+            let command = &self.job.command;
+            exceptions::PyValueError::new_err(format!("the handler of {command:?} returned an invalid reply: {error}"))
         })?;
         Ok(text.to_owned())
     }
 
-    /// The peer learns that the command failed, events what was raised, `sys.unraisablehook` everything.
+    /// The client gets `The command failed`, the event has the message, and `sys.unraisablehook` the exception.
     fn fail(&self, py: Python<'_>, error: PyErr) {
         self.answer(Err(error.to_string().into()));
         let handler = self.job.handler.lock().as_ref().map(|handler| handler.clone_ref(py));
@@ -210,7 +211,7 @@ impl Call {
     }
 
     fn answer(&self, result: HandlerResult) {
-        // Nobody waits for a second one.
+        // Only the first result counts.
         let _ = self.job.answer.try_send(result);
     }
 }

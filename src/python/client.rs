@@ -21,13 +21,13 @@ use super::{
 };
 use crate::{Address, ClientBuilder, Error, protocol::day_name};
 
-/// How long to wait, unless it is said.
+/// The default timeout.
 const TIMEOUT: Seconds = Seconds(Some(Duration::from_secs(5)));
 
-/// Whoever has this may speak; None once the connection is closed.
+/// The client, for the thread that uses it. None once the connection is closed.
 type Slot = Option<Box<crate::Client>>;
 
-/// Where it is left between calls, for the next one who speaks.
+/// Holds the client between calls. A thread takes it for one call and gives it back.
 #[derive(Default)]
 struct ClientLock {
     left: Mutex<Option<Slot>>,
@@ -40,14 +40,14 @@ impl ClientLock {
         self.changed.notify_one();
     }
 
-    /// Without waiting, not even for whoever takes or gives at the moment.
+    /// Takes the client without waiting.
     fn take_at_once(&self) -> Option<Slot> {
         self.left.try_lock().ok()?.take()
     }
 
-    /// Called detached.
-    fn take(&self, patience: Duration) -> Option<Slot> {
-        let waited = self.changed.wait_timeout_while(self.left(), patience, |left| left.is_none());
+    /// Waits for the client. Called detached.
+    fn take(&self, timeout: Duration) -> Option<Slot> {
+        let waited = self.changed.wait_timeout_while(self.left(), timeout, |left| left.is_none());
         waited.unwrap_or_else(PoisonError::into_inner).0.take()
     }
 
@@ -56,18 +56,18 @@ impl ClientLock {
     }
 }
 
-/// What a signal handler has raised while the engine was at work.
+/// The exception of a signal handler that ran during a call of the engine.
 type Raised = Arc<Mutex<Option<PyErr>>>;
 
-/// One connection to a server: this package's, or the original's. It connects in the constructor, to the first of the
-/// host's addresses that answers; the host "unix:PATH" is a Unix socket, "unix:@NAME" an abstract one, and its port means
-/// nothing. `timeout` is in seconds (default 5.0, None is for ever) and holds for connecting and for each call.
+/// One connection to a server of this package, or to the original classroom program. The constructor connects to the
+/// first address of the host that answers. The host "unix:PATH" is a Unix socket, "unix:@NAME" an abstract one, and its
+/// port is ignored. `timeout` is in seconds (default 5.0, None means unlimited), for connecting and for each call.
 ///
-/// Calls of several threads take lock. Every call releases the GIL and honours Ctrl-C. One that fails with anything but
-/// CommandError and ValueError closes the connection: what came later might be the answer to an earlier question.
+/// Calls of several threads take turns. Every call releases the GIL and honours Ctrl-C. An error other than CommandError
+/// and ValueError closes the connection, since the next bytes could be the answer to an earlier command.
 ///
-/// Raises OSError where no connection is made, RequestTimeout, ServerClosed with the server's words where it refuses,
-/// and ProtocolError where the peer is no such server.
+/// Raises OSError if it cannot connect, RequestTimeout, ServerClosed with the error line of a server that refuses, and
+/// ProtocolError if the peer is not such a server.
 #[pyclass(frozen, weakref, module = "daytime")]
 pub(super) struct Client {
     lock: ClientLock,
@@ -107,10 +107,10 @@ impl Client {
         })
     }
 
-    /// The day of the week, in English: in the server's zone, or in `zone`, which is an IANA name, UTC, or an offset
-    /// such as +05:30.
+    /// The English name of the weekday, in the server's zone or in `zone`: an IANA name, UTC, or an offset such as
+    /// +05:30.
     ///
-    /// Raises CommandError where the server does not know the zone, and what query() raises.
+    /// Raises CommandError if the server does not know the zone, and the errors of request().
     #[pyo3(signature = (zone=None))]
     fn day<'py>(&self, py: Python<'py>, zone: Option<&str>) -> PyResult<Bound<'py, PyString>> {
         let day = self.ask(py, "day", zone, |client| match zone {
@@ -140,8 +140,8 @@ impl Client {
         convert::time(py, time)
     }
 
-    /// The date and the time of one moment, in the server's zone or in `zone`; see day(). It is aware, but from an
-    /// original server, which does not tell its offset, naive.
+    /// The date and the time of one moment, in the server's zone or in `zone`; see day(). It is aware. From the original
+    /// classroom program, which does not send its offset, it is naive.
     #[pyo3(signature = (zone=None))]
     fn datetime(&self, py: Python<'_>, zone: Option<&str>) -> PyResult<Py<PyAny>> {
         let moment = self.ask(py, "datetime", zone, |client| {
@@ -167,12 +167,12 @@ impl Client {
         self.ask(py, "timestamp", None, crate::Client::timestamp)
     }
 
-    /// Sends a command and returns the reply's text. `timeout` is in seconds; left out, it is the client's own.
+    /// Sends a command and returns the text of the reply. `timeout` is in seconds; by default it is the client's timeout.
     ///
-    /// Raises CommandError where the server answers with an error line, and ValueError where the command cannot be
-    /// sent: it is blank, over 1,024 bytes, has a control character, or is quit, which close() says. Raises
-    /// RequestTimeout, ServerClosed, ProtocolError or OSError where the connection is over, and StateError where it was
-    /// closed before.
+    /// Raises CommandError if the server answers with an error line. Raises ValueError if the command cannot be sent: it
+    /// is blank, exceeds 1,024 bytes, has a control character, or is quit, for which there is close(). Raises
+    /// RequestTimeout, ServerClosed, ProtocolError or OSError if the connection ends, and StateError if it was closed
+    /// before.
     #[pyo3(signature = (command, /, *, timeout=Given::No), text_signature = "($self, command, /, *, timeout=...)")]
     fn request(&self, py: Python<'_>, command: &str, timeout: Given) -> PyResult<String> {
         let timeout = timeout.or(self.timeout)?;
@@ -180,10 +180,10 @@ impl Client {
             .map_err(|error| explain(py, error, timeout, &self.raised, Some(command)))
     }
 
-    /// Sends many commands without waiting for each reply, and returns for each, in order, the reply's text, or the
-    /// CommandError or ValueError that query() would raise. `timeout` is in seconds and for all of them together.
+    /// Sends many commands without waiting for each reply. Returns for each, in order, the text of the reply, or the
+    /// CommandError or ValueError that request() would raise. `timeout` is in seconds, for all of them together.
     ///
-    /// Raises what ends the connection, see query().
+    /// Raises the errors that end the connection, see request().
     #[pyo3(signature = (commands, /, *, timeout=Given::No), text_signature = "($self, commands, /, *, timeout=...)")]
     fn pipeline<'py>(
         &self,
@@ -210,7 +210,7 @@ impl Client {
         Ok(list)
     }
 
-    /// Says quit, waits until the server has closed, for `timeout` at most, and closes. Once is enough; more does nothing.
+    /// Sends quit, waits until the server has closed, at most `timeout`, and closes. Further calls do nothing.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         if self.closed.load(SeqCst) || !self.generation.is_current() {
             self.closed.store(true, SeqCst);
@@ -224,7 +224,7 @@ impl Client {
             said
         });
         match said {
-            // What a signal handler raised is its own; that the server was not polite is no matter any more.
+            // An exception of a signal handler is raised. Other errors do not matter, since the client is closed anyway.
             Some(Err(Error::Interrupted)) => Err(interrupted(&self.raised)),
             _ => Ok(()),
         }
@@ -242,7 +242,7 @@ impl Client {
         convert::peer(py, &self.peer)
     }
 
-    /// What the server said first.
+    /// The greeting of the server.
     #[getter]
     fn greeting(&self) -> &str {
         &self.greeting
@@ -281,7 +281,7 @@ impl Client {
         if self.closed() { Err(state_error(py, "the client is closed")) } else { Ok(()) }
     }
 
-    /// Asks one of the built-in commands.
+    /// Sends a built-in command.
     fn ask<T: Send>(
         &self,
         py: Python<'_>,
@@ -295,7 +295,7 @@ impl Client {
         })
     }
 
-    /// Takes a turn to speak. The connection goes with an error that breaks it.
+    /// Uses the client for one call. An error that breaks it closes the connection.
     fn talk<T: Send>(
         &self,
         py: Python<'_>,
@@ -304,7 +304,7 @@ impl Client {
     ) -> Result<T, CallError> {
         let mut speech = Some(speech);
         let mut said = None;
-        // One body for all the kinds of answers.
+        // One body for all types of results.
         self.talk_over(py, timeout, &mut |client| {
             said = speech.take().map(|speech| speech(client)).transpose()?;
             Ok(())
@@ -355,12 +355,12 @@ impl Drop for Client {
     }
 }
 
-/// What a server of the daytime protocol (RFC 867) says, whoever's it is, less the line end: the date and the time in no
-/// prescribed form. `timeout` is in seconds, for all of it; None is for ever. Ctrl-C is honoured. The host may be
+/// Asks a server of the daytime protocol (RFC 867), and returns its reply without the line end. The RFC does not prescribe
+/// a syntax. `timeout` is in seconds, for the whole call; None means unlimited. Ctrl-C is honoured. The host may be
 /// "unix:PATH".
 ///
-/// Raises OSError where no connection is made, RequestTimeout, ServerClosed where nothing was said, ProtocolError where
-/// it is over 4 KiB or no text, and ValueError where the address is none.
+/// Raises OSError if it cannot connect, RequestTimeout, ServerClosed if the server sent nothing, ProtocolError if the
+/// reply exceeds 4 KiB or is not text, and ValueError if the address is invalid.
 #[pyfunction]
 #[pyo3(
     signature = (host=Host::local(), port=Port(13), *, timeout=TIMEOUT),
@@ -370,12 +370,12 @@ pub(super) fn rfc867(py: Python<'_>, host: Host, port: Port, timeout: Seconds) -
     begin(py, timeout, &Raised::default(), |builder| builder.rfc867(host.at(port)))
 }
 
-/// The time that a server of the time protocol (RFC 868) tells, whoever's it is: an aware datetime in UTC, whole seconds
-/// from 1968-01-20 03:14:08 to 2104-02-26 09:42:23. `timeout` is in seconds, for all of it; None is for ever. Ctrl-C is
-/// honoured. The host may be "unix:PATH".
+/// Asks a server of the time protocol (RFC 868), and returns an aware datetime in UTC, in whole seconds from 1968-01-20
+/// 03:14:08 to 2104-02-26 09:42:23. `timeout` is in seconds, for the whole call; None means unlimited. Ctrl-C is honoured.
+/// The host may be "unix:PATH".
 ///
-/// Raises OSError where no connection is made, RequestTimeout, ServerClosed where nothing was said, ProtocolError where
-/// it is not four bytes, and ValueError where the address is none.
+/// Raises OSError if it cannot connect, RequestTimeout, ServerClosed if the server sent nothing, ProtocolError if the
+/// reply is not four bytes, and ValueError if the address is invalid.
 #[pyfunction]
 #[pyo3(
     signature = (host=Host::local(), port=Port(37), *, timeout=TIMEOUT),
@@ -386,24 +386,24 @@ pub(super) fn rfc868(py: Python<'_>, host: Host, port: Port, timeout: Seconds) -
     convert::moment(py, moment)
 }
 
-/// Connects for whatever purpose, detached, in the patience of one call.
+/// Connects, detached, within the timeout of one call.
 fn begin<T: Send>(
     py: Python<'_>,
     timeout: Seconds,
     raised: &Raised,
     purpose: impl FnOnce(ClientBuilder) -> Result<T, Error> + Send,
 ) -> PyResult<T> {
-    let timeout = timeout.patience()?;
+    let timeout = timeout.positive()?;
     let keeper = raised.clone();
     let builder = crate::Client::builder().timeout(timeout.or_unlimited()).interrupt(move || is_interrupted(&keeper));
     interpreter::detach(py, || purpose(builder)).map_err(|error| explain(py, error, timeout, raised, None))
 }
 
-/// Why a call was cut short.
+/// The error of a call.
 enum CallError {
-    /// By the engine.
+    /// Of the engine.
     Error(Error),
-    /// By Python.
+    /// Of Python.
     Raised(PyErr),
 }
 
@@ -413,7 +413,7 @@ impl From<Error> for CallError {
     }
 }
 
-/// The exception for whoever asked `command`, or was connecting where there is none.
+/// The exception for the caller that sent `command`, or was connecting if it is None.
 fn explain(
     py: Python<'_>,
     cut: impl Into<CallError>,
@@ -430,7 +430,7 @@ fn explain(
     }
 }
 
-/// Asked by the engine, detached, every 100 ms while it waits.
+/// The interrupt function of the engine, called detached every 100 ms while it waits.
 fn is_interrupted(raised: &Raised) -> bool {
     if interpreter::must_not_attach() {
         return true;

@@ -27,13 +27,13 @@ use crate::{
 pub(super) struct Seconds(pub(super) Option<Duration>);
 
 impl Seconds {
-    /// None is for ever.
+    /// None means unlimited.
     pub(super) fn or_unlimited(self) -> Duration {
         self.0.unwrap_or(Duration::MAX)
     }
 
-    /// As a client's patience, which must be some.
-    pub(super) fn patience(self) -> PyResult<Self> {
+    /// The timeout of a client, which must be longer than zero.
+    pub(super) fn positive(self) -> PyResult<Self> {
         if self.0 == Some(Duration::ZERO) {
             return Err(PyValueError::new_err("a timeout of zero: nothing could be answered"));
         }
@@ -73,7 +73,7 @@ impl Given {
     pub(super) fn or(self, default: Seconds) -> PyResult<Seconds> {
         match self {
             Given::No => Ok(default),
-            Given::Yes(timeout) => timeout.patience(),
+            Given::Yes(timeout) => timeout.positive(),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::Event;
 
-/// What happens, see Server.events().
+/// The events of a server, see Server.events().
 #[pyclass(frozen, module = "daytime")]
 pub(super) struct Events {
     /// Kept alive while its events are read.

@@ -1,8 +1,8 @@
-//! The interpreter as a host: how to wait in it, and what to do when it forks or ends.
+//! How to wait inside the interpreter, and what to do when it forks or finalizes.
 //!
-//! When an interpreter ends, a thread that still wants to attach to it is killed in mid-flight, Rust frames or not.
-//! So one `atexit` function stops every server, forbids any attaching from then on, and waits, for a moment, until every
-//! thread that is between detaching and attaching has come back or lies down for good.
+//! When an interpreter finalizes, it kills a thread that tries to attach, even with Rust frames on its stack. So one
+//! `atexit` function stops every server and forbids attaching from then on. It waits briefly until every thread that is
+//! about to re-attach has either done so or parked itself.
 
 use std::{
     sync::{
@@ -17,33 +17,34 @@ use pyo3::{prelude::*, types::PyDict};
 
 use super::errors::state_error;
 
-/// How long a thread waits before it looks for signals and for the end.
+/// How long a thread waits before it checks for signals and for the finalization.
 pub(super) const TICK: Duration = Duration::from_millis(50);
-/// How long the end of the interpreter may be held up in all.
+/// How long the finalization may be delayed in all.
 const LAST_WAIT: Duration = Duration::from_millis(500);
-/// How much of that for a handler that runs on.
+/// How much of that for a running handler.
 const HANDLER_WAIT: Duration = Duration::from_millis(100);
 
 static FINALIZING: AtomicBool = AtomicBool::new(false);
-/// The thread that ends the interpreter, which goes on to run Python code.
+/// The thread that finalizes the interpreter, which continues to run Python code.
 static FINALIZER: OnceLock<ThreadId> = OnceLock::new();
-/// Threads that are detached, or about to attach.
+/// The number of threads that are detached or about to attach.
 static DETACHED: AtomicUsize = AtomicUsize::new(0);
 static FORKS: AtomicU64 = AtomicU64::new(0);
 /// Locked only while attached.
 static SERVERS: Mutex<Vec<Weak<dyn Stoppable>>> = Mutex::new(Vec::new());
 
-/// Whether the interpreter ends, and with it this thread.
+/// Whether the interpreter finalizes, and this thread must not attach any more.
 pub(super) fn must_not_attach() -> bool {
     FINALIZING.load(SeqCst) && FINALIZER.get() != Some(&thread::current().id())
 }
 
-/// Whether the interpreter ends, seen from whatever thread.
+/// Whether the interpreter finalizes.
 pub(super) fn is_finalizing() -> bool {
     FINALIZING.load(SeqCst)
 }
 
-/// Runs what may wait, detached from the interpreter. A thread whose interpreter has ended meanwhile never returns.
+/// Runs a body that may wait, detached from the interpreter. If the interpreter finalizes in the meantime, this never
+/// returns.
 pub(super) fn detach<T: Send>(py: Python<'_>, body: impl FnOnce() -> T + Send) -> T {
     DETACHED.fetch_add(1, SeqCst);
     let result = py.detach(|| {
@@ -60,7 +61,7 @@ pub(super) fn detach<T: Send>(py: Python<'_>, body: impl FnOnce() -> T + Send) -
     result
 }
 
-/// Attaches a thread that is detached, for a moment; `None` where the interpreter ends.
+/// Attaches a detached thread for a moment. `None` if the interpreter finalizes.
 pub(super) fn attach<T>(body: impl FnOnce(Python<'_>) -> T) -> Option<T> {
     DETACHED.fetch_add(1, SeqCst);
     let result = if must_not_attach() { None } else { Python::try_attach(body) };
@@ -68,11 +69,11 @@ pub(super) fn attach<T>(body: impl FnOnce(Python<'_>) -> T) -> Option<T> {
     result
 }
 
-/// Calls `attempt` detached, with the time that it may take, until it gives something or `deadline` has passed; between
-/// calls it lets signal handlers run.
+/// Calls `attempt` detached, with the time that it may take, until it returns a value or `deadline` passes. Signal
+/// handlers run between the calls.
 ///
 /// # Errors
-/// What a signal handler raises.
+/// The exception of a signal handler.
 pub(super) fn wait<T: Send>(
     py: Python<'_>,
     deadline: Option<Instant>,
@@ -90,7 +91,8 @@ pub(super) fn wait<T: Send>(
     }
 }
 
-/// The process that an object belongs to: a fork has no threads, and shares connections with its parent.
+/// The process of an object, as the number of forks before it. A forked child does not have the threads of its parent, and
+/// shares its connections.
 #[derive(Clone, Copy)]
 pub(super) struct ForkGeneration(u64);
 
@@ -130,7 +132,7 @@ fn servers() -> MutexGuard<'static, Vec<Weak<dyn Stoppable>>> {
 
 #[pyfunction]
 fn at_exit(py: Python<'_>) {
-    // A second end, of another thread of the same interpreter, is none.
+    // Only the first finalization counts.
     let _ = FINALIZER.set(thread::current().id());
     FINALIZING.store(true, SeqCst);
     let servers: Vec<_> = servers().drain(..).filter_map(|server| server.upgrade()).collect();

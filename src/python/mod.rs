@@ -1,13 +1,13 @@
-//! The Python module `daytime._daytime`, over the public API of this crate. What Python programmers see is put
-//! together in `python/daytime/__init__.py`.
+//! The Python module `daytime._daytime`, over the public API of this crate. `python/daytime/__init__.py`
+//! assembles the package.
 //!
 //! # What holds in every file here
 //!
-//! - Whatever may wait waits detached from the interpreter, in ticks, and looks for signals between them: a busy
-//!   interpreter never delays the server, and Ctrl-C ends every call. See [`host`].
-//! - A lock that is taken while attached is only ever held while attached and for a moment, so that nobody waits for it
-//!   with the interpreter in hand, and no fork finds it locked.
-//! - Rust threads never run Python code: handlers run on Python's own threads, see [`calls`].
+//! - A call that can wait does so detached from the interpreter, in ticks, and checks for signals between them: a busy
+//!   interpreter never delays the server, and Ctrl-C ends every call. See [`interpreter`].
+//! - A lock that is taken while attached is held only while attached and for a moment, so that no thread waits for it
+//!   while attached, and no fork finds it locked.
+//! - Rust threads never run Python code: handlers run on threads of Python, see [`calls`].
 //! - Python objects are owned by Python objects, and shown to the garbage collector by them.
 
 mod calls;

@@ -30,16 +30,16 @@ use super::{
 };
 use crate::{Address, Bound as BoundServer, ClientId, Error, Service};
 
-/// How long `serve_forever` waits for the server to end once it was interrupted.
+/// How long `serve_forever` waits for the server to end after an interrupt.
 const LAST_WAIT: Duration = Duration::from_millis(100);
-/// The most events that a subscription may keep: their room is taken at once.
+/// The largest buffer of a subscription, which is allocated at once.
 const BUFFER_MAX: usize = 1 << 20;
 
 /// The services by their names in Python.
 const SERVICES: [(&str, Service); 3] =
     [("text", Service::Text), ("rfc867", Service::Rfc867), ("rfc868", Service::Rfc868)];
 
-/// What a server is without Python's object of it: it stays reachable for the end of the interpreter and for forks.
+/// A server without its Python object. The interpreter's finalization and forks can reach it.
 pub(super) struct Core {
     number: usize,
     generation: ForkGeneration,
@@ -84,42 +84,40 @@ impl Stoppable for Core {
     }
 }
 
-/// A server of the day, the date and the time, of which the constructor binds and listens, so that a taken port raises
-/// there and `port` is real at once, even where 0 was asked for. start(), or `with`, begins to serve, on threads that
-/// never wait for the GIL.
+/// A server of the day, the date and the time. The constructor binds and listens: a taken port raises there, and `port`
+/// is real at once, even for port 0. start(), or `with`, starts to serve, on threads that never wait for the GIL.
 ///
-/// host, port: where to listen; a name stands for all of its addresses that this machine has. Port 0 is any free one.
-///     The host "unix:PATH" is a Unix socket, whose file is removed when the server stops and replaced where nobody
-///     answers on it, "unix:@NAME" an abstract one; the port means nothing then.
+/// host, port: where to listen. A name stands for all of its addresses that this machine has, port 0 for any free port.
+///     The host "unix:PATH" is a Unix socket, and "unix:@NAME" an abstract one; their port is ignored. The file of a Unix
+///     socket is replaced if no server answers on it, and removed when the server stops.
 /// listen: addresses in place of host and port, each "HOST:PORT", "unix:PATH" or (host, port).
-/// listen_rfc867, listen_rfc868: the same for the daytime protocol (RFC 867) and the time protocol (RFC 868), whose
-///     answers whoever connects is sent; without a port 13 and 37. With an empty `listen` they are all there is.
-/// sock: a bound TCP or Unix socket in place of host and port; it is closed here, and lives on in the server.
-/// unix_mode: permissions of Unix sockets' files, such as 0o660 (what the umask leaves).
-/// allow, deny: networks whose clients are let in, or turned away without a model_class, see set_networks() (everybody is let
-///     in).
-/// backlog: connections that may wait to be accepted (4096).
-/// workers: threads that serve, 1 to 1024 (one a core).
-/// callers: handlers of own commands that may run at a time, 1 to 1024 (16).
-/// max_clients: more are told that the server is full (the limit of descriptors less 64).
-/// max_clients_per_source: the same for one IPv4 address, or one IPv6 network of 64 bits (no limit).
+/// listen_rfc867, listen_rfc868: addresses for the daytime protocol (RFC 867) and the time protocol (RFC 868). The default
+///     ports are 13 and 37. With an empty `listen` the server has no other listeners.
+/// sock: a bound TCP or Unix socket in place of host and port. It is closed here, and the server keeps a copy.
+/// unix_mode: permissions of the files of Unix sockets, such as 0o660 (0o777 less the umask).
+/// allow, deny: networks whose clients are accepted, or closed silently, see set_networks() (all are accepted).
+/// backlog: the most connections that wait to be accepted (4096).
+/// workers: worker threads, 1 to 1024 (one for each core).
+/// handler_threads: the most handlers of custom commands that run at a time, 1 to 1024 (16).
+/// max_clients: the most clients at a time (the limit of file descriptors less 64).
+/// max_clients_per_source: the same for one IPv4 address, or one IPv6 network of 64 bits (unlimited).
 /// idle_timeout: seconds after which a silent client is disconnected (never).
-/// first_command_timeout: seconds in which a client must say a whole command (no limit).
-/// write_timeout: seconds in which a client must take some of its replies (10.0; None: no limit).
-/// busy_poll: seconds for which each worker spins before it sleeps, for sooner replies (not at all).
-/// greeting: what a client reads first ("Welcome to the server").
-/// framing: "auto" serves clients of the original, too; "line" is for deployments without ("auto").
+/// first_command_timeout: seconds in which a client must send a complete command (unlimited).
+/// write_timeout: seconds in which a client must take some of its replies (10.0; None: unlimited).
+/// busy_poll: seconds for which each worker polls before it sleeps, for sooner replies (not at all).
+/// greeting: the greeting ("Welcome to the server").
+/// framing: "auto" also serves clients of the original classroom program, "line" frames lines from the start ("auto").
 /// day_format, date_format, time_format: strftime formats of the replies ("%A", "%y-%m-%d", "%H:%M:%S").
 /// timezone: an IANA name, "UTC", or an offset such as "+05:30" (the system's).
-/// clock: a datetime, at which it stands still, or a timedelta by which the system's is shifted (the system's). A naive
-///     datetime is what the server's clock shows in its own timezone.
-/// commands: own commands, see command().
+/// clock: a datetime, at which the clock stops, or a timedelta, which shifts the system's clock (the system's). A naive
+///     datetime is in the server's timezone.
+/// commands: custom commands, see command().
 ///
-/// Raises OSError where it cannot bind, and ValueError, OverflowError or TypeError where a setting is refused.
+/// Raises OSError if it cannot bind, and ValueError, OverflowError or TypeError for an invalid setting.
 #[pyclass(frozen, weakref, module = "daytime")]
 pub(super) struct Server {
     core: Arc<Core>,
-    /// Those of the text protocol, of RFC 867 and of RFC 868.
+    /// Those of each of [`SERVICES`].
     addresses: [Vec<Address>; 3],
     timezone: Option<String>,
     /// Held while attached only.
@@ -205,8 +203,7 @@ impl Server {
         Ok(Server { core, addresses, timezone, handlers: Mutex::new(handlers) })
     }
 
-    /// Begins to serve. Raises StateError where it was started or stopped before, OSError where the system gives no
-    /// threads.
+    /// Starts to serve. Raises StateError if it was started or stopped before, OSError if the system denies a thread.
     fn start(&self, py: Python<'_>) -> PyResult<()> {
         self.check(py)?;
         let Some(Ready { bound, calls }) = self.core.ready().take() else {
@@ -232,9 +229,9 @@ impl Server {
         }
     }
 
-    /// Stops: every connection is closed at once. Then waits until the server's threads have ended, for `timeout`
-    /// seconds at most (5.0; None: for ever), unless `wait` is false or this is a handler of this server. `state` tells
-    /// whether they have. Once is enough; more does nothing.
+    /// Stops the server: every connection is closed at once. Then waits until the server's threads have ended, at most
+    /// `timeout` seconds (5.0; None: unlimited), unless `wait` is false or this is a handler of this server. `state` says
+    /// whether they have ended. Further calls do nothing.
     #[pyo3(
         signature = (*, timeout=Seconds(Some(Duration::from_secs(5))), wait=true),
         text_signature = "($self, *, timeout=5.0, wait=True)"
@@ -248,18 +245,18 @@ impl Server {
         Ok(())
     }
 
-    /// Waits until the server has stopped, for `timeout` seconds at most (None: for ever); True if it has. In a handler
-    /// of this server it is False at once. Raises StateError where it was not started.
+    /// Waits until the server has stopped, at most `timeout` seconds (None: unlimited). Returns whether it has. In a
+    /// handler of this server it returns False at once. Raises StateError before the start.
     #[pyo3(signature = (timeout=Seconds(None)), text_signature = "($self, timeout=None)")]
     fn wait(&self, py: Python<'_>, timeout: Seconds) -> PyResult<bool> {
         self.check(py)?;
         if self.core.server.get().is_none() && !self.core.stopping.load(SeqCst) {
-            return Err(state_error(py, "the server was not started"));
+            return Err(state_error(py, "the server is not started"));
         }
         self.wait_for_end(py, timeout)
     }
 
-    /// Starts, if that was not done, and waits until the server has stopped. Whatever a signal handler raises, such as
+    /// Starts the server unless it runs, and waits until it has stopped. An exception of a signal handler, such as
     /// KeyboardInterrupt, stops the server and is raised here.
     fn serve_forever(&self, py: Python<'_>) -> PyResult<()> {
         self.check(py)?;
@@ -274,8 +271,8 @@ impl Server {
         ended.map(drop)
     }
 
-    /// Begins to close down, and returns at once: no new clients; idle ones are closed, the others are sent the replies
-    /// owed to them. The server stops when the last one is gone, or after `grace` seconds; wait() tells when.
+    /// Starts to shut down, and returns at once. The server accepts no more clients, closes idle ones, and sends the
+    /// replies that it owes. It stops when the last client is gone, or after `grace` seconds; see wait().
     #[pyo3(signature = (grace=Seconds(Some(Duration::from_secs(5)))), text_signature = "($self, grace=5.0)")]
     fn drain(&self, py: Python<'_>, grace: Seconds) -> PyResult<()> {
         self.check(py)?;
@@ -313,14 +310,14 @@ impl Server {
         self.stop(py, Seconds(Some(Duration::from_secs(5))), true)
     }
 
-    /// The first address that it is bound to, and its real port; of a Unix socket ("unix:PATH", 0). Raises StateError
-    /// where there are only those of RFC 867 and RFC 868.
+    /// The first bound address, with its real port; ("unix:PATH", 0) for a Unix socket. Raises StateError if the server
+    /// only has listeners for RFC 867 and RFC 868.
     #[getter]
     fn address<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         convert::peer(py, self.first(py)?)
     }
 
-    /// All of them.
+    /// The bound addresses of the text protocol.
     #[getter]
     fn addresses<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         tuple(py, &self.addresses[0])
@@ -349,7 +346,7 @@ impl Server {
         Ok(convert::parts(self.first(py)?).1)
     }
 
-    /// What the start had to put up with, such as a machine without time zones.
+    /// Problems that the start survived, such as a missing time zone database.
     #[getter]
     fn warnings(&self) -> Vec<String> {
         self.core.server.get().map(|server| server.warnings().to_vec()).unwrap_or_default()
@@ -368,7 +365,7 @@ impl Server {
         })
     }
 
-    /// What the server has done so far; all zero before the start.
+    /// The counters of the server; all zero before the start.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.check(py)?;
         let stats = self.core.server.get().map(|server| server.stats()).unwrap_or_default();
@@ -386,14 +383,14 @@ impl Server {
         import_attr(py, "daytime._vocabulary", "ServerStats")?.call1(counts)
     }
 
-    /// Adds an own command: one word without blanks, no other command's name in any letter case. As a decorator with
-    /// the name alone.
+    /// Adds a custom command. The name is one word without blanks, unique in any letter case. With the name alone it is a
+    /// decorator.
     ///
-    /// The handler is called with a Request, on a thread of its own while its client waits and nobody else, and returns
-    /// the reply, 1 to 1,023 bytes of UTF-8 without control characters, or None to close the connection. What it raises
-    /// goes to sys.unraisablehook; the client is told that the command failed.
+    /// The handler is called with a Request, on a thread of Python. Its client waits for the reply, and other clients are
+    /// not delayed. It returns the reply, 1 to 1,023 bytes of UTF-8 without control characters, or None to close the
+    /// connection. An exception goes to sys.unraisablehook, and the client gets "The command failed".
     ///
-    /// Raises ValueError where the name is refused, StateError once the server was started.
+    /// Raises ValueError if the name is invalid, StateError once the server was started.
     #[pyo3(signature = (name, handler=None, /))]
     fn command<'py>(
         slf: &Bound<'py, Self>,
@@ -407,17 +404,17 @@ impl Server {
             return import_attr(py, "functools", "partial")?.call1((slf.getattr("command")?, name));
         };
         let own = callable(name, &handler)?;
-        // No exception is made with the lock in hand: that runs Python code.
+        // Exceptions are made after the lock is released, since that runs Python code.
         let added = server.core.ready().as_mut().map(|ready| add(&mut ready.bound, &ready.calls, name, &own));
         match added {
             Some(added) => added.map_err(|error| errors::error(py, error))?,
-            None => return Err(state_error(py, "own commands are added before the server starts")),
+            None => return Err(state_error(py, "the server is started already; add commands before the start")),
         }
         server.handlers().push(own);
         Ok(handler)
     }
 
-    /// Answers from another clock from now on: see the constructor. No timeout depends on it.
+    /// Replaces the clock of the replies, see the constructor. Timeouts do not depend on it.
     #[pyo3(signature = (clock, /))]
     fn set_clock(&self, py: Python<'_>, clock: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         self.check(py)?;
@@ -431,13 +428,13 @@ impl Server {
         Ok(())
     }
 
-    /// Lets in, from now on, the clients of other networks than those of the constructor; who is connected stays.
+    /// Replaces the networks of the constructor. Connected clients stay.
     ///
-    /// A network is "192.0.2.0/24", "2001:db8::/32" or one address. The longest prefix that has a client's address
-    /// decides, and where the same one is allowed and denied, it is denied. An address that none has is let in unless
-    /// any network is allowed. Clients on Unix sockets have no network: their file's permissions decide.
+    /// A network is "192.0.2.0/24", "2001:db8::/32" or one address. The longest prefix that contains a client's address
+    /// decides. A network that is both allowed and denied is denied. An address that no network contains is accepted,
+    /// unless at least one network is allowed. For Unix sockets the permissions of the file decide.
     ///
-    /// Raises ValueError where a text is no network; nothing has changed then.
+    /// Raises ValueError if a text is not a network. The networks are unchanged then.
     #[pyo3(signature = (*, allow=None, deny=None), text_signature = "($self, *, allow=(), deny=())")]
     fn set_networks(
         &self,
@@ -450,24 +447,24 @@ impl Server {
         if let Some(ready) = self.core.ready().as_mut() {
             ready.bound.set_networks(networks);
         } else if let Some(server) = self.core.server.get() {
-            // A worker may be looking one up: that is waited for without the interpreter.
+            // A worker may hold the lock: wait for it detached.
             interpreter::detach(py, || server.set_networks(networks));
         }
         Ok(())
     }
 
-    /// Reads the files of time zones anew, which is done every five minutes without being asked. Raises StateError before
-    /// the start.
+    /// Reads the files of the time zones again. The server also does that every five minutes. Raises StateError before the
+    /// start.
     fn reload_zones(&self, py: Python<'_>) -> PyResult<()> {
         self.check(py)?;
         match self.core.server.get() {
             Some(server) => server.reload_zones(),
-            None => return Err(state_error(py, "the server was not started")),
+            None => return Err(state_error(py, "the server is not started")),
         }
         Ok(())
     }
 
-    /// The clients that are connected, in the order of their numbers.
+    /// The connected clients, in the order of their ids.
     fn clients<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         self.check(py)?;
         let clients =
@@ -482,7 +479,7 @@ impl Server {
         Ok(list)
     }
 
-    /// Closes a client's connection at once; True if it was there.
+    /// Closes a client's connection at once. Returns whether it was connected.
     #[pyo3(signature = (client_id, /))]
     fn disconnect(&self, py: Python<'_>, client_id: u64) -> PyResult<bool> {
         self.check(py)?;
@@ -490,9 +487,9 @@ impl Server {
         Ok(interpreter::detach(py, || self.core.server.get().is_some_and(|server| server.disconnect(client))))
     }
 
-    /// An iterator over what happens from this call on, which ends once the server has stopped, or when nothing has
-    /// happened for `timeout` seconds (None: it waits). `buffer` events may wait to be read, 1 to 1,048,576; more are
-    /// lost, and counted in stats().events_dropped. With `commands` each command that was answered is an event, too.
+    /// An iterator over the events from this call on. It ends once the server has stopped, or after `timeout` seconds
+    /// without an event (None: unlimited). At most `buffer` events are buffered, 1 to 1,048,576. Further ones are lost, and
+    /// counted in stats().events_dropped. With `commands`, each executed command is an event too.
     ///
     /// Raises StateError before the start.
     #[pyo3(
@@ -503,10 +500,10 @@ impl Server {
         let (py, server) = (slf.py(), slf.get());
         server.check(py)?;
         if !(1..=BUFFER_MAX).contains(&buffer) {
-            return Err(PyValueError::new_err(format!("a buffer of {buffer} events: it can be 1 to {BUFFER_MAX}")));
+            return Err(PyValueError::new_err(format!("buffer must be between 1 and {BUFFER_MAX}, got {buffer}")));
         }
         let Some(engine) = server.core.server.get() else {
-            return Err(state_error(py, "the server was not started"));
+            return Err(state_error(py, "the server is not started"));
         };
         let events = interpreter::detach(py, || engine.events_with(buffer, commands));
         Ok(Events::new(slf.clone().into_any().unbind(), server.core.generation, events, timeout.0))
@@ -530,7 +527,7 @@ impl Server {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        // Both are free: they are only ever held while attached, and for no call into Python.
+        // Both locks are free: they are held only while attached, and never during a call into Python.
         let Ok(handlers) = self.handlers.try_lock() else { return Ok(()) };
         handlers.iter().try_for_each(|handler| match &*handler.lock() {
             Some(callable) => visit.call(callable),
@@ -549,11 +546,11 @@ impl Server {
     }
 
     fn first(&self, py: Python<'_>) -> PyResult<&Address> {
-        let none = || state_error(py, "the server listens for RFC 867 and RFC 868 only");
+        let none = || state_error(py, "the server only has listeners for RFC 867 and RFC 868");
         self.addresses[0].first().ok_or_else(none)
     }
 
-    /// The address to name it by.
+    /// The address for `repr`.
     fn shown(&self) -> String {
         self.addresses.iter().flatten().next().map(Address::to_string).unwrap_or_default()
     }
@@ -570,7 +567,7 @@ impl Server {
         self.handlers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets go of everything, without waiting and without a lock held while Python code may run.
+    /// Releases everything, without waiting, and without a lock while Python code can run.
     fn release(&self) {
         if self.core.generation.is_current() {
             self.core.shut_down();
@@ -596,10 +593,10 @@ fn callable(name: &str, handler: &Bound<'_, PyAny>) -> PyResult<Arc<Handler>> {
         return Ok(Handler::new(handler.clone().unbind()));
     }
     let wrong = handler.get_type().name()?;
-    Err(PyTypeError::new_err(format!("the handler of {name:?} must be callable, which {wrong} is not")))
+    Err(PyTypeError::new_err(format!("the handler of {name:?} must be callable, got {wrong}")))
 }
 
-/// Registers a handler. The engine's closure does not own it.
+/// Registers a handler, which the engine's closure does not own.
 fn add(bound: &mut BoundServer, calls: &Arc<CallQueue>, name: &str, handler: &Arc<Handler>) -> Result<(), Error> {
     let (handler, calls) = (handler.clone(), calls.clone());
     bound.command(name, move |request| calls.call(&handler, request))

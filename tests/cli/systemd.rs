@@ -31,7 +31,7 @@ fn activated(sockets: &[(&str, &dyn AsFd)], process: &str, arguments: &str) -> P
     let down = numbered(3).map(|(to, _)| format!("{to}<&{} {}<&-", to + 47, to + 47));
     let [up, down] = [up.collect::<Vec<_>>(), down.collect()].map(|moves| moves.join(" "));
     let line = format!(
-        "exec {up}; exec {down}; export LISTEN_PID={process} LISTEN_FDS={} LISTEN_FDNAMES={}; exec {SERVER} {arguments}",
+        "exec {up}; exec {down}; export LISTEN_PID={process} LISTEN_FDS={} LISTEN_FDNAMES={}; exec '{SERVER}' {arguments}",
         names.len(),
         names.join(":"),
     );
@@ -106,7 +106,7 @@ fn sockets_that_are_none_to_serve_on_are_named() {
     }
     let no_socket = "daytime-server: adopt a socket of LISTEN_FDS: fd 3 is not a socket\n";
     for third in [format!("3<{}", folder.name("file")), "3<&-".into()] {
-        let line = format!("exec {third}; export LISTEN_PID=$$ LISTEN_FDS=1; exec {SERVER} --quiet");
+        let line = format!("exec {third}; export LISTEN_PID=$$ LISTEN_FDS=1; exec '{SERVER}' --quiet");
         Program::start(Command::new("bash").args(["-c", &line])).finish().assert(1, "", no_socket);
     }
     drop(file);
@@ -185,7 +185,7 @@ fn the_units_are_valid() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/systemd");
     let service = fs::read_to_string(examples.join("daytime.service")).unwrap();
     // The program is where it was built.
-    let service = service.replace("/usr/local/bin/daytime-server", SERVER);
+    let service = service.replace("/usr/local/bin/daytime-server", &format!("\"{SERVER}\""));
     let service = folder.write("daytime.service", &service);
     let socket = folder.write("daytime.socket", &fs::read_to_string(examples.join("daytime.socket")).unwrap());
     run("systemd-analyze", &["verify", "--man=no", &service, &socket], "").assert(0, "", "");
