@@ -86,7 +86,7 @@ static void buffers(void) {
     daytime_server_free(server);
 }
 
-/* What speaks something else, or nothing; what was not told is not written. */
+/* What speaks something else, or nothing; what was not reported is not written. */
 static void strangers(void) {
     daytime_server *server = new_server();
     char text[8] = "before";
@@ -142,7 +142,7 @@ static void unix_sockets(void) {
     CHECK(rmdir(directory) == 0);
 }
 
-/* A denied client is told nothing, which is how it differs from one that is told the time. */
+/* A denied client is reported nothing, which is how it differs from one that is reported the time. */
 static void denied(void) {
     daytime_server *server = rfc_server();
     char text[64];

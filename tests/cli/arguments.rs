@@ -78,7 +78,7 @@ fn bad_arguments_are_named() {
 }
 
 #[test]
-fn help_and_version_are_told() {
+fn help_and_version_are_reported() {
     let server: &[&str] = &[
         "--config",
         "--print-config",
@@ -119,8 +119,8 @@ fn help_and_version_are_told() {
             let is_general = ["--help", "--version", "COMMAND"].contains(flag);
             assert!(is_general || guide.contains(&format!("`{flag}")), "the operator's guide says nothing of {flag}");
         }
-        let told = help.out.split_whitespace().filter(|word| word.starts_with("--"));
-        for flag in told.map(|word| word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric())) {
+        let actual = help.out.split_whitespace().filter(|word| word.starts_with("--"));
+        for flag in actual.map(|word| word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric())) {
             assert!(flags.contains(&flag), "{name} --help tells of {flag}, which no test here knows");
         }
         run(program, &["--version"], "").assert(0, &format!("{name} {}\n", env!("CARGO_PKG_VERSION")), "");

@@ -45,7 +45,7 @@ fn commands_are_answered_one_a_line() {
 }
 
 #[test]
-fn an_error_line_is_told_and_the_other_commands_are_answered() {
+fn an_error_line_is_reported_and_the_other_commands_are_answered() {
     let (_server, address) = fixed_server();
     for (command, complaint) in [
         ("nonsense", errors::INVALID),
@@ -136,7 +136,7 @@ fn a_reader_that_has_enough_is_no_error() {
 }
 
 #[test]
-fn a_server_that_cannot_be_used_is_told() {
+fn a_server_that_cannot_be_used_is_reported() {
     let (_kept, nobody) = refusing_address();
     let hole = BlackHole::new((Ipv4Addr::LOCALHOST, 0));
     let says = |text: &'static str| {

@@ -23,14 +23,14 @@ use crate::common::{
 fn the_server_says_where_it_listens_and_who_connects() {
     let (mut server, port) = daytime_server(&[]);
     let clients = [(); 3].map(|()| TcpStream::connect(local(port)).unwrap());
-    let mut told = [(); 3].map(|()| server.out.line());
+    let mut actual = [(); 3].map(|()| server.out.line());
     let mut expected = clients.each_ref().map(|client| {
         let port = client.local_addr().unwrap().port();
         format!("Connection has been established with client IP 127.0.0.1 and port is {port}")
     });
-    told.sort();
+    actual.sort();
     expected.sort();
-    assert_eq!(told, expected);
+    assert_eq!(actual, expected);
     drop(clients);
     server.signal(Signal::SIGTERM);
     server.finish().assert(0, "", "");
@@ -77,7 +77,7 @@ fn the_server_listens_at_every_address_of_a_name() {
 }
 
 #[test]
-fn a_taken_port_is_retried_and_then_told() {
+fn a_taken_port_is_retried_and_then_reported() {
     let taken = TcpListener::bind(local(0)).unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let complaint = format!("bind {address}: Address already in use (os error 98)");
@@ -261,8 +261,8 @@ fn older() -> (Program, u16, u16) {
 fn both_older_protocols_tell_the_time() {
     let (_server, rfc867, rfc868) = older();
     let before = SystemTime::now() - Duration::from_secs(1);
-    let told = daytime::rfc868(format!("127.0.0.1:{rfc868}")).unwrap();
-    assert!((before..=SystemTime::now()).contains(&told), "{told:?}");
+    let actual = daytime::rfc868(format!("127.0.0.1:{rfc868}")).unwrap();
+    assert!((before..=SystemTime::now()).contains(&actual), "{actual:?}");
     let text = daytime::rfc867(format!("127.0.0.1:{rfc867}")).unwrap();
     assert!(text.contains(", 20") && !text.ends_with('\n'), "{text:?}");
 }
@@ -291,8 +291,8 @@ fn perls_net_time_reads_both() {
     let (_server, rfc867, rfc868) = older();
     let before = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let time = format!("use Net::Time 'inet_time'; print inet_time('127.0.0.1:{rfc868}', 'tcp', 20)");
-    let told: u64 = run("perl", &["-e", &time], "").out.parse().unwrap();
-    assert!((before..before + 60).contains(&told), "{told}");
+    let actual: u64 = run("perl", &["-e", &time], "").out.parse().unwrap();
+    assert!((before..before + 60).contains(&actual), "{actual}");
     let daytime = format!("use Net::Time 'inet_daytime'; print inet_daytime('127.0.0.1:{rfc867}', 'tcp', 20)");
     let text = run("perl", &["-e", &daytime], "").out;
     assert!(text.contains(", 20") && text.ends_with("\r\n"), "{text:?}");

@@ -99,7 +99,7 @@ fn replies_or_nothing(port: u16) -> String {
 }
 
 #[test]
-fn sighup_reads_networks_anew() {
+fn sighup_reads_networks_again() {
     let folder = Folder::new();
     let file = folder.write("daytime.toml", "deny = [\"127.0.0.0/8\"]\nquiet = false\n");
     let arguments = ["--config", &file, "--listen", "127.0.0.1:0"];
@@ -129,7 +129,7 @@ fn sighup_reads_networks_anew() {
 }
 
 #[test]
-fn sighup_reads_zones_anew() {
+fn sighup_reads_zones_again() {
     let source = Path::new("/usr/share/zoneinfo");
     if !source.join("Asia/Tokyo").exists() || !source.join("UTC").exists() {
         return skip("there is no zone database");
@@ -147,7 +147,7 @@ fn sighup_reads_zones_anew() {
     assert_eq!(offset(), "+00:00");
     fs::copy(source.join("Asia/Tokyo"), folder.name("new")).unwrap();
     fs::rename(folder.name("new"), &zone).unwrap();
-    assert_eq!(offset(), "+00:00", "not before it is told to");
+    assert_eq!(offset(), "+00:00", "not before it is actual to");
     server.signal(Signal::SIGHUP);
     let deadline = Instant::now() + TIMEOUT;
     // Clients go to the workers in turn: both have it.

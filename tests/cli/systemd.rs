@@ -140,7 +140,7 @@ fn systemd_socket_activate_starts_it() {
 }
 
 #[test]
-fn systemd_is_told_when_it_serves_and_when_it_stops() {
+fn systemd_is_reported_when_it_serves_and_when_it_stops() {
     let folder = Folder::new();
     let manager = UnixDatagram::bind(folder.name("notify")).unwrap();
     manager.set_read_timeout(Some(TIMEOUT)).unwrap();

@@ -88,7 +88,7 @@ fn an_interrupt_ends_what_trickles() {
 }
 
 #[test]
-fn patience_can_be_changed() {
+fn timeout_can_be_changed() {
     let fake = FakeServer::new(|mut peer| {
         peer.complete_greeting("Hi");
         peer.stay_silent();
@@ -101,7 +101,7 @@ fn patience_can_be_changed() {
 }
 
 #[test]
-fn patience_without_end_is_allowed() {
+fn timeout_without_end_is_allowed() {
     let server = builder().start().unwrap();
     let mut client = Client::builder().timeout(Duration::MAX).connect(&server.addresses()[0]).unwrap();
     assert_eq!(client.day().unwrap(), Weekday::Sun);

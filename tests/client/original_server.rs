@@ -82,8 +82,8 @@ fn the_originals_answers_are_typed() {
 #[test]
 fn the_originals_years_pivot_as_posix_says() {
     let years = [(69, 1969), (70, 1970), (98, 1998), (99, 1999), (0, 2000), (1, 2001), (26, 2026), (68, 2068)];
-    let mut told = years.into_iter().map(|(two_digits, _)| format!("{two_digits:02}-02-28"));
-    let (original, _) = FakeServer::original(move |_| told.next().unwrap());
+    let mut actual = years.into_iter().map(|(two_digits, _)| format!("{two_digits:02}-02-28"));
+    let (original, _) = FakeServer::original(move |_| actual.next().unwrap());
     let mut client = client_builder().connect(original.address()).unwrap();
     for (_, year) in years {
         let date = client.date().unwrap();

@@ -124,8 +124,8 @@ fn wrongly_taken(
     replies: &[&str],
     ask: fn(&mut Client) -> Result<String, Error>,
 ) -> Vec<(String, String)> {
-    let told = replies.iter().map(|reply| (reply.to_string(), typed(command, reply, ask)));
-    told.filter(|(reply, told)| *told != format!("protocol: {}", reply.as_bytes().escape_ascii())).collect()
+    let actual = replies.iter().map(|reply| (reply.to_string(), typed(command, reply, ask)));
+    actual.filter(|(reply, actual)| *actual != format!("protocol: {}", reply.as_bytes().escape_ascii())).collect()
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn greeted(reads: &[&[u8]]) -> String {
         };
         match heard {
             Ok(()) => {}
-            Err(SessionError::Protocol(text)) => return format!("foreign: {}", text.escape_ascii()),
+            Err(SessionError::Protocol(text)) => return format!("unexpected: {}", text.escape_ascii()),
             Err(fault) => return format!("{fault:?}"),
         }
     }
@@ -67,7 +67,7 @@ fn reply(session: &mut ClientSession, bytes: &[u8]) -> String {
     session.receive(bytes).unwrap();
     match session.reply() {
         Ok(reply) => reply.unwrap_or("…".into()),
-        Err(SessionError::Protocol(text)) => format!("foreign: {}", text.escape_ascii()),
+        Err(SessionError::Protocol(text)) => format!("unexpected: {}", text.escape_ascii()),
         Err(fault) => panic!("{fault:?}"),
     }
 }
@@ -120,7 +120,7 @@ fn an_error_line_in_place_of_the_greeting_is_the_error() {
         }
         // Not a line so far.
         assert_eq!(greeted(&[error.as_bytes()]), "waits");
-        assert_eq!(greeted(&[error.as_bytes(), EOF]), format!("foreign: {error}"));
+        assert_eq!(greeted(&[error.as_bytes(), EOF]), format!("unexpected: {error}"));
     }
 }
 
@@ -165,10 +165,10 @@ fn silence_alone_proves_nothing() {
 fn the_end_before_the_greeting_is_an_error_that_carries_the_text() {
     check(&[
         (&[EOF], "Closed"),
-        (&[b"Welcome to the server", EOF], "foreign: Welcome to the server"),
-        (&[b"SSH-2.0-Open", b"SSH_9.9\r", EOF], "foreign: SSH-2.0-OpenSSH_9.9\\r"),
-        (&[b"HiYou entered an invalid command", EOF], "foreign: HiYou entered an invalid command"),
-        (&[b"\xff\xfb\x01", EOF], "foreign: \\xff\\xfb\\x01"),
+        (&[b"Welcome to the server", EOF], "unexpected: Welcome to the server"),
+        (&[b"SSH-2.0-Open", b"SSH_9.9\r", EOF], "unexpected: SSH-2.0-OpenSSH_9.9\\r"),
+        (&[b"HiYou entered an invalid command", EOF], "unexpected: HiYou entered an invalid command"),
+        (&[b"\xff\xfb\x01", EOF], "unexpected: \\xff\\xfb\\x01"),
         (&[b"Hi\n", EOF], "Closed"),
         (&[b"HiYou entered an invalid command", PAUSE, EOF], "Closed"),
     ]);
@@ -181,17 +181,18 @@ fn the_end_before_the_greeting_is_an_error_that_carries_the_text() {
 #[test]
 fn a_greeting_that_is_not_utf_8_is_an_error_that_carries_the_text() {
     check(&[
-        (&[b"Hi\xff\n"], "foreign: Hi\\xff\\n"),
+        (&[b"Hi\xff\n"], "unexpected: Hi\\xff\\n"),
         (&[b"Hi\xff"], "waits"),
-        (&[b"Hi\xc3", b"\n"], "foreign: Hi\\xc3\\n"),
-        (&[b"\xffYou entered an invalid command", PAUSE], "foreign: \\xffYou entered an invalid command"),
+        (&[b"Hi\xc3", b"\n"], "unexpected: Hi\\xc3\\n"),
+        (&[b"\xffYou entered an invalid command", PAUSE], "unexpected: \\xffYou entered an invalid command"),
     ]);
 }
 
 #[test]
 fn at_most_64_kib_are_read_for_the_greeting() {
     let long = vec![b'x'; LIMIT];
-    let (greeting, foreign) = (format!("lines: {}", "x".repeat(LIMIT)), format!("foreign: {}", "x".repeat(LIMIT)));
+    let (greeting, unexpected) =
+        (format!("lines: {}", "x".repeat(LIMIT)), format!("unexpected: {}", "x".repeat(LIMIT)));
     let error = &b"You entered an invalid command"[..];
     let text = &[&long[error.len()..], error].concat()[..];
     let tail = &text[..LIMIT - error.len()];
@@ -200,9 +201,9 @@ fn at_most_64_kib_are_read_for_the_greeting() {
         (vec![&long[..], b"\n"], &greeting),
         (vec![&[&long[..], b"\n"].concat()], &greeting),
         // The bytes in the error are bounded too.
-        (vec![&long[..], b"x"], &foreign),
-        (vec![&[&long[..], b"x\n"].concat()], &foreign),
-        (vec![&long[..], &long], &foreign),
+        (vec![&long[..], b"x"], &unexpected),
+        (vec![&[&long[..], b"x\n"].concat()], &unexpected),
+        (vec![&long[..], &long], &unexpected),
         (vec![text, PAUSE], &format!("bare: {}", str::from_utf8(tail).unwrap())),
     ] {
         let lens: Vec<_> = reads.iter().map(|read| read.len()).collect();
@@ -292,7 +293,7 @@ fn a_reply_is_a_line_an_error_line_as_any_other() {
         (b"The command failed\n", "The command failed"),
         (b"You entered an invalid command", "…"),
         ("groß 🙂\n".as_bytes(), "groß 🙂"),
-        (b"gro\xdf\n", "foreign: gro\\xdf\\n"),
+        (b"gro\xdf\n", "unexpected: gro\\xdf\\n"),
         (b"gro\xdf", "…"),
     ] {
         let mut session = lines();
@@ -399,11 +400,11 @@ fn at_most_64_kib_are_read_for_a_reply() {
     let mut session = lines();
     ask(&mut session, "day").unwrap();
     assert_eq!(reply(&mut session, &long), "…");
-    assert_eq!(reply(&mut session, b"x"), format!("foreign: {}", "x".repeat(LIMIT)));
+    assert_eq!(reply(&mut session, b"x"), format!("unexpected: {}", "x".repeat(LIMIT)));
     // Its newline in the same read makes it no shorter.
     let mut session = lines();
     ask(&mut session, "day").unwrap();
-    assert_eq!(reply(&mut session, &[&long[..], b"x\n"].concat()), format!("foreign: {}", "x".repeat(LIMIT)));
+    assert_eq!(reply(&mut session, &[&long[..], b"x\n"].concat()), format!("unexpected: {}", "x".repeat(LIMIT)));
     // Many replies may be more.
     let mut session = lines();
     (0..3).for_each(|_| drop(ask(&mut session, "day").unwrap()));
@@ -451,24 +452,24 @@ fn the_originals_replies_are_found_by_their_shape() {
         ("day ", b"You entered an invalid command", "You entered an invalid command"),
         ("time UTC", b"You entered an invalid command", "You entered an invalid command"),
         // Wrong shapes, as soon as they are seen.
-        ("day", b"Someday", "foreign: Someday"),
-        ("day", b"s", "foreign: s"),
-        ("day", b"SUN", "foreign: SUN"),
-        ("day", b"\n", "foreign: \\n"),
-        ("day", b"26-11-22", "foreign: 26-11-22"),
-        ("day", b"15:44:57", "foreign: 15:44:57"),
-        ("date", b"15:44:57", "foreign: 15:44:57"),
-        ("date", b"26-1x", "foreign: 26-1x"),
-        ("date", b"2026-11-22", "foreign: 2026-11-22"),
-        ("date", "２６-11-22".as_bytes(), "foreign: \\xef\\xbc\\x92\\xef\\xbc\\x96-11-22"),
-        ("time", b"26-11-22", "foreign: 26-11-22"),
-        ("time", b"3:44:57", "foreign: 3:44:57"),
-        ("time", b"15:44\xff", "foreign: 15:44\\xff"),
-        ("time", b"Sunday", "foreign: Sunday"),
-        ("help", b"Sunday", "foreign: Sunday"),
-        ("day ", b"Sunday", "foreign: Sunday"),
-        ("time UTC", b"15:44:57", "foreign: 15:44:57"),
-        ("help", b"You entered an unknown time zone", "foreign: You entered an unknown time zone"),
+        ("day", b"Someday", "unexpected: Someday"),
+        ("day", b"s", "unexpected: s"),
+        ("day", b"SUN", "unexpected: SUN"),
+        ("day", b"\n", "unexpected: \\n"),
+        ("day", b"26-11-22", "unexpected: 26-11-22"),
+        ("day", b"15:44:57", "unexpected: 15:44:57"),
+        ("date", b"15:44:57", "unexpected: 15:44:57"),
+        ("date", b"26-1x", "unexpected: 26-1x"),
+        ("date", b"2026-11-22", "unexpected: 2026-11-22"),
+        ("date", "２６-11-22".as_bytes(), "unexpected: \\xef\\xbc\\x92\\xef\\xbc\\x96-11-22"),
+        ("time", b"26-11-22", "unexpected: 26-11-22"),
+        ("time", b"3:44:57", "unexpected: 3:44:57"),
+        ("time", b"15:44\xff", "unexpected: 15:44\\xff"),
+        ("time", b"Sunday", "unexpected: Sunday"),
+        ("help", b"Sunday", "unexpected: Sunday"),
+        ("day ", b"Sunday", "unexpected: Sunday"),
+        ("time UTC", b"15:44:57", "unexpected: 15:44:57"),
+        ("help", b"You entered an unknown time zone", "unexpected: You entered an unknown time zone"),
     ] {
         let mut session = bare();
         ask(&mut session, question).unwrap();
@@ -478,7 +479,10 @@ fn the_originals_replies_are_found_by_their_shape() {
         ask(&mut session, question).unwrap();
         let last = come.iter().map(|&byte| reply(&mut session, &[byte])).find(|reply| reply != "…");
         let last = last.unwrap_or("…".into());
-        assert!(last == expected || (last.starts_with("foreign") && expected.starts_with(&last)), "{last} {expected}");
+        assert!(
+            last == expected || (last.starts_with("unexpected") && expected.starts_with(&last)),
+            "{last} {expected}"
+        );
     }
 }
 
@@ -505,7 +509,7 @@ fn the_end_while_a_reply_is_awaited_is_the_end() {
 
 #[test]
 fn what_the_original_answers_is_understood() {
-    // `reference/seed_server.py`, of which each read is a command.
+    // The original classroom server takes each read for a command.
     let original = |read: &str| match read.to_lowercase().as_str() {
         "day" => "Sunday",
         "date" => "26-11-22",

@@ -116,7 +116,7 @@ fn a_handler_may_close_without_a_reply() {
 }
 
 #[test]
-fn own_names_are_one_word_no_built_in_and_not_twice() {
+fn custom_names_are_one_word_no_built_in_and_not_twice() {
     let mut commands = Commands::default();
     for name in ["", " ", "two words", "a\tb", "a\rb", "a\n", "\0", "a\x7f", "a\u{85}", "a\u{a0}b"] {
         assert!(commands.add(name).is_err(), "{name:?}");
@@ -174,7 +174,7 @@ fn while_a_handler_runs_nothing_is_taken() {
 }
 
 #[test]
-fn the_end_of_a_last_own_command_is_its_reply() {
+fn the_end_of_a_last_custom_command_is_its_reply() {
     for (framing, reads) in [(Auto, &b"echo x"[..]), (Auto, b"\necho x"), (Line, b"echo x")] {
         let (mut session, mut responder, mut out) = (ServerSession::new(framing), TestResponder::default(), Vec::new());
         assert_eq!(session.receive(reads, &mut responder, &mut out).step(), (reads.len(), Next::Read));
@@ -187,7 +187,7 @@ fn the_end_of_a_last_own_command_is_its_reply() {
 }
 
 #[test]
-fn the_end_waits_for_the_reply_of_an_own_command() {
+fn the_end_waits_for_the_reply_of_an_custom_command() {
     for (framing, read, expected) in [(Line, &b"echo x\n"[..], "x\n"), (Auto, b"echo", "The command failed")] {
         let (mut session, mut responder, mut out) = (ServerSession::new(framing), TestResponder::default(), Vec::new());
         assert!(matches!(session.receive(read, &mut responder, &mut out).step(), (_, Next::Call(_))));
@@ -200,7 +200,7 @@ fn the_end_waits_for_the_reply_of_an_own_command() {
 }
 
 #[test]
-fn an_own_command_ends_the_reading_of_the_clock() {
+fn an_custom_command_ends_the_reading_of_the_clock() {
     let (mut session, mut responder, mut out) = (ServerSession::new(Line), TestResponder::default(), Vec::new());
     let input = b"time\ntime\necho x\ntime\n";
     let (taken, _) = session.receive(input, &mut responder, &mut out).step();
@@ -297,9 +297,9 @@ fn replies_of_every_length_are_whole_in_a_pipelined_stream() {
         let texts = [day, day, date, date, time, time, day, date, time].map(|text| format!("{text}\n"));
         assert_eq!(conversation.text(), format!("Hi\n{}", texts.concat()), "{len} bytes");
         // Each was reported once, by the name in its line.
-        let told: Vec<_> = conversation.responder.log.iter().map(|(name, ok)| (name.as_str(), *ok)).collect();
+        let actual: Vec<_> = conversation.responder.log.iter().map(|(name, ok)| (name.as_str(), *ok)).collect();
         let names = ["day", "day", "date", "Date", "time", "time", "day", "date", "time"];
-        assert_eq!(told, names.map(|name| (name, true)), "{len} bytes");
+        assert_eq!(actual, names.map(|name| (name, true)), "{len} bytes");
     }
 }
 

@@ -44,11 +44,11 @@ fn zones_of_the_core_are_utc_and_offsets() {
 }
 
 #[test]
-fn stamps_are_right_at_every_edge_of_time() {
+fn formatted_times_are_right_at_every_edge_of_time() {
     let texts = |second| {
-        let stamp = FormattedTime::new(second, &Zone::UTC, &Formats::default());
+        let formatted = FormattedTime::new(second, &Zone::UTC, &Formats::default());
         [Command::Day, Command::Date, Command::Time, Command::Datetime, Command::Timestamp]
-            .map(|command| stamp.text(command).to_owned())
+            .map(|command| formatted.text(command).to_owned())
     };
     for (second, expected) in [
         (MOMENT, ["Sunday", "26-11-22", "15:44:57", "2026-11-22T15:44:57+00:00", "1795362297"]),
@@ -73,8 +73,8 @@ fn stamps_are_right_at_every_edge_of_time() {
         assert_eq!(texts(second), expected);
     }
     let last = [Command::Help, Command::Quit, Command::Custom(0)];
-    let stamp = FormattedTime::new(MOMENT, &Zone::UTC, &Formats::default());
-    assert_eq!(last.map(|command| stamp.text(command)), [""; 3]);
+    let formatted = FormattedTime::new(MOMENT, &Zone::UTC, &Formats::default());
+    assert_eq!(last.map(|command| formatted.text(command)), [""; 3]);
 }
 
 #[test]
@@ -85,8 +85,8 @@ fn the_ends_of_time_have_texts_in_every_zone() {
         (i64::MAX, "-23:59", "9999-12-29T22:01:00-23:59"),
         (i64::MAX, "+23:59", "9999-12-31T21:59:00+23:59"),
     ] {
-        let stamp = FormattedTime::new(second, &Zone::parse(zone).unwrap(), &Formats::default());
-        assert_eq!(stamp.text(Command::Datetime), expected);
+        let formatted = FormattedTime::new(second, &Zone::parse(zone).unwrap(), &Formats::default());
+        assert_eq!(formatted.text(Command::Datetime), expected);
     }
     assert_eq!(FormattedTime::RANGE, -62_135_596_800..=253_402_207_200);
 }
@@ -144,10 +144,10 @@ fn formats_that_give_no_reply_are_refused_when_they_are_set() {
 #[test]
 fn formats_belong_each_to_its_command() {
     let formats = Formats::new("%a", "%F", "%R").unwrap();
-    let stamp = FormattedTime::new(MOMENT, &Zone::UTC, &formats);
+    let formatted = FormattedTime::new(MOMENT, &Zone::UTC, &formats);
     let commands = [Command::Day, Command::Date, Command::Time, Command::Datetime];
     assert_eq!(
-        commands.map(|command| stamp.text(command)),
+        commands.map(|command| formatted.text(command)),
         ["Sun", "2026-11-22", "15:44", "2026-11-22T15:44:57+00:00"]
     );
     assert_eq!(Formats::new("%A", "%y-%m-%d", "%H:%M:%S"), Ok(Formats::default()));
@@ -157,8 +157,8 @@ fn formats_belong_each_to_its_command() {
 fn a_text_that_grows_beyond_a_reply_is_cut() {
     let formats = Formats::new(&"%Z".repeat(341), &format!("{}%Z", "ß".repeat(510)), "%T").unwrap();
     for (zone, day, date) in [("UTC", "UTC".repeat(341), "UTC"), ("+05:30", "+05:30".repeat(171), "+05")] {
-        let stamp = FormattedTime::new(MOMENT, &Zone::parse(zone).unwrap(), &formats);
-        assert_eq!(stamp.text(Command::Day), &day[..1023]);
-        assert_eq!(stamp.text(Command::Date), format!("{}{date}", "ß".repeat(510)));
+        let formatted = FormattedTime::new(MOMENT, &Zone::parse(zone).unwrap(), &formats);
+        assert_eq!(formatted.text(Command::Day), &day[..1023]);
+        assert_eq!(formatted.text(Command::Date), format!("{}{date}", "ß".repeat(510)));
     }
 }

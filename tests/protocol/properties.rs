@@ -604,7 +604,7 @@ proptest! {
 // Every moment
 
 /// Year, month and day of a day since 1970-01-01, counted one year and one month after the other.
-fn civil(mut day: i64) -> (i64, usize, i64) {
+fn calendar(mut day: i64) -> (i64, usize, i64) {
     let leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     // 400 years have 146,097 days.
     let mut year = 1970 + 400 * day.div_euclid(146_097);
@@ -627,19 +627,19 @@ proptest! {
         hours in 0..24i64, minutes in 0..60i64,
     ) {
         let offset = format!("{sign}{hours:02}:{minutes:02}");
-        let stamp = FormattedTime::new(seconds, &Zone::parse(&offset).unwrap(), &Formats::default());
+        let formatted = FormattedTime::new(seconds, &Zone::parse(&offset).unwrap(), &Formats::default());
         let east = (hours * 60 + minutes) * 60;
         let local = if sign == "-" { seconds - east } else { seconds + east };
         let (day, second) = (local.div_euclid(86_400), local.rem_euclid(86_400));
-        let (year, month, date) = civil(day);
+        let (year, month, date) = calendar(day);
         let time = format!("{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60);
         let days = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
         let offset = if offset == "-00:00" { "+00:00" } else { &offset };
-        prop_assert_eq!(stamp.text(Command::Day), days[day.rem_euclid(7) as usize]);
-        prop_assert_eq!(stamp.text(Command::Date), format!("{:02}-{month:02}-{date:02}", year % 100));
-        prop_assert_eq!(stamp.text(Command::Time), &time);
-        prop_assert_eq!(stamp.text(Command::Datetime), format!("{year:04}-{month:02}-{date:02}T{time}{offset}"));
-        prop_assert_eq!(stamp.text(Command::Timestamp), seconds.to_string());
+        prop_assert_eq!(formatted.text(Command::Day), days[day.rem_euclid(7) as usize]);
+        prop_assert_eq!(formatted.text(Command::Date), format!("{:02}-{month:02}-{date:02}", year % 100));
+        prop_assert_eq!(formatted.text(Command::Time), &time);
+        prop_assert_eq!(formatted.text(Command::Datetime), format!("{year:04}-{month:02}-{date:02}T{time}{offset}"));
+        prop_assert_eq!(formatted.text(Command::Timestamp), seconds.to_string());
     }
 
     #[test]
@@ -655,9 +655,9 @@ proptest! {
         let format = parts.concat().repeat(times);
         if let Ok(formats) = Formats::new(&format, &format, &format) {
             for (second, zone) in [(seconds, "UTC"), (seconds, &offset), (recent, "utc"), (recent, &offset)] {
-                let stamp = FormattedTime::new(second, &Zone::parse(zone).unwrap(), &formats);
+                let formatted = FormattedTime::new(second, &Zone::parse(zone).unwrap(), &formats);
                 for command in [Command::Day, Command::Date, Command::Time] {
-                    prop_assert_eq!(check_reply(stamp.text(command)), Ok(()));
+                    prop_assert_eq!(check_reply(formatted.text(command)), Ok(()));
                 }
             }
         }

@@ -28,7 +28,7 @@ fn a_line_of_rfc_867_is_of_its_first_syntax() {
 }
 
 #[test]
-fn bytes_of_rfc_868_count_from_1900_and_begin_anew() {
+fn bytes_of_rfc_868_count_from_1900_and_begin_again() {
     for (second, bytes) in [
         (MOMENT, 0xeead_8c79),
         // The table of RFC 868: 1970, 1976, 1980, 1983.

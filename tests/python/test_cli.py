@@ -12,7 +12,7 @@ import pytest
 from daytime.__main__ import main
 from support import ROOT, Original, long_options
 
-# A file of settings is for whoever runs the binary as a service; a Python program has settings of its own.
+# A file of settings is for the one that runs the binary as a service; a Python program has settings of its own.
 ONLY_THEIRS = {"--config", "--print-config", "--check"}
 PYTHON = [sys.executable, "-m", "daytime"]
 

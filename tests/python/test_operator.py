@@ -1,4 +1,4 @@
-"""What whoever runs a server sets: Unix sockets, networks, the older protocols, time zones."""
+"""What the one that runs a server sets: Unix sockets, networks, the older protocols, time zones."""
 
 import datetime as dt
 import errno
@@ -165,9 +165,9 @@ def test_networks(make_daytime_server: Make) -> None:
     server = make_daytime_server(deny=["127.0.0.0/8"])
     events = server.events(timeout=5)
     assert refused(server)
-    told = next(events)
-    assert isinstance(told, daytime.Refused)
-    assert (told.peer.host, told.reason) == ("127.0.0.1", "denied")
+    actual = next(events)
+    assert isinstance(actual, daytime.Refused)
+    assert (actual.peer.host, actual.reason) == ("127.0.0.1", "denied")
     server.set_networks(deny=iter(["127.0.0.0/8"]), allow={"127.0.0.1"})
     with daytime.connect(*server.address) as client:
         assert isinstance(next(events), daytime.Connected)
@@ -225,9 +225,9 @@ def test_rfc_867_and_868(make_daytime_server: Make, path: Path) -> None:
     assert read_all(binary) == (int(MOMENT.timestamp()) + 2_208_988_800).to_bytes(4, "big")
     assert daytime.rfc867(*text) == "Sunday, November 22, 2026 15:44:57-UTC"
     for address in (binary, local):
-        told = daytime.rfc868(*address, timeout=None)
-        assert told == MOMENT
-        assert told.tzinfo is dt.UTC
+        actual = daytime.rfc868(*address, timeout=None)
+        assert actual == MOMENT
+        assert actual.tzinfo is dt.UTC
     for moment in (
         dt.datetime(2036, 2, 7, 6, 28, 16, tzinfo=dt.UTC),
         dt.datetime(2050, 1, 1, tzinfo=dt.UTC),
@@ -238,7 +238,7 @@ def test_rfc_867_and_868(make_daytime_server: Make, path: Path) -> None:
         assert daytime.rfc868(*binary) == moment
 
 
-def test_their_clients_are_told_of(make_daytime_server: Make) -> None:
+def test_their_clients_are_reported_of(make_daytime_server: Make) -> None:
     server = make_daytime_server(listen_rfc867=LOCAL)
     events = server.events(timeout=5)
     daytime.rfc867(*server.addresses_of("rfc867")[0])
@@ -285,7 +285,7 @@ def test_errors_of_their_readers(make_daytime_server: Make) -> None:
             read(timeout=0)
 
 
-def test_zones_are_read_anew(tmp_path: Path) -> None:
+def test_zones_are_read_again(tmp_path: Path) -> None:
     """In a process of its own, for which the zones are where TZDIR says."""
 
     def zone(name: str, rule: bytes) -> bytes:

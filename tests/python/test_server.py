@@ -181,19 +181,19 @@ def test_events_match(make_daytime_server: Make, unraisable: list[BaseException]
         client.request("timestamp")
         with pytest.raises(daytime.CommandError):
             client.request("fail")
-    told = []
+    actual = []
     for event in events:
         match event:
             case daytime.Connected(client=number, peer=(host, _)):
-                told.append(f"connected {number} {host}")
+                actual.append(f"connected {number} {host}")
             case daytime.CommandServed(_, command, ok):
-                told.append(f"{command} {ok}")
+                actual.append(f"{command} {ok}")
             case daytime.CommandFailed(command=command, error=why):
-                told.append(f"{command} failed: {why[:10]}")
+                actual.append(f"{command} failed: {why[:10]}")
             case daytime.Disconnected(reason=reason, commands=commands):
-                told.append(f"{reason} {commands}")
+                actual.append(f"{reason} {commands}")
                 server.stop()
-    assert told == [
+    assert actual == [
         "connected 1 127.0.0.1",
         "timestamp True",
         "fail failed: ValueError",

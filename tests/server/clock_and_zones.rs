@@ -58,13 +58,13 @@ fn the_clock_is_set_while_clients_are_served() {
     let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() - 1_000_000;
     let before = now();
     peers[1].send("timestamp\n");
-    let told = peers[1].line().parse().unwrap();
-    assert!((before..=now()).contains(&told), "{told}");
+    let actual = peers[1].line().parse().unwrap();
+    assert!((before..=now()).contains(&actual), "{actual}");
 }
 
 /// An unterminated command at the end of file is answered from the clock's reading at that time.
 #[test]
-fn the_clock_is_read_anew_for_a_last_command() {
+fn the_clock_is_read_again_for_a_last_command() {
     let server = builder().workers(1).start().unwrap();
     let mut waiting = Peer::greeted(server.port());
     waiting.ask("\ntime", "\n");
@@ -175,13 +175,13 @@ fn the_zone_of_the_server_is_a_setting() {
     {
         let server = builder().timezone(zone).start().unwrap();
         assert!(server.warnings().is_empty());
-        let told = String::from_utf8(converse(server.port(), b"\ndatetime")).unwrap();
-        assert!(told.ends_with(reply), "{zone}: {told}");
+        let actual = String::from_utf8(converse(server.port(), b"\ndatetime")).unwrap();
+        assert!(actual.ends_with(reply), "{zone}: {actual}");
     }
 }
 
 #[test]
-fn zones_are_read_anew_by_every_worker() {
+fn zones_are_read_again_by_every_worker() {
     // The environment names the database, so a new process is needed.
     let folder = Folder::new();
     if !in_own_process_with(&[("TZDIR", folder.path())]) {

@@ -28,7 +28,7 @@ fn events_tell_of_every_client_in_order() {
     server.stop();
     assert!(server.wait(Some(TIMEOUT)));
     // The receiver ends with the server.
-    let told: Vec<Event> = iter::from_fn(|| next_event_or_end(&events)).collect();
+    let actual: Vec<Event> = iter::from_fn(|| next_event_or_end(&events)).collect();
     let wanted: Vec<Event> = (1..)
         .zip(addresses)
         .flat_map(|(client, peer)| {
@@ -37,7 +37,7 @@ fn events_tell_of_every_client_in_order() {
             [Event::Connected { client, peer }, gone]
         })
         .collect();
-    assert_eq!(told, wanted);
+    assert_eq!(actual, wanted);
     // A subscription that comes too late ends at once.
     assert_eq!(next_event_or_end(&server.events()), None);
 }
@@ -61,13 +61,13 @@ fn events_tell_why_a_client_left() {
     // It is always sending, and that does not help.
     while deaf.0.write_all(&b"help\n".repeat(100)).is_ok() {}
     stays.ask("time\n", "\n15:44:57\n");
-    let told = addresses.map(|address| {
+    let actual = addresses.map(|address| {
         if address == stays.address() {
             server.stop();
         }
         events.disconnect_of(address)
     });
-    let commands = told[3].1;
+    let commands = actual[3].1;
     assert!(commands > 0);
     let wanted = [
         (Reason::Quit, 2),
@@ -76,7 +76,7 @@ fn events_tell_why_a_client_left() {
         (Reason::WriteTimeout, commands),
         (Reason::Shutdown, 1),
     ];
-    assert_eq!(told, wanted);
+    assert_eq!(actual, wanted);
     assert!(server.wait(Some(TIMEOUT)));
     assert_eq!(server.stats().commands, 4 + commands);
 }
@@ -184,7 +184,7 @@ fn disconnect_hits_whom_it_names_and_nobody_else() {
 }
 
 #[test]
-fn each_subscription_is_its_own_and_commands_are_told_where_asked_for() {
+fn each_subscription_is_its_own_and_commands_are_reported_where_asked_for() {
     let server = builder().command("own", |_| Ok("x".into())).command("bad", |_| Err("y".into())).start().unwrap();
     let (plain, all, deaf) = (server.events(), server.events_with(100, true), server.events_with(1, true));
     let mut peer = Peer::greeted(server.port());

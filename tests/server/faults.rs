@@ -40,7 +40,7 @@
 //! | S26 | Addresses that cannot be bound (in use, privileged, malformed, too long, not a socket): a clear error; only a stale socket file is removed. | `server/faults.rs::s26_addresses_that_cannot_be_bound`, `server/faults.rs::s26_a_taken_address_is_tried_again`, `server/unix_sockets.rs::a_file_that_nobody_answers_on_is_replaced`, `server/unix_sockets.rs::a_file_that_is_not_a_socket_is_left_alone` |
 //! | S27 | A restart while sockets are in TIME_WAIT: the address is bound. | `server/lifecycle.rs::restarts_at_once` |
 //! | S28 | Socket activation with none, several, or wrong sockets, or for another process: used, or rejected with a message. | `cli/systemd.rs::sockets_of_a_service_manager_are_served_by_their_names`, `cli/systemd.rs::sockets_that_are_none_to_serve_on_are_named`, `cli/systemd.rs::sockets_for_another_process_are_left_alone` |
-//! | S29 | A notification socket that is missing: one message. Watchdog messages come from the running server. | `cli/systemd.rs::systemd_is_told_when_it_serves_and_when_it_stops` |
+//! | S29 | A notification socket that is missing: one message. Watchdog messages come from the running server. | `cli/systemd.rs::systemd_is_reported_when_it_serves_and_when_it_stops` |
 //! | S30 | Output that is closed, full or not read: the server goes on. | `server/faults.rs::s30_nowhere_to_print_to`, `server/faults.rs::s30_nobody_reads_what_is_printed`, `server/faults.rs::s30_what_is_printed_goes_to_a_closed_pipe` |
 //! | S31 | A panic in a handler: `The command failed`, an event, and the connection lives. | `server/handlers.rs::a_failing_handler_is_answered_and_reported_and_the_connection_lives` |
 //! | S32 | The limit by source with IPv4-mapped addresses and IPv6 networks: normalised; the table is bounded. | `src/server/admission.rs::a_source_is_an_ipv4_address_or_an_ipv6_network_of_64_bits`, `src/server/admission.rs::the_table_is_empty_once_all_clients_have_left` |
@@ -55,10 +55,10 @@
 //! | C1 | The clock jumps while clients are served: replies follow it, timeouts do not. | `server/faults.rs::c1_a_clock_that_jumps_ends_no_wait` |
 //! | C2 | A clock before 1970, and the ends of time: a sane text, no panic. | `server/faults.rs::c2_a_machine_that_woke_up_before_1970`, `protocol/formats.rs::the_ends_of_time_have_texts_in_every_zone` |
 //! | C3 | Daylight saving time begins or ends, a zone changes its rules or skips a day: the text is right at each second. | `server/faults.rs::c3_when_clocks_change`, `src/protocol/formatted_time.rs::zones_with_rules_are_right_at_their_boundary_seconds` |
-//! | C4 | The zone files are replaced, or TZ is odd: read anew on request; UTC and a warning for nonsense. | `server/faults.rs::c4_the_zone_of_the_environment`, `server/clock_and_zones.rs::zones_are_read_anew_by_every_worker`, `cli/signals.rs::sighup_reads_zones_anew`, `src/clock.rs::zone_files_that_are_replaced_are_read_again` |
+//! | C4 | The zone files are replaced, or TZ is odd: read again on request; UTC and a warning for nonsense. | `server/faults.rs::c4_the_zone_of_the_environment`, `server/clock_and_zones.rs::zones_are_read_again_by_every_worker`, `cli/signals.rs::sighup_reads_zones_again`, `src/clock.rs::zone_files_that_are_replaced_are_read_again` |
 //! | C5 | No zone database: UTC and one warning. | `server/faults.rs::c5_no_zones_at_all` |
 //! | C6 | Midnight within a pipeline: the replies to one read are of one moment. | `server/clock_and_zones.rs::one_read_is_answered_from_one_reading`, `client/original_server.rs::a_midnight_between_the_originals_date_and_time` |
-//! | C7 | A leap second: never in a text. | `protocol/formats.rs::stamps_are_right_at_every_edge_of_time` |
+//! | C7 | A leap second: never in a text. | `protocol/formats.rs::formatted_times_are_right_at_every_edge_of_time` |
 //! | C8 | RFC 868 in 2036: the counter wraps around, and readers know that. | `server/rfc.rs::the_answers_of_rfc_867_and_rfc_868_are_exact`, `protocol/rfc.rs::bytes_of_rfc_868_mean_a_time_about_2036` |
 //! | C9 | The host calls `setenv("TZ")` on another thread. | None: the library reads TZ once, through std, and never calls localtime_r or setenv. `src/clock.rs::tz_is_read_as_tzset_does` shows how TZ is read. |
 //!

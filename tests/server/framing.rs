@@ -86,7 +86,7 @@ fn original_fault_bytes_that_are_not_utf8() {
 }
 
 #[test]
-fn original_fault_empty_line_waits_for_ever() {
+fn original_fault_empty_line_waits_forever() {
     let server = server();
     Peer::greeted(server.port()).ask("\n", "\n");
     Peer::greeted(server.port()).ask("  ", INVALID);

@@ -76,16 +76,16 @@ fn replies_of_one_client_stay_in_order_and_nothing_is_lost() {
 }
 
 #[test]
-fn an_own_command_is_framed_as_any_other() {
+fn an_custom_command_is_framed_as_any_other() {
     let server = builder().command("Uptime", |request| Ok(format!("[{}]", request.argument).into())).start().unwrap();
-    for (sent, told) in [
+    for (sent, actual) in [
         ("uptime", "[]"),
         ("UPTIME\n", "\n[]\n"),
         (" uptime \t a  B \r\n", "\r\n[a  B]\r\n"),
         ("day\nuptime x", "\nSunday\n[x]"),
         ("up", errors::INVALID),
     ] {
-        assert_eq!(converse(server.port(), sent.as_bytes()), [GREETING, told].concat().as_bytes(), "{sent:?}");
+        assert_eq!(converse(server.port(), sent.as_bytes()), [GREETING, actual].concat().as_bytes(), "{sent:?}");
     }
 }
 
@@ -113,7 +113,7 @@ fn handler_threads_start_on_demand_are_bounded_and_end_when_idle() {
     for (n, peer) in peers.iter_mut().enumerate() {
         peer.expect(format!("\nwaited {n}\n"));
     }
-    eventually("idle callers end", || handler_threads() == 0);
+    eventually("idle handler threads end", || handler_threads() == 0);
     peers[0].send("wait again\n");
     entries.recv_timeout(TIMEOUT).unwrap();
     leave.send(()).unwrap();

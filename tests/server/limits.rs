@@ -44,12 +44,12 @@ fn those_turned_away_hold_no_more_than_their_share() {
     let mut stubborn: Vec<Peer> = (0..200).map(|_| Peer::connect(server.port())).collect();
     eventually("all were turned away", || server.stats().refused == 200);
     seated.ask("day", "Sunday");
-    let told = stubborn.iter_mut().filter(|peer| {
+    let actual = stubborn.iter_mut().filter(|peer| {
         let mut line = [0; 19];
         std::io::Read::read_exact(&mut peer.0.try_clone().unwrap(), &mut line).is_ok()
     });
-    let told = told.count();
-    assert!((1..=64).contains(&told), "{told}");
+    let actual = actual.count();
+    assert!((1..=64).contains(&actual), "{actual}");
     assert_eq!(server.stats().clients, 1);
 }
 

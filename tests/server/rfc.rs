@@ -109,7 +109,7 @@ fn events_tell_of_clients_that_have_their_answer() {
         let mut peer = Peer::connect(port);
         peer.rest();
         let address = Address::from(peer.address());
-        let Event::Connected { client, peer: from } = next_event(&events) else { panic!("who comes is told first") };
+        let Event::Connected { client, peer: from } = next_event(&events) else { panic!("who comes is actual first") };
         assert_eq!(from, address);
         assert!(server.clients().is_empty() && !server.disconnect(client), "it can ask for nothing");
         drop(peer);
@@ -284,7 +284,7 @@ fn the_reader_of_rfc_867_takes_text() {
 }
 
 #[test]
-fn readers_wait_no_longer_than_they_were_told() {
+fn readers_wait_no_longer_than_they_were_reported() {
     type Read = fn(daytime::ClientBuilder, SocketAddr) -> String;
     let readers: [Read; 2] = [
         |builder, address| outcome(builder.rfc867(address)),
@@ -296,8 +296,8 @@ fn readers_wait_no_longer_than_they_were_told() {
                 peer.send(said);
                 peer.stay_silent();
             });
-            let (told, took) = timed(|| read(within(200), fake.address()));
-            assert_eq!(told, "timeout", "after {said:?}");
+            let (actual, took) = timed(|| read(within(200), fake.address()));
+            assert_eq!(actual, "timeout", "after {said:?}");
             assert!(took >= Duration::from_millis(200) && took < Duration::from_secs(20), "{took:?}");
             fake.finish();
         }

@@ -70,9 +70,9 @@ fn a_unix_socket_speaks_the_same_protocol() {
     assert_eq!(client.peer().unwrap().to_string(), unix_address(&path));
     assert_eq!(client.day().unwrap(), Weekday::Sun);
     assert_eq!(client.datetime().unwrap().to_rfc3339(), "2026-11-22T15:44:57+00:00");
-    let told = client.pipeline(["day", "tiem", "time"].into_iter().cycle().take(3000)).unwrap();
-    for (n, told) in told.into_iter().enumerate() {
-        match (n % 3, told) {
+    let actual = client.pipeline(["day", "tiem", "time"].into_iter().cycle().take(3000)).unwrap();
+    for (n, actual) in actual.into_iter().enumerate() {
+        match (n % 3, actual) {
             (0, Ok(reply)) => assert_eq!(reply, "Sunday"),
             (1, Err(Error::Refused(line))) => assert_eq!(line, errors::INVALID),
             (2, Ok(reply)) => assert_eq!(reply, "15:44:57"),
@@ -83,7 +83,7 @@ fn a_unix_socket_speaks_the_same_protocol() {
 }
 
 #[test]
-fn clients_of_a_unix_socket_are_served_by_every_worker_and_told_of() {
+fn clients_of_a_unix_socket_are_served_by_every_worker_and_reported_of() {
     let folder = Folder::new();
     let path = folder.at("socket");
     let bound = unbound_builder().listen(unix_address(&path)).bind().unwrap();
@@ -105,17 +105,17 @@ fn clients_of_a_unix_socket_are_served_by_every_worker_and_told_of() {
         }
     });
     drop(peers);
-    let told: Vec<Event> = (0..16).map(|_| next_event(&events)).collect();
+    let actual: Vec<Event> = (0..16).map(|_| next_event(&events)).collect();
     let unix = Address::Unix(PathBuf::new());
     for client in (1..=8).map(ClientId::from) {
         let (peer, reason) = (unix.clone(), Reason::Quit);
-        assert!(told.contains(&Event::Connected { client, peer: peer.clone() }));
-        assert!(told.contains(&Event::Disconnected { client, peer, reason, commands: 401 }));
+        assert!(actual.contains(&Event::Connected { client, peer: peer.clone() }));
+        assert!(actual.contains(&Event::Disconnected { client, peer, reason, commands: 401 }));
     }
 }
 
 #[test]
-fn a_client_that_has_bound_a_name_is_told_by_it() {
+fn a_client_that_has_bound_a_name_is_reported_by_it() {
     let folder = Folder::new();
     let path = folder.at("socket");
     let server = unbound_builder().listen(unix_address(&path)).start().unwrap();
@@ -131,7 +131,7 @@ fn a_client_that_has_bound_a_name_is_told_by_it() {
         socket.connect(&SockAddr::unix(&path).unwrap()).unwrap();
         let mut peer = Peer(socket.into());
         peer.expect(GREETING);
-        let Event::Connected { peer: from, .. } = next_event(&events) else { panic!("who comes is told first") };
+        let Event::Connected { peer: from, .. } = next_event(&events) else { panic!("who comes is actual first") };
         assert_eq!(from.to_string(), shown);
         drop(peer);
         assert_eq!(next_disconnect(&events).1, Reason::Eof);
@@ -150,8 +150,8 @@ client.settimeout(30)
 client.connect(sys.argv[1])
 client.sendall(b'day')
 client.shutdown(socket.SHUT_WR)
-while told := client.recv(1000):
-    sys.stdout.buffer.write(told)
+while actual := client.recv(1000):
+    sys.stdout.buffer.write(actual)
 ";
     let folder = Folder::new();
     let (path, Some(own)) = (folder.at("socket"), folder.path_of_length(108)) else {

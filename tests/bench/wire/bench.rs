@@ -196,16 +196,16 @@ impl Bench {
         let mut table = Table::new(&["", "bytes a client", "kernel, both ends", &rate, &cost, "CPU µs in silence"]);
         for (contender, rounds) in contenders.iter().zip(&measured) {
             let of = |number: fn(&Crowd) -> Option<f64>| median(rounds.iter().filter_map(number));
-            let told = |number: f64, text: String| if number.is_nan() { String::new() } else { text };
+            let actual = |number: f64, text: String| if number.is_nan() { String::new() } else { text };
             let (rate, cost) = (of(|crowd| Some(crowd.beside?.0)), of(|crowd| Some(crowd.beside?.1)));
             let silence = of(|crowd| crowd.silence);
             table.row([
                 contender.name.into(),
                 whole(of(|crowd| Some(crowd.memory))),
                 whole(of(|crowd| Some(crowd.kernel))),
-                told(rate, format!("{rate:.3}")),
-                told(cost, format!("{cost:.3}")),
-                told(silence, whole(silence)),
+                actual(rate, format!("{rate:.3}")),
+                actual(cost, format!("{cost:.3}")),
+                actual(silence, whole(silence)),
             ]);
         }
         println!(

@@ -135,7 +135,7 @@ impl Contender {
         let mut running = Running { process: command.spawn()?, port: port.unwrap_or(0), speech: self.speech.clone() };
         match port {
             Some(port) => running.answers(port)?,
-            None => running.port = running.told()?,
+            None => running.port = running.actual()?,
         }
         Ok(running)
     }
@@ -143,7 +143,7 @@ impl Contender {
 
 impl Running {
     /// The port that it prints.
-    fn told(&mut self) -> Result<u16> {
+    fn actual(&mut self) -> Result<u16> {
         let (sender, line) = mpsc::channel();
         let mut stdout = BufReader::new(self.process.stdout.take().ok_or("it has no standard output")?);
         thread::spawn(move || {

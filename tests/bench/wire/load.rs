@@ -1,5 +1,5 @@
 //! The load: one thread that speaks for all clients, each of which waits for its replies before it asks again. Every
-//! byte of every reply is verified, and whoever waits for more than [`PATIENCE`] gives up.
+//! byte of every reply is verified, and the one that waits for more than [`PATIENCE`] gives up.
 
 use std::{
     io::{Read, Write},

@@ -24,7 +24,7 @@ type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 #[derive(Parser)]
 #[command(name = "cargo bench --bench wire --")]
 struct Args {
-    /// How often everything is measured; what is told are medians
+    /// How often everything is measured; what is reported are medians
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// How long each measurement takes, after a quarter of a second that does not count

@@ -15,7 +15,7 @@ const COLOURS: [RGBColor; 6] = [
     RGBColor(148, 103, 189),
 ];
 
-/// Where bars are cut, so that those near the floor can be told apart; their numbers stand above them.
+/// Where bars are cut, so that those near the floor can be reported apart; their numbers stand above them.
 const MOST: f64 = 2.5;
 
 /// Bars of rate and of processor time against the floor, for each workload and contender.

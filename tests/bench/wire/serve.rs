@@ -42,7 +42,7 @@ pub(crate) fn serve(words: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The library with everything on that an application may want: limits, timeouts that are never reached, own commands,
+/// The library with everything on that an application may want: limits, timeouts that are never reached, custom commands,
 /// and a thread that reads its events.
 fn embedded() -> Result<()> {
     const MANY: usize = 100_000;
