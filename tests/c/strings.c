@@ -37,6 +37,21 @@ static void refusals(daytime_client *client) {
     CHECK(!strcmp(ask(client, "day"), "Sunday"));
 }
 
+static void typed(daytime_client *client) {
+    char buf[64];
+    int64_t timestamp = 0;
+    OK(daytime_client_timestamp(client, &timestamp, NULL));
+    CHECK(timestamp == SUNDAY);
+    OK(daytime_client_day(client, buf, sizeof buf, NULL));
+    CHECK(!strcmp(buf, "Sunday"));
+    OK(daytime_client_date(client, buf, sizeof buf, NULL));
+    CHECK(!strcmp(buf, "2026-11-22"));
+    OK(daytime_client_time(client, buf, sizeof buf, NULL));
+    CHECK(!strcmp(buf, "15:44:57"));
+    OK(daytime_client_datetime(client, buf, sizeof buf, NULL));
+    CHECK(!strcmp(buf, "2026-11-22T15:44:57+00:00"));
+}
+
 /* A message that is longer than daytime_error has room for is cut. */
 static void long_message(void) {
     char name[254 + 9];
@@ -84,6 +99,7 @@ int main(void) {
     daytime_client *client = connect_client(server);
     buffers(client);
     refusals(client);
+    typed(client);
     long_message();
     strangers();
     daytime_client_free(client);

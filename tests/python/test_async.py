@@ -26,6 +26,7 @@ def test_asks(make_daytime_server: Make) -> None:
             assert client.greeting == "Welcome to the server"
             assert client.peer == server.address
             assert await client.datetime() == moment
+            assert await client.timestamp() == int(moment.timestamp())
             assert await client.day() == "Sunday"
             assert await client.date() == moment.date()
             assert await client.time("Asia/Tokyo") == dt.time(0, 44, 57)
@@ -59,7 +60,7 @@ def test_streams_of_ones_own(daytime_server: daytime.Server) -> None:
 def test_an_original_server() -> None:
     async def main(address: tuple[str, int]) -> None:
         async with await AsyncClient.connect(*address) as client:
-            assert await client.datetime() == dt.datetime(2026, 11, 22, 15, 44, 57)
+            assert await client.datetime() == dt.datetime(2026, 11, 22, 15, 44, 57)  # naive
             assert await client.day() == "Sunday"
 
     with Original() as original:

@@ -14,6 +14,7 @@ from support import Original
 def test_typed_answers(daytime_client: daytime.Client) -> None:
     now = daytime_client.datetime("UTC")
     assert abs(now - dt.datetime.now(dt.UTC)) < dt.timedelta(seconds=5)
+    assert abs(daytime_client.timestamp() - now.timestamp()) < 5
     assert daytime_client.day("UTC") in (f"{now:%A}", f"{now + dt.timedelta(minutes=1):%A}")
     assert isinstance(daytime_client.time(), dt.time)
     assert repr(daytime_client) == f"<daytime.Client 127.0.0.1:{daytime_client.peer.port}>"
