@@ -23,8 +23,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def make_daytime_server() -> Iterator[Callable[..., daytime.Server]]:
-    """A function that makes started servers, with the keywords of daytime.Server; the port is any free one of
-    127.0.0.1 unless it is given. They are stopped when the test ends.
+    """A function that starts servers, with the keywords of daytime.Server. The default address is a free port of
+    127.0.0.1. The servers are stopped when the test ends.
     """
     import daytime
 
@@ -40,8 +40,8 @@ def make_daytime_server() -> Iterator[Callable[..., daytime.Server]]:
 def daytime_server(
     request: pytest.FixtureRequest, make_daytime_server: Callable[..., daytime.Server]
 ) -> daytime.Server:
-    """A started server, fresh for each test, on a free port; `@pytest.mark.daytime(clock=...)` gives its settings, the
-    nearest mark first.
+    """A started server on a free port, fresh for each test. `@pytest.mark.daytime(clock=...)` sets its settings, and the
+    nearest mark has precedence.
     """
     settings: dict[str, Any] = {}
     for mark in request.node.iter_markers("daytime"):

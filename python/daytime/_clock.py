@@ -1,4 +1,4 @@
-"""Moments and spans of time as whole seconds, rounded towards the past as a clock shows them."""
+"""Datetimes and timedeltas as whole seconds, rounded down as a clock shows them."""
 
 import datetime as dt
 
@@ -12,7 +12,7 @@ def whole_seconds(span: dt.timedelta) -> int:
 
 
 def unix_seconds(moment: dt.datetime, timezone: str | None) -> int:
-    """The seconds since the epoch of a datetime; of a naive one, in the time zone that a server was given."""
+    """The seconds since the epoch of a datetime. A naive one is in the time zone of the server."""
     if moment.utcoffset() is None:
         moment = moment.replace(tzinfo=None)
         moment = moment.astimezone() if timezone is None else moment.replace(tzinfo=_zone(timezone))
@@ -23,7 +23,7 @@ def _zone(name: str) -> dt.tzinfo | None:
     if name.upper() in ("UTC", "Z"):
         return dt.UTC
     if name[0] in "+-":
-        # With the offset that the server accepted, in whichever of the ways of writing it.
+        # An offset that the server has accepted.
         return dt.datetime.strptime(name, "%z").tzinfo
     import zoneinfo
 

@@ -1,4 +1,4 @@
-//! From Python's values to the engine's, and back.
+//! Conversions between values of Python and of the engine.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -62,7 +62,7 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Seconds {
     }
 }
 
-/// A timeout that may be left out, which is not None.
+/// A timeout that can be left out. Leaving it out differs from None.
 #[derive(Clone, Copy)]
 pub(super) enum Given {
     No,
@@ -86,7 +86,7 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Given {
     }
 }
 
-/// A port, refused as Python's sockets refuse it.
+/// A port. An invalid one raises the error of Python's sockets.
 pub(super) struct Port(pub(super) u16);
 
 impl<'a, 'py> FromPyObject<'a, 'py> for Port {
@@ -103,14 +103,14 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Port {
     }
 }
 
-/// The text before a Unix socket's path.
+/// The prefix of a Unix socket's path.
 const UNIX: &str = "unix:";
 
-/// Where to listen or to connect, less the port.
+/// The host of an address.
 pub(super) enum Host {
     /// A host name or an IP address.
     Name(String),
-    /// `unix:PATH`, in whose path any bytes may stand, as in all paths of Python's: see os.fsencode().
+    /// `unix:PATH`. The path can have any bytes, as all paths of Python (os.fsencode()).
     Unix(PathBuf),
 }
 
@@ -119,7 +119,7 @@ impl Host {
         Host::Name("localhost".into())
     }
 
-    /// With a port, which a Unix socket has none of.
+    /// The address with a port, which a Unix socket ignores.
     pub(super) fn at(self, port: Port) -> Address {
         match self {
             Host::Unix(path) => Address::Unix(path),
@@ -143,7 +143,7 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Host {
     }
 }
 
-/// What stands for an address in Python, so that `Host` and a port are the same address again.
+/// The host and the port of an address in Python. `Host` and the port make the same address again.
 pub(super) fn parts(address: &Address) -> (OsString, u16) {
     match address {
         Address::Tcp(address) => (address.ip().to_string().into(), address.port()),
@@ -156,20 +156,20 @@ pub(super) fn parts(address: &Address) -> (OsString, u16) {
     }
 }
 
-/// The `Address` of Python's side.
+/// The `Address` of the Python package.
 pub(super) fn peer<'py>(py: Python<'py>, address: &Address) -> PyResult<Bound<'py, PyAny>> {
     model_class(py, "Address")?.call1(parts(address))
 }
 
-/// The path of `unix:PATH` as sockets take it: an abstract name begins with a NUL there. None for any other host.
+/// The path of `unix:PATH` for a socket, where an abstract name starts with a NUL. None for another host.
 ///
-/// Raises ValueError where it is no path of a Unix socket.
+/// Raises ValueError if it is not a path of a Unix socket.
 #[pyfunction]
 #[pyo3(signature = (host, /))]
 pub(super) fn unix_path(py: Python<'_>, host: Host) -> PyResult<Option<OsString>> {
     let Host::Unix(path) = host else { return Ok(None) };
     let address = Address::Unix(path.clone());
-    address.check().map_err(|why| error(py, why))?;
+    address.check().map_err(|invalid| error(py, invalid))?;
     let mut bytes = path.into_os_string().into_vec();
     if let Some(first) = bytes.first_mut().filter(|first| **first == b'@') {
         *first = 0;
@@ -177,8 +177,8 @@ pub(super) fn unix_path(py: Python<'_>, host: Host) -> PyResult<Option<OsString>
     Ok(Some(OsString::from_vec(bytes)))
 }
 
-/// A clock from None (the system's), a datetime (it stands still) or a timedelta (the system's, shifted). A datetime
-/// without a zone is what the server's own clock on the wall shows, in `timezone`.
+/// A clock from None (the system's), a datetime (a stopped clock) or a timedelta (the system's, shifted). A naive datetime
+/// is in the server's `timezone`.
 pub(super) fn clock(value: Option<&Bound<'_, PyAny>>, timezone: Option<&str>) -> PyResult<Clock> {
     /// From the year 1 to the year 9999.
     const MOST: i64 = 315_537_897_599;
@@ -195,8 +195,8 @@ pub(super) fn clock(value: Option<&Bound<'_, PyAny>>, timezone: Option<&str>) ->
         }
         return Ok(Clock::offset(seconds));
     }
-    let why = format!("a clock is a datetime, a timedelta or None, not {}", value.get_type().name()?);
-    Err(PyTypeError::new_err(why))
+    let message = format!("clock must be a datetime, a timedelta or None, got {}", value.get_type().name()?);
+    Err(PyTypeError::new_err(message))
 }
 
 static DATETIME: PyOnceLock<Py<PyType>> = PyOnceLock::new();
@@ -273,18 +273,18 @@ pub(super) fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyAny>> 
         Event::Connected { client, peer: from } => {
             model_class(py, "Connected")?.call1((u64::from(client), peer(py, &from)?))
         }
-        Event::Disconnected { client, peer: from, reason: why, commands } => {
-            model_class(py, "Disconnected")?.call1((u64::from(client), peer(py, &from)?, reason(why), commands))
+        Event::Disconnected { client, peer: from, reason: ended, commands } => {
+            model_class(py, "Disconnected")?.call1((u64::from(client), peer(py, &from)?, reason(ended), commands))
         }
         Event::CommandServed { client, command, ok } => {
             model_class(py, "CommandServed")?.call1((u64::from(client), command, ok))
         }
-        Event::CommandFailed { client, command, error: why } => {
-            model_class(py, "CommandFailed")?.call1((u64::from(client), command, why))
+        Event::CommandFailed { client, command, error } => {
+            model_class(py, "CommandFailed")?.call1((u64::from(client), command, error))
         }
-        Event::Refused { peer: from, reason: why } => {
-            model_class(py, "Refused")?.call1((peer(py, &from)?, reason(why)))
+        Event::Refused { peer: from, reason: refused } => {
+            model_class(py, "Refused")?.call1((peer(py, &from)?, reason(refused)))
         }
-        Event::AcceptPaused { error: why } => model_class(py, "AcceptPaused")?.call1((why.to_string(),)),
+        Event::AcceptPaused { error } => model_class(py, "AcceptPaused")?.call1((error.to_string(),)),
     }
 }

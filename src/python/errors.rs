@@ -12,19 +12,19 @@ use pyo3::{
 
 use crate::{Error, protocol::SessionError};
 
-/// Something of a Python module.
+/// An attribute of a Python module.
 pub(super) fn import_attr<'py>(py: Python<'py>, module: &str, name: &str) -> PyResult<Bound<'py, PyAny>> {
     py.import(module)?.getattr(name)
 }
 
-/// Something of our vocabulary.
+/// A class of the package's model: a named tuple or an exception.
 pub(super) fn model_class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     let module = MODULE.get_or_try_init(py, || py.import("daytime._vocabulary").map(Bound::unbind))?;
     module.bind(py).getattr(name)
 }
 
-/// One of our exceptions.
+/// An exception of the package.
 fn raise<'py, A: PyCallArgs<'py>>(py: Python<'py>, name: &str, arguments: A) -> PyErr {
     match model_class(py, name).and_then(|class| class.call1(arguments)) {
         Ok(exception) => PyErr::from_value(exception),
@@ -52,10 +52,10 @@ pub(super) fn protocol_error(py: Python<'_>, line: &[u8]) -> PyErr {
     raise(py, "ProtocolError", (PyBytes::new(py, line),))
 }
 
-/// Errors that need to know nothing of the call.
+/// The exception for an error, without the context of a call.
 pub(super) fn error(py: Python<'_>, error: Error) -> PyErr {
     match error {
-        // The engine names its own method.
+        // The engine names its method for this.
         Error::Invalid(why) => PyValueError::new_err(why.replace("Client::quit", "close()")),
         Error::Io(error, doing) => os_error(py, &error, &doing),
         Error::Timeout => request_timeout(py, None),
@@ -70,7 +70,7 @@ pub(super) fn session_error(py: Python<'_>, fault: SessionError) -> PyErr {
     error(py, fault.into())
 }
 
-/// With errno, so that CPython picks the subclass, and without what Rust adds to the system's words.
+/// An OSError with errno, so that CPython picks the subclass, and without the suffix that Rust adds to the message.
 fn os_error(py: Python<'_>, error: &io::Error, doing: &str) -> PyErr {
     let text = error.to_string();
     if let Some(errno) = error.raw_os_error() {
@@ -78,7 +78,7 @@ fn os_error(py: Python<'_>, error: &io::Error, doing: &str) -> PyErr {
         return PyOSError::new_err((errno, format!("{words}: {doing}")));
     }
     if doing.starts_with("resolve") {
-        // The standard library keeps the resolver's words and drops its number.
+        // The standard library keeps the resolver's message and drops its number.
         let code = if text.contains("emporary") { "EAI_AGAIN" } else { "EAI_NONAME" };
         let made = py
             .import("socket")

@@ -1,4 +1,4 @@
-//! Where a server listens and who may connect, as Python writes it.
+//! Addresses, networks and sockets of a server, from values of Python.
 
 use std::os::fd::{FromRawFd, OwnedFd};
 
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{Address, Networks};
 
-/// What an iterable gives. A text alone is one of its kind: its characters are nothing here.
+/// The elements of an iterable. A single text stands for itself, and not for its characters.
 pub(super) fn several<'py>(value: Option<&Bound<'py, PyAny>>) -> PyResult<Vec<Bound<'py, PyAny>>> {
     match value {
         None => Ok(Vec::new()),
@@ -50,7 +50,7 @@ pub(super) fn tuple<'py>(py: Python<'py>, addresses: &[Address]) -> PyResult<Bou
     PyTuple::new(py, addresses.iter().map(|address| convert::peer(py, address)).collect::<PyResult<Vec<_>>>()?)
 }
 
-/// A listener from a socket of Python's, on a descriptor of its own.
+/// A listener from a socket of Python, on a duplicate of its file descriptor.
 #[allow(unsafe_code)]
 pub(super) fn adopt(sock: &Bound<'_, PyAny>, backlog: u32) -> PyResult<OwnedFd> {
     let py = sock.py();
@@ -60,6 +60,6 @@ pub(super) fn adopt(sock: &Bound<'_, PyAny>, backlog: u32) -> PyResult<OwnedFd> 
     let own = sock.call_method0("dup")?;
     own.call_method1("listen", (backlog,)).inspect_err(|_| drop(own.call_method0("close")))?;
     let descriptor: i32 = own.call_method0("detach")?.extract()?;
-    // SAFETY: `dup` made this descriptor a moment ago and `detach` gave it away: it is open, and nobody else owns it.
+    // SAFETY: `dup` has just made this descriptor, and `detach` released it: it is open, and has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }

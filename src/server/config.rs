@@ -1,4 +1,4 @@
-//! The settings of a server, one row each, and what the server makes of them when it binds.
+//! The settings of a server, one row each, and the configuration that workers read.
 //!
 //! A row of [`with_settings!`] is the only place of a new setting in the engine: its documentation, its name, the
 //! argument of its setter, its type, its default and its check. `builder.rs` makes the setters from the same rows.
