@@ -40,7 +40,7 @@ def make_daytime_server() -> Iterator[Callable[..., daytime.Server]]:
 def daytime_server(
     request: pytest.FixtureRequest, make_daytime_server: Callable[..., daytime.Server]
 ) -> daytime.Server:
-    """A started server on a free port, fresh for each test. `@pytest.mark.daytime(clock=...)` sets its settings, and the
+    """A started server on a free port, fresh for each test. `@pytest.mark.daytime(clock=...)` has its settings; the
     nearest mark has precedence.
     """
     settings: dict[str, Any] = {}
