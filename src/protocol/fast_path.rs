@@ -13,22 +13,36 @@ const BLOCK: usize = 16;
 /// nothing where only one line came.
 const RUN: usize = 32;
 
-/// The replies to `day`, `date` and `time`, each with its LF in a block that is copied whole. A length of 0 marks a
-/// reply that is too long for a block.
+/// A reply with its LF, in a block that is copied whole. A length of 0 marks a reply that is too long for a block.
 #[derive(Clone, Debug)]
-pub(super) struct ShortReplies([([u8; BLOCK], usize); 3]);
+struct ShortReply {
+    block: [u8; BLOCK],
+    length: usize,
+}
+
+impl ShortReply {
+    fn new(text: &str) -> Self {
+        let mut block = [b'\n'; BLOCK];
+        match block.get_mut(..text.len()) {
+            Some(start) if text.len() < BLOCK => start.copy_from_slice(text.as_bytes()),
+            _ => return ShortReply { block, length: 0 },
+        }
+        ShortReply { block, length: text.len() + 1 }
+    }
+}
+
+/// The replies to the lines of the fast path.
+#[derive(Clone, Debug)]
+pub(super) struct ShortReplies {
+    day: ShortReply,
+    date: ShortReply,
+    time: ShortReply,
+}
 
 impl ShortReplies {
     /// From the texts of the replies to `day`, `date` and `time`.
-    pub(super) fn new(texts: [&str; 3]) -> Self {
-        ShortReplies(texts.map(|text| {
-            let mut block = [b'\n'; BLOCK];
-            match block.get_mut(..text.len()) {
-                Some(start) if text.len() < BLOCK => start.copy_from_slice(text.as_bytes()),
-                _ => return (block, 0),
-            }
-            (block, text.len() + 1)
-        }))
+    pub(super) fn new([day, date, time]: [&str; 3]) -> Self {
+        ShortReplies { day: ShortReply::new(day), date: ShortReply::new(date), time: ShortReply::new(time) }
     }
 
     fn answer(&self, input: &[u8], out: &mut Vec<u8>) -> (usize, u64) {
@@ -37,36 +51,23 @@ impl ShortReplies {
         // next one.
         out.resize(end + RUN * BLOCK, 0);
         while end < OWED_MAX
-            && let Some((line, length)) = short_line(&input[taken..])
-            && let Some((block, reply)) = self.get(line)
+            && let Some((reply, length)) = find(&input[taken..], [&self.time, &self.date, &self.day])
+            && reply.length > 0
             && let Some(room) = out.get_mut(end..end + BLOCK)
         {
-            room.copy_from_slice(block);
-            end += reply;
+            room.copy_from_slice(&reply.block);
+            end += reply.length;
             taken += length;
             count += 1;
         }
         out.truncate(end);
         (taken, count)
     }
-
-    /// The block and the length of the reply to a line, unless that is too long.
-    fn get(&self, line: ShortLine) -> Option<&([u8; BLOCK], usize)> {
-        let reply = &self.0[line as usize];
-        (reply.1 > 0).then_some(reply)
-    }
 }
 
-/// The lines of the fast path, in the order of [`ShortReplies`].
-#[derive(Clone, Copy)]
-enum ShortLine {
-    Day,
-    Date,
-    Time,
-}
-
-/// The short line that `input` starts with, and its length with the LF.
-fn short_line(input: &[u8]) -> Option<(ShortLine, usize)> {
+/// Which of `time`, `date` and `day` is the line that `input` starts with: its value, and its length with the LF.
+#[inline(always)]
+fn find<T>(input: &[u8], [time, date, day]: [T; 3]) -> Option<(T, usize)> {
     /// Clears the bit that distinguishes lower case from upper. Of all bytes, only the two cases of a letter become the
     /// letters in the names below.
     const FOLD: u64 = 0xDF_DF_DF_DF;
@@ -79,11 +80,11 @@ fn short_line(input: &[u8]) -> Option<(ShortLine, usize)> {
     };
     let five = word & (0xFF << 32 | FOLD);
     if five == const { line(b"TIME") } {
-        Some((ShortLine::Time, 5))
+        Some((time, 5))
     } else if five == const { line(b"DATE") } {
-        Some((ShortLine::Date, 5))
+        Some((date, 5))
     } else if word & 0xFF_DF_DF_DF == const { u32::from_le_bytes(*b"DAY\n") as u64 } {
-        Some((ShortLine::Day, 4))
+        Some((day, 4))
     } else {
         None
     }
@@ -92,7 +93,7 @@ fn short_line(input: &[u8]) -> Option<(ShortLine, usize)> {
 /// Answers the run of short lines that `input` starts with, at most [`RUN`], and none once [`OWED_MAX`] bytes are owed.
 /// Returns the number of bytes and of lines taken. The session must hold nothing, and its last line must be complete.
 pub(super) fn answer(input: &[u8], responder: &mut impl Respond, out: &mut Vec<u8>) -> (usize, u64) {
-    if short_line(input).is_none() {
+    if find(input, [(); 3]).is_none() {
         return (0, 0);
     }
     let Some(time) = responder.formatted_time(None) else { return (0, 0) };
