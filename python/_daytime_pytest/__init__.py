@@ -1,6 +1,6 @@
-"""The pytest plugin: a server and a client for each test that asks for them.
+"""The pytest plugin: fixtures for servers and clients.
 
-It stands outside of the package `daytime`, and imports that only when a fixture is used.
+It is not part of the package `daytime`, and imports that package only when a test uses a fixture.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def make_daytime_server() -> Iterator[Callable[..., daytime.Server]]:
-    """A function that starts servers, with the keywords of daytime.Server. The default address is a free port of
-    127.0.0.1. The servers are stopped when the test ends.
+    """A function that returns started servers. It takes the arguments of daytime.Server; the default is a free port of
+    127.0.0.1. The servers are stopped at the end of the test.
     """
     import daytime
 
@@ -40,8 +40,8 @@ def make_daytime_server() -> Iterator[Callable[..., daytime.Server]]:
 def daytime_server(
     request: pytest.FixtureRequest, make_daytime_server: Callable[..., daytime.Server]
 ) -> daytime.Server:
-    """A started server on a free port, fresh for each test. `@pytest.mark.daytime(clock=...)` has its settings; the
-    nearest mark has precedence.
+    """A started server on a free port, a new one for each test. `@pytest.mark.daytime(clock=...)` has its settings; the
+    nearest mark overrides the others.
     """
     settings: dict[str, Any] = {}
     for mark in request.node.iter_markers("daytime"):
@@ -53,7 +53,7 @@ def daytime_server(
 
 @pytest.fixture
 def daytime_client(daytime_server: daytime.Server) -> Iterator[daytime.Client]:
-    """A client that is connected to the fixture daytime_server."""
+    """A client that is connected to daytime_server."""
     import daytime
 
     with daytime.connect(*daytime_server.address) as client:

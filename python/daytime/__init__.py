@@ -1,14 +1,15 @@
-"""Ask, or serve, the day, the date and the time over TCP and Unix sockets.
+"""A server and a client for the day, the date and the time over TCP and Unix sockets.
 
 >>> import daytime
 >>> with daytime.serve(port=0) as server, daytime.connect(*server.address) as client:
 ...     print(client.datetime())  # doctest: +SKIP
 2026-11-22 15:44:57+00:00
 
-Server and serve run a server on worker threads, without the GIL. Client, connect and request are a blocking client,
-which several threads may share. AsyncClient is the same for asyncio. rfc867 and rfc868 ask servers of those protocols.
-The host "unix:PATH" is a Unix socket everywhere, "unix:@NAME" an abstract one. Every exception of this package derives
-from DaytimeError and from the matching built-in exception. Errors of the operating system are OSError.
+Server, serve: a server whose threads never wait for the GIL. Client, connect, request: a blocking client, which several
+threads may share. AsyncClient: the client for asyncio. rfc867, rfc868: clients for servers of those protocols.
+
+The host "unix:PATH" is a Unix socket everywhere, "unix:@NAME" one in the abstract namespace. Every exception of this
+package derives from DaytimeError and from the matching built-in exception. Errors of the system are raised as OSError.
 """
 
 from daytime._daytime import DEFAULT_PORT, Client, Server, __version__, rfc867, rfc868
@@ -66,9 +67,9 @@ __all__ = [
 
 
 def serve(host="localhost", port=DEFAULT_PORT, **settings):
-    """A server that was started. The keywords are those of Server.
+    """Returns a started server. The keywords are those of Server.
 
-    Raises the errors of Server and of start().
+    Raises the exceptions of Server and of its start().
     """
     server = Server(host, port, **settings)
     server.start()
@@ -76,9 +77,9 @@ def serve(host="localhost", port=DEFAULT_PORT, **settings):
 
 
 def connect(host="localhost", port=DEFAULT_PORT, *, timeout=5.0):
-    """A connected client. `timeout` is in seconds, for connecting and for each call; None means unlimited.
+    """Returns a connected client. `timeout` is in seconds, for connecting and for each call; None is unlimited.
 
-    Raises the errors of Client.
+    Raises the exceptions of Client.
     """
     return Client(host, port, timeout=timeout)
 
@@ -86,14 +87,14 @@ def connect(host="localhost", port=DEFAULT_PORT, *, timeout=5.0):
 def request(command, host="localhost", port=DEFAULT_PORT, *, timeout=5.0):
     """Connects, sends one command, closes, and returns the text of the reply. `timeout` is in seconds, for each step.
 
-    Raises the errors of Client and of request().
+    Raises the exceptions of Client and of Client.request().
     """
     with Client(host, port, timeout=timeout) as client:
         return client.request(command)
 
 
 def __getattr__(name):
-    # Names whose imports most programs do not need.
+    # These names need slow imports, which most programs do without.
     if name == "AsyncClient":
         from daytime._asyncio import AsyncClient as value
     elif name in ("Clock", "Handler"):

@@ -1,6 +1,6 @@
-"""The command line, `python -m daytime serve` and `python -m daytime ask`, with the options of the two programs.
+"""The command line: `python -m daytime serve` and `python -m daytime ask`, with the options of the two programs.
 
-`--config`, `--print-config` and `--check` are options of the program `daytime-server` only.
+The prompt and the log lines are those of the original classroom program, a Python server and client.
 """
 
 import argparse
@@ -10,14 +10,19 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 import daytime
 
-# The prompt of the original classroom program.
 PROMPT = "Enter the command for Day -> day |Date -> date |Time -> time and Exit -> quit or exit: "
+
+_PROTOCOLS: dict[Literal["text", "rfc867", "rfc868"], str] = {
+    "text": "",
+    "rfc867": " for RFC 867",
+    "rfc868": " for RFC 868",
+}
 
 _REASONS = {
     "full": "the server is full",
@@ -41,14 +46,14 @@ def _mode(text: str) -> int:
     return int(text, 8)
 
 
-def _address(text: str, port_of_none: int = daytime.DEFAULT_PORT) -> tuple[str, int]:
+def _address(text: str, default_port: int = daytime.DEFAULT_PORT) -> tuple[str, int]:
     if text.startswith("unix:"):
         return text, 0
     host, colon, port = text.rpartition(":")
     if not colon or (text.count(":") > 1 and not text.startswith("[")):
-        host, port = text, str(port_of_none)  # an IPv6 address, or a name without a port
+        host, port = text, str(default_port)  # an IPv6 address, or a name without a port
     elif text.endswith("]"):
-        host, port = text, str(port_of_none)
+        host, port = text, str(default_port)
     if not port.isascii() or not port.isdecimal() or int(port) > 65535 or not host:
         raise ValueError(text)
     return host.removeprefix("[").removesuffix("]"), int(port)
@@ -69,91 +74,90 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"daytime {daytime.__version__}")
     programs = parser.add_subparsers(dest="program", required=True)
 
-    serve = programs.add_parser("serve", help="serve the day, the date and the time")
-    # A flag that is left out is not passed on, so that its default stays in the server.
-    serve.set_defaults(bind_timeout=10.0, drain=5.0, quiet=False)
-
-    def add(flag: str, **options: Any) -> None:
-        serve.add_argument(flag, default=argparse.SUPPRESS, **options)
-
-    add("--listen", type=_address, metavar="ADDR", action="append", help="HOST:PORT or unix:PATH, repeatable")
-    add("--listen-rfc867", type=_rfc867_address, metavar="ADDR", action="append", help="for RFC 867 [port: 13]")
-    add("--listen-rfc868", type=_rfc868_address, metavar="ADDR", action="append", help="for RFC 868 [port: 37]")
-    add("--unix-mode", type=_mode, metavar="MODE", help="permissions of Unix sockets [default: by the umask]")
-    add("--allow", metavar="NETWORK", action="append", help="accept this network, and reject others; repeatable")
-    add("--deny", metavar="NETWORK", action="append", help="close connections of this network silently; repeatable")
+    # The destination of each flag is the keyword of daytime.Server. A flag that is left out is not handed over, so that
+    # its default is the server's. The last three are options of this program.
+    serve = programs.add_parser(
+        "serve", help="serve the day, the date and the time", argument_default=argparse.SUPPRESS
+    )
+    listen: dict[str, Any] = {"metavar": "ADDR", "action": "append"}
+    add = serve.add_argument
+    add("--listen", type=_address, **listen, help="HOST:PORT or unix:PATH, repeatable [default: localhost:9990]")
+    add("--listen-rfc867", type=_rfc867_address, **listen, help="the same for RFC 867, default port 13 [default: none]")
+    add("--listen-rfc868", type=_rfc868_address, **listen, help="the same for RFC 868, default port 37 [default: none]")
+    add("--unix-mode", type=_mode, metavar="MODE", help="octal mode of Unix sockets' files [default: by the umask]")
+    add("--allow", metavar="NETWORK", action="append", help="accept its clients, and no others; repeatable")
+    add("--deny", metavar="NETWORK", action="append", help="close connections of its clients silently; repeatable")
     add("--workers", type=int, metavar="N", help="worker threads [default: one for each core]")
-    add("--framing", choices=["auto", "line"], help="how the server finds the end of a command [default: auto]")
-    add("--timezone", metavar="ZONE", help="a name, UTC, or an offset such as +05:30 [default: the system's]")
-    add("--day-format", metavar="F", help="strftime format of the reply to `day` [default: %%A]")
-    add("--date-format", metavar="F", help="strftime format of the reply to `date` [default: %%y-%%m-%%d]")
-    add("--time-format", metavar="F", help="strftime format of the reply to `time` [default: %%H:%%M:%%S]")
-    add("--greeting", metavar="TEXT", help="the greeting [default: Welcome to the server]")
-    add("--max-clients", type=int, metavar="N", help="most clients at a time [default: descriptors less 64]")
-    add("--max-clients-per-source", type=int, metavar="N", help="most clients of one address [default: unlimited]")
-    add("--idle-timeout", type=_seconds, metavar="SECONDS", help="for clients that send nothing [default: never]")
-    add("--first-command-timeout", type=_seconds, metavar="SECONDS", help="for the first command [default: never]")
-    add("--write-timeout", type=_seconds, metavar="SECONDS", help="for clients that take no replies [default: 10]")
-    add("--busy-poll", type=_microseconds, metavar="MICROSECONDS", help="how long workers poll before they sleep")
-    add("--drain", type=_seconds, metavar="SECONDS", help="time for the replies owed at the end [default: 5]")
-    add("--bind-timeout", type=_seconds, metavar="SECONDS", help="how long to retry a taken address [default: 10]")
-    add("--quiet", action="store_true", help="do not print a line for each client")
-    serve.add_argument("--version", action="version", version=f"daytime {daytime.__version__}")
+    add("--framing", choices=["auto", "line"], help="how the end of a command is found [default: auto]")
+    add("--timezone", metavar="ZONE", help="an IANA name, UTC, or an offset such as +05:30 [default: the system's]")
+    add("--day-format", metavar="F", help="strftime format of the reply to day [default: %%A]")
+    add("--date-format", metavar="F", help="strftime format of the reply to date [default: %%y-%%m-%%d]")
+    add("--time-format", metavar="F", help="strftime format of the reply to time [default: %%H:%%M:%%S]")
+    add("--greeting", metavar="TEXT", help="the greeting of each client [default: Welcome to the server]")
+    add("--max-clients", type=int, metavar="N", help="most clients at a time [default: file descriptors less 64]")
+    add("--max-clients-per-source", type=int, metavar="N", help="the same for one address [default: unlimited]")
+    add("--idle-timeout", type=_seconds, metavar="SECONDS", help="disconnect silent clients [default: never]")
+    add("--first-command-timeout", type=_seconds, metavar="SECONDS", help="for a complete command [default: unlimited]")
+    add("--write-timeout", type=_seconds, metavar="SECONDS", help="for a client to read replies [default: 10]")
+    add("--busy-poll", type=_microseconds, metavar="MICROSECONDS", help="poll before sleeping [default: not at all]")
+    add("--drain", type=_seconds, metavar="SECONDS", default=5.0, help="for owed replies on shutdown [default: 5]")
+    add("--bind-timeout", type=_seconds, metavar="SECONDS", default=10.0, help="retry a taken address [default: 10]")
+    add("--quiet", action="store_true", default=False, help="print no line for each client")
+    add("--version", action="version", version=f"daytime {daytime.__version__}")
 
-    ask = programs.add_parser("ask", help="ask a server, this one or the original")
-    ask.add_argument("--connect", type=_address, metavar="ADDR", default=("localhost", daytime.DEFAULT_PORT))
-    ask.add_argument("--timeout", type=_seconds, metavar="SECONDS", default=5.0, help="for each command [default: 5]")
-    ask.add_argument("--version", action="version", version=f"daytime {daytime.__version__}")
-    ask.add_argument("commands", metavar="COMMAND", nargs="*", help="one reply a line; without any, they are read")
+    ask = programs.add_parser("ask", help="send commands to a server of this package or the original")
+    add = ask.add_argument
+    add("--connect", type=_address, metavar="ADDR", default=("localhost", daytime.DEFAULT_PORT), help="the server")
+    add("--timeout", type=_seconds, metavar="SECONDS", default=5.0, help="for each command [default: 5]")
+    add("--version", action="version", version=f"daytime {daytime.__version__}")
+    add("commands", metavar="COMMAND", nargs="*", help="print one reply a line [default: read commands from stdin]")
     return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command line, and returns the exit code: 0, 1 after an error, 2 for an invalid setting."""
-    args = _parser().parse_args(arguments)
-    program = _serve if args.program == "serve" else _ask
+    """Runs the command line. Returns the exit code: 0, 1 after an error, 2 after an invalid setting."""
+    options = vars(_parser().parse_args(arguments))
+    programs: dict[str, Callable[..., int]] = {"serve": _serve, "ask": _ask}
+    program = programs[options.pop("program")]
     try:
-        return program(args)
+        return program(**options)
     except BrokenPipeError:
-        # The reader of the output has closed it. The interpreter writes nothing more at its end either.
+        # The reader of the output is gone. /dev/null takes the flush at the interpreter's exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except KeyboardInterrupt:
         return 130
     except (ValueError, OverflowError) as error:
-        _print_error(error)
+        _complain(error)
         return 1 if isinstance(error, daytime.DaytimeError) else 2
     except (OSError, daytime.DaytimeError) as error:
-        _print_error(error)
+        _complain(error)
         return 1
 
 
-def _serve(args: argparse.Namespace) -> int:
+def _serve(*, drain: float, bind_timeout: float, quiet: bool, **settings: Any) -> int:
     _raise_descriptors()
-    with _bind(args) as server:
+    with _bind(bind_timeout, settings) as server:
         for warning in server.warnings:
-            _print_error(warning)
+            _complain(warning)
 
         def stop(number: int, frame: FrameType | None) -> None:
             if server.state != "running":
                 os._exit(1)
-            server.drain(args.drain)
+            server.drain(drain)
 
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)
-        events = () if args.quiet else server.events()
-        # A separate thread: a slow reader of standard output blocks only this thread.
+        events = () if quiet else server.events()
+        # A separate thread: a slow reader of standard output blocks nothing else.
         threading.Thread(target=_print, args=(_listening(server), events), daemon=True).start()
         server.wait()
     return 0
 
 
-def _bind(args: argparse.Namespace) -> daytime.Server:
-    """Binds, and retries while an address is taken, with the message of the original classroom program."""
-    deadline = time.monotonic() + args.bind_timeout
-    program = {"program", "bind_timeout", "drain", "quiet"}
-    settings: dict[str, Any] = {name: value for name, value in vars(args).items() if name not in program}
-    settings.setdefault("listen", [("localhost", daytime.DEFAULT_PORT)])
+def _bind(timeout: float, settings: dict[str, Any]) -> daytime.Server:
+    """Binds. While an address is taken, it retries and prints the message of the original."""
+    deadline = time.monotonic() + timeout
     while True:
         try:
             return daytime.Server(**settings)
@@ -166,16 +170,12 @@ def _bind(args: argparse.Namespace) -> daytime.Server:
 
 
 def _listening(server: daytime.Server) -> list[str]:
-    """A line for each address, for TCP with the words of the original."""
+    """A line for each address. The lines of TCP addresses are those of the original."""
     lines = []
-    for addresses, protocol in [
-        (server.addresses, ""),
-        (server.addresses_of("rfc867"), " for RFC 867"),
-        (server.addresses_of("rfc868"), " for RFC 868"),
-    ]:
-        for host, port in addresses:
-            where = _escaped(host) if host.startswith("unix:") else f"IP: {host} and Port: {port}"
-            lines.append(f"Server is listening on {where}{protocol}")
+    for service, protocol in _PROTOCOLS.items():
+        for host, port in server.addresses_of(service):
+            address = _escaped(host) if host.startswith("unix:") else f"IP: {host} and Port: {port}"
+            lines.append(f"Server is listening on {address}{protocol}")
     return lines
 
 
@@ -184,13 +184,13 @@ def _print(lines: Iterable[str], events: Iterable[daytime.Event]) -> None:
         for line in lines:
             print(line, flush=True)
         for event in events:
-            if (text := _line(event)) is not None:
-                print(text, flush=True)
+            if (log_line := _log_line(event)) is not None:
+                print(log_line, flush=True)
     except (OSError, ValueError):
-        pass  # the server does not depend on its standard output
+        pass  # a closed or full standard output does not stop the server
 
 
-def _line(event: daytime.Event) -> str | None:
+def _log_line(event: daytime.Event) -> str | None:
     match event:
         case daytime.Connected(peer=(host, port)) if not host.startswith("unix:"):
             return f"Connection has been established with client IP {host} and port is {port}"
@@ -205,33 +205,33 @@ def _line(event: daytime.Event) -> str | None:
             return None
 
 
-def _ask(args: argparse.Namespace) -> int:
-    with daytime.connect(*args.connect, timeout=args.timeout) as client:
-        if not args.commands:
+def _ask(*, connect: tuple[str, int], timeout: float, commands: list[str]) -> int:
+    with daytime.connect(*connect, timeout=timeout) as client:
+        if not commands:
             return _converse(client)
         code = 0
-        for command in args.commands:
+        for command in commands:
             if _is_quit(command):
                 break
             try:
-                _say(client.request(command))
+                _print_line(client.request(command))
             except daytime.CommandError as error:
-                _print_error(error.reply)
+                _complain(error.reply)
                 code = 1
             except ValueError as error:
                 if isinstance(error, daytime.DaytimeError):
                     raise
-                _print_error(error)
+                _complain(error)
                 code = 1
         return code
 
 
 def _converse(client: daytime.Client) -> int:
-    """The loop of the original. Lines are edited on a terminal."""
-    _say(client.greeting)
+    """The loop of the original. Lines can be edited on a terminal."""
+    _print_line(client.greeting)
     screen = sys.stdout.isatty()
     if screen and sys.stdin.isatty():
-        import readline  # noqa: F401  # gives input() line editing
+        import readline  # noqa: F401  # input() edits lines with it
     while True:
         try:
             command = input(PROMPT if screen else "")
@@ -242,26 +242,26 @@ def _converse(client: daytime.Client) -> int:
         if not command.strip():
             continue
         try:
-            _say(client.request(command.strip()))
+            _print_line(client.request(command.strip()))
         except daytime.CommandError as error:
-            _say(error.reply)
+            _print_line(error.reply)
         except ValueError as error:
             if isinstance(error, daytime.DaytimeError):
                 raise
-            _say(str(error))
+            _print_line(str(error))
 
 
 def _is_quit(command: str) -> bool:
     return command.strip().lower() in ("quit", "exit")
 
 
-def _say(text: str) -> None:
-    """Prints a line. On a terminal control characters are escaped, so that a server cannot control the terminal."""
+def _print_line(text: str) -> None:
+    """Prints a line. Control characters are escaped on a terminal, so that a server cannot control it."""
     print(_escaped(text) if sys.stdout.isatty() else text, flush=True)
 
 
-def _print_error(what: object) -> None:
-    print(f"daytime: {_escaped(str(what))}", file=sys.stderr)
+def _complain(message: object) -> None:
+    print(f"daytime: {_escaped(str(message))}", file=sys.stderr)
 
 
 def _escaped(text: str) -> str:
@@ -275,7 +275,7 @@ def _raise_descriptors() -> None:
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     except (OSError, ValueError):
-        pass  # the soft limit allows fewer clients
+        pass  # the soft limit then allows fewer clients
 
 
 if __name__ == "__main__":

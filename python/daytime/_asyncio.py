@@ -1,8 +1,8 @@
-"""The client for asyncio: streams around the client-side core of the engine. Framing, the detection of the original
-classroom program, and errors are therefore those of the blocking client.
+"""The client for asyncio: asyncio's streams around the engine's `ClientSession`.
 
-A cancellation, a timeout or an error between a command and its reply closes the connection: the next bytes could be the
-answer to an earlier command.
+Framing, the detection of the original classroom program, and errors are therefore those of the blocking client. A
+cancellation, a timeout or an error in the middle of a request closes the connection, since a later reply could belong
+to an earlier request.
 """
 
 import asyncio
@@ -29,22 +29,23 @@ from daytime._daytime import (
 )
 from daytime._vocabulary import Address, CommandError, ProtocolError, RequestTimeout, ServerClosed, StateError
 
-__all__ = ["AsyncClient"]
-
 _T = TypeVar("_T")
 
 _INVALID = ERRORS[0]
-# How long to wait while the queue of a Unix socket is full: nothing signals that it has room.
-_QUEUE = 0.01
+# The pause before a retry if the queue of a Unix socket is full. The system does not report when it has room.
+_QUEUE_PAUSE = 0.01
 
 
 @final
 class AsyncClient:
-    """One connection to a server, for asyncio. `await AsyncClient.connect(host, port)` makes it, or `async with` around
-    a client of two unused streams.
+    """One connection to a server, for asyncio.
 
-    `timeout` is in seconds (5.0), for the greeting and for each command, waiting for other tasks included; None means
-    unlimited. Tasks take turns. A cancellation or an error between a command and its reply closes the connection.
+    `await AsyncClient.connect(host, port)` makes a client. `AsyncClient(reader, writer)` takes two streams on which
+    nothing was sent; enter it with `async with`.
+
+    `timeout` is in seconds (default 5.0; None: unlimited), for the greeting and for each request. Requests of several
+    tasks run one after another, and the timeout includes the wait for the others. An exception in the middle of a
+    request, such as a cancellation, closes the connection.
     """
 
     def __init__(self, reader: StreamReader, writer: StreamWriter, *, timeout: float | None = 5.0) -> None:
@@ -52,7 +53,7 @@ class AsyncClient:
         self._writer = writer
         self._timeout = _checked(timeout)
         self._session = ClientSession()
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._closed = False
         self._lacks_datetime = False
         name = writer.get_extra_info("peername")
@@ -62,8 +63,8 @@ class AsyncClient:
     async def connect(cls, host: str = "localhost", port: int = DEFAULT_PORT, *, timeout: float | None = 5.0) -> Self:
         """Connects and reads the greeting, within `timeout` seconds. The host "unix:PATH" is a Unix socket.
 
-        Raises OSError if it cannot connect, RequestTimeout, ServerClosed with the error line of a server that refuses,
-        and ProtocolError if the peer is not such a server.
+        Raises OSError if it cannot connect, RequestTimeout, ServerClosed with the server's error line if that rejects
+        the client, and ProtocolError if the peer does not speak this protocol.
         """
         _checked(timeout)
         if not 0 <= port <= 65535:
@@ -79,32 +80,35 @@ class AsyncClient:
                     reader, writer = await asyncio.open_unix_connection(sock=await _unix_socket(path))
         except TimeoutError as error:
             if error.errno is not None or timeout is None:
-                raise  # that of the system
+                raise  # a timeout of the system
             raise RequestTimeout(timeout) from None
         client = cls(reader, writer, timeout=timeout)
         await client._greet(None if timeout is None else began + timeout)
         return client
 
     async def day(self, zone: str | None = None) -> str:
-        """The English name of the weekday, in the server's zone or in `zone`.
+        """The English name of the day of the week, in the server's zone or in `zone`.
 
-        Raises CommandError if the server does not know the zone, and the errors of request().
+        Raises CommandError if the server does not know the zone, and the exceptions of request().
         """
         moment = await self._moment(zone)
         return await self._typed("day", zone, parse_day) if moment is None else f"{moment:%A}"
 
     async def date(self, zone: str | None = None) -> dt.date:
-        """The date, in the server's zone or in `zone`; see day()."""
+        """The date, in the server's zone or in `zone`, see day()."""
         moment = await self._moment(zone)
         return await self._typed("date", zone, parse_date) if moment is None else moment.date()
 
     async def time(self, zone: str | None = None) -> dt.time:
-        """The time of day, in the server's zone or in `zone`, to the second; see day()."""
+        """The time of day in whole seconds, in the server's zone or in `zone`, see day()."""
         moment = await self._moment(zone)
         return await self._typed("time", zone, parse_time) if moment is None else moment.time()
 
     async def datetime(self, zone: str | None = None) -> dt.datetime:
-        """The date and the time of one moment; see day(). Aware, and naive from the original, which sends no offset."""
+        """The date and the time of one moment, in the server's zone or in `zone`, see day(). An aware datetime.
+
+        The original classroom program does not send its offset, so that its datetime is naive.
+        """
         moment = await self._moment(zone)
         if moment is not None:
             return moment
@@ -114,48 +118,50 @@ class AsyncClient:
             after = await self._typed("date", zone, parse_date)
             if after == date:
                 return dt.datetime.combine(date, time)
-            date = after  # midnight was between
+            date = after  # it was midnight in the meantime
 
     async def timestamp(self) -> int:
-        """The seconds since the Unix epoch. Raises CommandError for the original, which does not know the command."""
+        """The seconds since 1970-01-01 00:00 UTC.
+
+        Raises CommandError if the server is the original classroom program, and the exceptions of request().
+        """
         return await self._typed("timestamp", None, parse_timestamp)
 
     async def request(self, command: str, /, *, timeout: float | EllipsisType | None = ...) -> str:
-        """Sends a command and returns the text of the reply. `timeout` is in seconds, by default the client's.
+        """Sends a command and returns the text of the reply. `timeout` is in seconds; by default it is the client's.
 
-        Raises CommandError if the server answers with an error line. Raises ValueError if the command cannot be sent:
-        it is blank, exceeds 1,024 bytes, has a control character, or is quit, for which there is aclose(). Raises
-        RequestTimeout, ServerClosed, ProtocolError or OSError if the connection ends, and StateError if it was closed
-        before.
+        Raises CommandError if the reply is an error line. Raises ValueError if the command cannot be sent: it is blank,
+        exceeds 1,024 bytes, has a control character, or is quit, which aclose() sends. Raises RequestTimeout,
+        ServerClosed, ProtocolError or OSError if the connection ends, and StateError if it was closed before.
         """
-        limit_seconds = self._timeout if isinstance(timeout, EllipsisType) else _checked(timeout)
+        limit = self._timeout if isinstance(timeout, EllipsisType) else _checked(timeout)
         if command.strip(" \t").lower() in ("quit", "exit"):
             raise ValueError(f"the command {command!r} does not have a reply; call aclose()")
         if self._closed:
             raise StateError("the client is closed")
         try:
-            async with asyncio.timeout(limit_seconds) as limit, self._turn:
-                reply = await self._ask(command)
+            async with asyncio.timeout(limit) as scope, self._lock:
+                reply = await self._exchange(command)
         except TimeoutError:
-            if limit_seconds is None or not limit.expired():
+            if limit is None or not scope.expired():
                 raise
-            raise RequestTimeout(limit_seconds) from None
+            raise RequestTimeout(limit) from None
         if reply in ERRORS:
             raise CommandError(command, reply)
         return reply
 
     async def aclose(self) -> None:
-        """Sends quit, waits until the server has closed, at most `timeout`, and closes. Further calls do nothing."""
+        """Sends quit, waits until the server has closed, at most for `timeout`, and closes. Later calls do nothing."""
         if self._closed:
             return
         try:
-            async with asyncio.timeout(self._timeout), self._turn:
+            async with asyncio.timeout(self._timeout), self._lock:
                 if self._session.greeting is not None and not self._closed:
                     self._writer.write(self._session.ask("quit"))
                     while await self._reader.read(4096):
                         pass
         except (OSError, ValueError):
-            pass  # the connection is closed anyway
+            pass  # errors do not matter any more: the connection is closed
         finally:
             self._close()
         try:
@@ -175,7 +181,7 @@ class AsyncClient:
 
     @property
     def greeting(self) -> str:
-        """The greeting of the server; "" before it is read."""
+        """The greeting of the server; "" before it has arrived."""
         return self._session.greeting or ""
 
     async def __aenter__(self) -> Self:
@@ -197,12 +203,12 @@ class AsyncClient:
         return f"<daytime.AsyncClient {address}{' closed' if self._closed else ''}>"
 
     async def _greet(self, deadline: float | None) -> None:
-        """Sends the hello and reads the greeting, until `deadline` on the loop's clock."""
+        """Sends the hello and reads the greeting, until `deadline` on the clock of the loop."""
         try:
             async with asyncio.timeout_at(deadline) as limit:
                 self._writer.write(HELLO)
                 while self._session.greeting is None:
-                    await self._hear()
+                    await self._receive()
         except TimeoutError:
             self._close()
             if not limit.expired():
@@ -213,8 +219,8 @@ class AsyncClient:
             self._close()
             raise
 
-    async def _hear(self) -> None:
-        """Takes the next bytes, or the quiet time if the session needs it."""
+    async def _receive(self) -> None:
+        """Takes the next bytes. If silence matters now, it also takes QUIET seconds of silence."""
         if not self._session.needs_timeout:
             data = await self._read()
         else:
@@ -236,33 +242,33 @@ class AsyncClient:
         except (ConnectionResetError, BrokenPipeError, ConnectionAbortedError):
             raise ServerClosed("the server closed the connection") from None
 
-    async def _ask(self, command: str) -> str:
-        """One command and its reply."""
+    async def _exchange(self, command: str) -> str:
+        """Sends a command and returns the reply. Called with the lock held."""
         if self._closed:
             raise StateError("the client is closed")
         if self._session.greeting is None:
-            raise StateError("the greeting was not read; enter the client with `async with`")
-        # Two rounds of the loop, in which it reads the bytes that have arrived.
+            raise StateError("the client has not read the greeting; enter it with `async with`")
+        # In two turns of the loop, it reads the bytes that have arrived until now.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         self._check_silence()
         try:
-            question = self._session.ask(command)
+            data = self._session.ask(command)
         except ValueError as error:
             if isinstance(error, ProtocolError):
                 self._close()
             raise
         try:
-            self._writer.write(question)
+            self._writer.write(data)
             while (reply := self._session.reply()) is None:
-                await self._hear()
+                await self._receive()
         except BaseException:
             self._close()
             raise
         return reply
 
     def _check_silence(self) -> None:
-        """Passes unexpected bytes to the session, which then rejects the next command."""
+        """Reads the bytes that arrived without a request. The session then rejects the next command."""
         reading = self._reader.read(65536)
         try:
             reading.send(None)  # runs until it would wait
@@ -298,7 +304,7 @@ class AsyncClient:
 
 
 async def _unix_socket(path: str) -> socket.socket:
-    """A connected socket. asyncio's connect mistakes a full queue for an established connection."""
+    """A connected Unix socket. (asyncio takes a full queue for an established connection.)"""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
@@ -306,7 +312,7 @@ async def _unix_socket(path: str) -> socket.socket:
             try:
                 sock.connect(path)
             except BlockingIOError:
-                await asyncio.sleep(_QUEUE)
+                await asyncio.sleep(_QUEUE_PAUSE)
             else:
                 return sock
     except BaseException:
@@ -315,7 +321,7 @@ async def _unix_socket(path: str) -> socket.socket:
 
 
 def _address(name: object) -> Address:
-    """The address of a socket's name. An abstract name starts with a NUL."""
+    """The Address of a socket's name. An abstract name begins with a NUL."""
     if isinstance(name, tuple):
         return Address(str(name[0]), int(name[1]))
     if isinstance(name, str | bytes):
@@ -325,12 +331,12 @@ def _address(name: object) -> Address:
 
 
 def _checked(timeout: float | None) -> float | None:
-    """Rejects an invalid timeout, as the blocking client does."""
+    """Rejects the timeouts that the blocking client rejects."""
     if timeout is None:
         return None
     seconds = float(timeout)
     if not seconds > 0:
-        raise ValueError(f"{timeout} is no number of seconds to wait")
+        raise ValueError(f"the timeout must be longer than zero, got {seconds:g} s")
     if seconds > 9e9:
-        raise OverflowError(f"{timeout} seconds are too many")
+        raise OverflowError(f"the timeout must be at most 9e9 s, got {seconds:g} s")
     return seconds

@@ -12,7 +12,7 @@ def whole_seconds(span: dt.timedelta) -> int:
 
 
 def unix_seconds(moment: dt.datetime, timezone: str | None) -> int:
-    """The seconds since the epoch of a datetime. A naive one is in the time zone of the server."""
+    """The seconds since the epoch of a datetime. A naive datetime is read in the time zone of the server."""
     if moment.utcoffset() is None:
         moment = moment.replace(tzinfo=None)
         moment = moment.astimezone() if timezone is None else moment.replace(tzinfo=_zone(timezone))
@@ -23,7 +23,7 @@ def _zone(name: str) -> dt.tzinfo | None:
     if name.upper() in ("UTC", "Z"):
         return dt.UTC
     if name[0] in "+-":
-        # An offset that the server has accepted.
+        # The server has accepted this offset, and strptime(3) accepts the same forms.
         return dt.datetime.strptime(name, "%z").tzinfo
     import zoneinfo
 

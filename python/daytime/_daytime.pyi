@@ -1,96 +1,20 @@
 import datetime as dt
-import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from types import EllipsisType, TracebackType
-from typing import (
-    Any,
-    Final,
-    Literal,
-    NoReturn,
-    Self,
-    TypeAlias,
-    TypedDict,
-    Unpack,
-    final,
-    overload,
-    type_check_only,
-)
+from typing import Any, Final, Literal, NoReturn, Self, Unpack, final, overload
 
-from daytime._types import Clock, Handler
+from daytime._types import Clock, Handler, ServerSettings
 from daytime._vocabulary import Address, ClientInfo, CommandError, Event, Request, ServerStats
-
-__all__ = [
-    "DEFAULT_PORT",
-    "ERRORS",
-    "GREETING",
-    "HELLO",
-    "QUIET",
-    "SETTINGS",
-    "Call",
-    "Calls",
-    "Client",
-    "ClientSession",
-    "Events",
-    "Server",
-    "__version__",
-    "parse_date",
-    "parse_datetime",
-    "parse_day",
-    "parse_time",
-    "parse_timestamp",
-    "rfc867",
-    "rfc868",
-    "unix_path",
-]
 
 __version__: Final[str]
 DEFAULT_PORT: Final[int]
-GREETING: Final[str]
 HELLO: Final[bytes]
 QUIET: Final[float]
 ERRORS: Final[list[str]]
-SETTINGS: Final[list[str]]
-
-_Addresses: TypeAlias = str | Iterable[str | tuple[str, int]]
-
-@type_check_only
-class ServerSettings(TypedDict, total=False):
-    """The keywords of Server with one value each. A keyword that is left out has the default."""
-
-    unix_mode: int | None
-    backlog: int
-    workers: int | None
-    handler_threads: int
-    max_clients: int | None
-    max_clients_per_source: int | None
-    idle_timeout: float | None
-    first_command_timeout: float | None
-    write_timeout: float | None
-    busy_poll: float | None
-    greeting: str
-    framing: Literal["auto", "line"]
-    day_format: str
-    date_format: str
-    time_format: str
 
 @final
 class Server:
-    def __new__(
-        cls,
-        host: str = "localhost",
-        port: int = 9990,
-        *,
-        listen: _Addresses | None = None,
-        listen_rfc867: _Addresses | None = None,
-        listen_rfc868: _Addresses | None = None,
-        sock: socket.socket | None = None,
-        allow: Iterable[str] = (),
-        deny: Iterable[str] = (),
-        timezone: str | None = None,
-        clock: Clock | None = None,
-        commands: Mapping[str, Handler] | None = None,
-        **settings: Unpack[ServerSettings],
-    ) -> Self: ...
+    def __new__(cls, host: str = "localhost", port: int = 9990, **settings: Unpack[ServerSettings]) -> Self: ...
     def start(self) -> None: ...
     def stop(self, *, timeout: float | None = 5.0, wait: bool = True) -> None: ...
     def wait(self, timeout: float | None = None) -> bool: ...

@@ -1,6 +1,7 @@
-"""The threads on which handlers of custom commands run.
+"""The threads that run the handlers of custom commands.
 
-Their loop is Python code, so that a handler has no Rust frame below it when the interpreter ends a daemon thread.
+The loop is Python code, so that there is no Rust frame below a handler. The interpreter can then end a daemon thread in
+the middle of a handler.
 """
 
 import threading
@@ -22,5 +23,5 @@ def _answer(calls: Calls) -> None:
         else:
             call.settle(reply)
             del reply
-        # Drop the call before waiting for the next one.
+        # The thread keeps no object alive while it waits for the next call.
         del call

@@ -1,10 +1,41 @@
-"""The types that only annotations name."""
+"""Types for annotations, in a separate module because their imports are slow."""
 
 import datetime as dt
-from collections.abc import Callable
-from typing import TypeAlias
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal, TypeAlias, TypedDict
 
 from daytime._vocabulary import Request
 
 Clock: TypeAlias = dt.datetime | dt.timedelta
 Handler: TypeAlias = Callable[[Request], str | None]
+_Listen: TypeAlias = str | Iterable[str | tuple[str, int]] | None
+
+
+class ServerSettings(TypedDict, total=False):
+    """The keywords of Server and serve()."""
+
+    listen: _Listen
+    listen_rfc867: _Listen
+    listen_rfc868: _Listen
+    sock: socket.socket | None
+    unix_mode: int | None
+    allow: Iterable[str]
+    deny: Iterable[str]
+    backlog: int
+    workers: int | None
+    handler_threads: int
+    max_clients: int | None
+    max_clients_per_source: int | None
+    idle_timeout: float | None
+    first_command_timeout: float | None
+    write_timeout: float | None
+    busy_poll: float | None
+    greeting: str
+    framing: Literal["auto", "line"]
+    day_format: str
+    date_format: str
+    time_format: str
+    timezone: str | None
+    clock: Clock | None
+    commands: Mapping[str, Handler] | None

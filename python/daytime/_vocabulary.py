@@ -1,6 +1,6 @@
-"""The values of the package: addresses, events, counters, errors. The native module makes them.
+"""Addresses, events, counters and exceptions. The native module creates them.
 
-The named tuples do without `typing`, whose import takes longer than the rest of the package.
+The named tuples are made without `typing`, whose import takes longer than the rest of this package.
 """
 
 from collections import namedtuple
@@ -15,64 +15,63 @@ def _tuple(name, fields, doc):
 Address = _tuple(
     "Address",
     "host port",
-    "A host and a port, which unpack as a socket's address does. The host of a Unix socket is unix:PATH, or unix:\n"
-    "for a client without a path, and its port is 0.",
+    "A host and a port, as sockets take them. The host of a Unix socket is unix:PATH, and its port is 0. Most clients\n"
+    "on Unix sockets do not have a path, and their host is unix: alone.",
 )
 Request = _tuple(
     "Request",
     "command argument peer client",
     "A custom command of a client, for its handler: the name in lower case, the rest of the line without the blanks\n"
-    "around it, and the address and the id of the client.",
+    "around it (may be empty), the address of the client, and the id of the client.",
 )
 ClientInfo = _tuple(
     "ClientInfo",
     "client_id peer connected_at commands",
-    "A connected client: its id, its address, the aware datetime of its acceptance, and the number of commands\n"
-    "executed for it.",
+    "A connected client: its id, its address, the time when it connected (an aware datetime), and the number of\n"
+    "commands executed for it.",
 )
 Connected = _tuple("Connected", "client peer", "A client was accepted.")
 Disconnected = _tuple(
     "Disconnected",
     "client peer reason commands",
-    "A connection is closed, and everything of its client is released. The reason is one of quit, eof, idle,\n"
-    "no_command, write_timeout, error, kicked, shutdown, and answered for RFC 867 and RFC 868.",
+    "A connection is closed, and everything of its client is released. The reason is quit, eof, idle, no_command,\n"
+    "write_timeout, error, kicked or shutdown; for RFC 867 and RFC 868 also answered.",
 )
 CommandServed = _tuple(
     "CommandServed",
     "client command ok",
-    "A command was executed. ok is False if the reply was an error line. Only from events(commands=True).",
+    "A command was executed. ok is False if the reply was an error line. Emitted only by events(commands=True).",
 )
 CommandFailed = _tuple(
     "CommandFailed",
     "client command error",
-    "The handler of a custom command raised, or returned an invalid reply.",
+    "The handler of a custom command raised an exception, or returned an invalid reply.",
 )
-Refused = _tuple("Refused", "peer reason", "A connection was refused. The reason is full, per_source or denied.")
+Refused = _tuple("Refused", "peer reason", "A client was rejected. The reason is full, per_source or denied.")
 AcceptPaused = _tuple(
     "AcceptPaused",
     "error",
     "The system lacks file descriptors or memory to accept clients. The server retries at least once a second.",
 )
+Event = Connected | Disconnected | CommandServed | CommandFailed | Refused | AcceptPaused
+
 ServerStats = _tuple(
     "ServerStats",
     "clients accepted refused commands invalid bytes_in bytes_out events_dropped uptime",
-    "The counters of a server: connections open now, clients accepted and refused, commands executed and commands\n"
-    "answered with an error line, bytes received and sent, events lost by full subscriptions, and the time since the\n"
-    "start as a timedelta.",
+    "The counters of a server: open connections, accepted clients, rejected clients, executed commands, commands with\n"
+    "an error line as their reply, received bytes, sent bytes, events lost by full buffers, and the time since the\n"
+    "start (a timedelta).",
 )
 
 
-Event = Connected | Disconnected | CommandServed | CommandFailed | Refused | AcceptPaused
-
-
 class DaytimeError(Exception):
-    """The base of all exceptions of this package. Each also derives from the matching built-in exception."""
+    """The base of every exception of this package. Each one also derives from a built-in exception."""
 
     __module__ = "daytime"
 
 
 class ProtocolError(DaytimeError, ValueError):
-    """The peer does not speak this protocol. `line` has the received bytes, at most 64 KiB."""
+    """The peer does not speak this protocol. `line` has the bytes that it sent, at most 64 KiB."""
 
     __module__ = "daytime"
 
@@ -86,7 +85,7 @@ class ProtocolError(DaytimeError, ValueError):
 
 
 class CommandError(DaytimeError, LookupError):
-    """The server answered `command` with the error line `reply`. The connection stays usable."""
+    """The server answered `command` with the error line `reply`. The connection stays open."""
 
     __module__ = "daytime"
 
@@ -100,7 +99,7 @@ class CommandError(DaytimeError, LookupError):
 
 
 class RequestTimeout(DaytimeError, TimeoutError):
-    """The reply was not complete within `timeout` seconds. The connection is closed."""
+    """The reply was not complete after `timeout` seconds. The connection is closed."""
 
     __module__ = "daytime"
 
@@ -113,12 +112,12 @@ class RequestTimeout(DaytimeError, TimeoutError):
 
 
 class ServerClosed(DaytimeError, ConnectionError):
-    """The server closed the connection, or refused it with an error line, which is the message."""
+    """The server closed the connection, or rejected it with an error line, which is the message then."""
 
     __module__ = "daytime"
 
 
 class StateError(DaytimeError, RuntimeError):
-    """A closed object was used, a server was started twice, or an object was used after a fork."""
+    """A closed client, a second start of a server, or an object of the parent process in a forked child."""
 
     __module__ = "daytime"

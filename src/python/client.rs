@@ -9,13 +9,14 @@ use std::{
 };
 
 use pyo3::{
+    IntoPyObjectExt,
     exceptions::{PyKeyboardInterrupt, PyResourceWarning},
     prelude::*,
     types::{PyList, PyString},
 };
 
 use super::{
-    convert::{self, Given, Host, Port, Seconds},
+    convert::{self, Host, Port, Seconds, Timeout},
     errors::{self, state_error},
     interpreter::{self, ForkGeneration},
 };
@@ -24,50 +25,54 @@ use crate::{Address, ClientBuilder, Error, protocol::day_name};
 /// The default timeout.
 const TIMEOUT: Seconds = Seconds(Some(Duration::from_secs(5)));
 
-/// The client, for the thread that uses it. None once the connection is closed.
+/// The connection, or None once it is closed.
 type Slot = Option<Box<crate::Client>>;
 
-/// Holds the client between calls. A thread takes it for one call and gives it back.
+/// A lock around the connection, which one call at a time holds. A std Mutex cannot be taken with a timeout.
 #[derive(Default)]
 struct ClientLock {
-    left: Mutex<Option<Slot>>,
-    changed: Condvar,
+    /// None while a call holds the lock.
+    slot: Mutex<Option<Slot>>,
+    released: Condvar,
 }
 
 impl ClientLock {
-    fn give(&self, turn: Slot) {
-        *self.left() = Some(turn);
-        self.changed.notify_one();
+    fn release(&self, slot: Slot) {
+        *self.slot() = Some(slot);
+        self.released.notify_one();
     }
 
-    /// Takes the client without waiting.
-    fn take_at_once(&self) -> Option<Slot> {
-        self.left.try_lock().ok()?.take()
+    /// Never waits, not even for the mutex.
+    fn try_acquire(&self) -> Option<Slot> {
+        self.slot.try_lock().ok()?.take()
     }
 
-    /// Waits for the client. Called detached.
-    fn take(&self, timeout: Duration) -> Option<Slot> {
-        let waited = self.changed.wait_timeout_while(self.left(), timeout, |left| left.is_none());
+    /// Called detached.
+    fn acquire(&self, timeout: Duration) -> Option<Slot> {
+        let waited = self.released.wait_timeout_while(self.slot(), timeout, |slot| slot.is_none());
         waited.unwrap_or_else(PoisonError::into_inner).0.take()
     }
 
-    fn left(&self) -> MutexGuard<'_, Option<Slot>> {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    fn slot(&self) -> MutexGuard<'_, Option<Slot>> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The exception of a signal handler that ran during a call of the engine.
+/// The exception that a signal handler has raised during a call of the engine.
 type Raised = Arc<Mutex<Option<PyErr>>>;
 
-/// One connection to a server of this package, or to the original classroom program. The constructor connects to the
-/// first address of the host that answers. The host "unix:PATH" is a Unix socket, "unix:@NAME" an abstract one, and its
-/// port is ignored. `timeout` is in seconds (default 5.0, None means unlimited), for connecting and for each call.
+/// One connection to a server of this package, or to the original classroom program, with which it is compatible.
 ///
-/// Calls of several threads take turns. Every call releases the GIL and honours Ctrl-C. An error other than CommandError
-/// and ValueError closes the connection, since the next bytes could be the answer to an earlier command.
+/// The constructor connects to the first of the host's addresses that answers. The host "unix:PATH" is a Unix socket,
+/// "unix:@NAME" one in the abstract namespace; both ignore the port. `timeout` is in seconds (default 5.0; None:
+/// unlimited), for connecting and for each call.
 ///
-/// Raises OSError if it cannot connect, RequestTimeout, ServerClosed with the error line of a server that refuses, and
-/// ProtocolError if the peer is not such a server.
+/// Several threads may share a client; their calls run one after another. Every call releases the GIL and honours
+/// Ctrl-C. An exception other than CommandError and ValueError closes the connection, since a later reply could belong
+/// to an earlier command.
+///
+/// Raises OSError if it cannot connect, RequestTimeout, ServerClosed with the server's error line if that rejects the
+/// client, and ProtocolError if the peer does not speak this protocol.
 #[pyclass(frozen, weakref, module = "daytime")]
 pub(super) struct Client {
     lock: ClientLock,
@@ -88,143 +93,134 @@ impl Client {
     )]
     fn new(py: Python<'_>, host: Host, port: Port, timeout: Seconds) -> PyResult<Self> {
         let raised = Raised::default();
-        let (client, peer) = begin(py, timeout, &raised, |builder| {
-            let client = builder.connect(host.at(port))?;
+        let (client, peer) = connect(py, timeout, &raised, |builder| {
+            let client = builder.connect(host.with_port(port))?;
             let peer = client.peer()?;
             Ok((client, peer))
         })?;
         let greeting = client.greeting().to_owned();
         let lock = ClientLock::default();
-        lock.give(Some(Box::new(client)));
-        Ok(Client {
-            lock,
-            closed: false.into(),
-            timeout,
-            peer,
-            greeting,
-            raised,
-            generation: ForkGeneration::current(),
-        })
+        lock.release(Some(Box::new(client)));
+        let generation = ForkGeneration::current();
+        Ok(Client { lock, closed: false.into(), timeout, peer, greeting, raised, generation })
     }
 
-    /// The English name of the weekday, in the server's zone or in `zone`: an IANA name, UTC, or an offset such as
-    /// +05:30.
+    /// The English name of the day of the week, in the server's zone or in `zone`: an IANA name, UTC, or an offset such
+    /// as +05:30.
     ///
-    /// Raises CommandError if the server does not know the zone, and the errors of request().
+    /// Raises CommandError if the server does not know the zone, and the exceptions of request().
     #[pyo3(signature = (zone=None))]
     fn day<'py>(&self, py: Python<'py>, zone: Option<&str>) -> PyResult<Bound<'py, PyString>> {
-        let day = self.ask(py, "day", zone, |client| match zone {
+        let day = self.builtin(py, "day", zone, |client| match zone {
             None => client.day(),
             Some(zone) => client.day_in(zone),
         })?;
         Ok(PyString::new(py, day_name(day)))
     }
 
-    /// The date, in the server's zone or in `zone`; see day().
+    /// The date, in the server's zone or in `zone`, see day().
     #[pyo3(signature = (zone=None))]
-    fn date(&self, py: Python<'_>, zone: Option<&str>) -> PyResult<Py<PyAny>> {
-        let date = self.ask(py, "date", zone, |client| match zone {
+    fn date<'py>(&self, py: Python<'py>, zone: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
+        let date = self.builtin(py, "date", zone, |client| match zone {
             None => client.date(),
             Some(zone) => client.date_in(zone),
         })?;
         convert::date(py, date)
     }
 
-    /// The time of day, in the server's zone or in `zone`, to the second; see day().
+    /// The time of day in whole seconds, in the server's zone or in `zone`, see day().
     #[pyo3(signature = (zone=None))]
-    fn time(&self, py: Python<'_>, zone: Option<&str>) -> PyResult<Py<PyAny>> {
-        let time = self.ask(py, "time", zone, |client| match zone {
+    fn time<'py>(&self, py: Python<'py>, zone: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
+        let time = self.builtin(py, "time", zone, |client| match zone {
             None => client.time(),
             Some(zone) => client.time_in(zone),
         })?;
         convert::time(py, time)
     }
 
-    /// The date and the time of one moment, in the server's zone or in `zone`; see day(). It is aware. From the original
-    /// classroom program, which does not send its offset, it is naive.
+    /// The date and the time of one moment, in the server's zone or in `zone`, see day(). An aware datetime. The original
+    /// classroom program does not send its offset, so that its datetime is naive.
     #[pyo3(signature = (zone=None))]
-    fn datetime(&self, py: Python<'_>, zone: Option<&str>) -> PyResult<Py<PyAny>> {
-        let moment = self.ask(py, "datetime", zone, |client| {
+    fn datetime<'py>(&self, py: Python<'py>, zone: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
+        let moment = self.builtin(py, "datetime", zone, |client| {
             let moment = match zone {
                 None => client.datetime(),
                 Some(zone) => client.datetime_in(zone),
             };
             match moment {
-                Ok(moment) => Ok(Ok(moment)),
                 Err(Error::NoOffset(local)) => Ok(Err(local)),
-                Err(error) => Err(error),
+                moment => moment.map(Ok),
             }
         })?;
         match moment {
-            Ok(moment) => convert::datetime(py, moment),
-            Err(local) => convert::naive_datetime(py, local),
+            Ok(aware) => convert::datetime(py, aware),
+            Err(naive) => naive.into_bound_py_any(py),
         }
     }
 
-    /// The seconds since the Unix epoch. Raises CommandError for the original classroom program, which does not know the
-    /// command, and the errors of request().
+    /// The seconds since 1970-01-01 00:00 UTC.
+    ///
+    /// Raises CommandError if the server is the original classroom program, and the exceptions of request().
     fn timestamp(&self, py: Python<'_>) -> PyResult<i64> {
-        self.ask(py, "timestamp", None, crate::Client::timestamp)
+        self.builtin(py, "timestamp", None, |client| client.timestamp())
     }
 
-    /// Sends a command and returns the text of the reply. `timeout` is in seconds; by default it is the client's timeout.
+    /// Sends a command and returns the text of the reply. `timeout` is in seconds; by default it is the client's.
     ///
-    /// Raises CommandError if the server answers with an error line. Raises ValueError if the command cannot be sent: it
-    /// is blank, exceeds 1,024 bytes, has a control character, or is quit, for which there is close(). Raises
-    /// RequestTimeout, ServerClosed, ProtocolError or OSError if the connection ends, and StateError if it was closed
-    /// before.
-    #[pyo3(signature = (command, /, *, timeout=Given::No), text_signature = "($self, command, /, *, timeout=...)")]
-    fn request(&self, py: Python<'_>, command: &str, timeout: Given) -> PyResult<String> {
+    /// Raises CommandError if the reply is an error line. Raises ValueError if the command cannot be sent: it is blank,
+    /// exceeds 1,024 bytes, has a control character, or is quit, which close() sends. Raises RequestTimeout,
+    /// ServerClosed, ProtocolError or OSError if the connection ends, and StateError if it was closed before.
+    #[pyo3(signature = (command, /, *, timeout=Timeout::Default), text_signature = "($self, command, /, *, timeout=...)")]
+    fn request(&self, py: Python<'_>, command: &str, timeout: Timeout) -> PyResult<String> {
         let timeout = timeout.or(self.timeout)?;
-        self.talk(py, timeout, |client| client.request(command))
-            .map_err(|error| explain(py, error, timeout, &self.raised, Some(command)))
+        self.call(py, timeout, |client| client.request(command))
+            .map_err(|error| exception(py, error, timeout, &self.raised, Some(command)))
     }
 
-    /// Sends many commands without waiting for each reply. Returns for each, in order, the text of the reply, or the
-    /// CommandError or ValueError that request() would raise. `timeout` is in seconds, for all of them together.
+    /// Sends many commands without a wait for each reply. Returns a list, in order, with the text of each reply, or with
+    /// the CommandError or ValueError that request() would raise. `timeout` is in seconds, for all of them together.
     ///
-    /// Raises the errors that end the connection, see request().
-    #[pyo3(signature = (commands, /, *, timeout=Given::No), text_signature = "($self, commands, /, *, timeout=...)")]
+    /// Raises the exceptions that end the connection, see request().
+    #[pyo3(signature = (commands, /, *, timeout=Timeout::Default), text_signature = "($self, commands, /, *, timeout=...)")]
     fn pipeline<'py>(
         &self,
         py: Python<'py>,
         commands: &Bound<'py, PyAny>,
-        timeout: Given,
+        timeout: Timeout,
     ) -> PyResult<Bound<'py, PyList>> {
         let timeout = timeout.or(self.timeout)?;
         let commands = commands.try_iter()?.map(|command| command?.extract()).collect::<PyResult<Vec<String>>>()?;
         let replies = self
-            .talk(py, timeout, |client| client.pipeline(commands.iter().map(String::as_str)))
-            .map_err(|error| explain(py, error, timeout, &self.raised, None))?;
+            .call(py, timeout, |client| client.pipeline(commands.iter().map(String::as_str)))
+            .map_err(|error| exception(py, error, timeout, &self.raised, None))?;
         let list = PyList::empty(py);
         for (reply, command) in replies.into_iter().zip(&commands) {
             match reply {
                 Ok(text) => list.append(text)?,
                 Err(error) => {
-                    list.append(
-                        explain(py, CallError::Error(error), timeout, &self.raised, Some(command)).into_value(py),
-                    )?;
+                    let error = CallError::Engine(error);
+                    list.append(exception(py, error, timeout, &self.raised, Some(command)).into_value(py))?;
                 }
             }
         }
         Ok(list)
     }
 
-    /// Sends quit, waits until the server has closed, at most `timeout`, and closes. Further calls do nothing.
+    /// Sends quit, waits until the server has closed, at most for `timeout`, and closes. Further calls have no effect.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         if self.closed.load(SeqCst) || !self.generation.is_current() {
             self.closed.store(true, SeqCst);
             return Ok(());
         }
-        let client = self.turn(py)?;
+        let client = self.acquire(py)?;
         self.closed.store(true, SeqCst);
-        let said = interpreter::detach(py, || {
-            let said = client.map(|client| client.quit());
-            self.lock.give(None);
-            said
+        let result = interpreter::detach(py, || {
+            let result = client.map(|client| client.quit());
+            self.lock.release(None);
+            result
         });
-        match said {
-            // An exception of a signal handler is raised. Other errors do not matter, since the client is closed anyway.
+        match result {
+            // Other errors do not matter: the connection is closed.
             Some(Err(Error::Interrupted)) => Err(interrupted(&self.raised)),
             _ => Ok(()),
         }
@@ -282,51 +278,52 @@ impl Client {
     }
 
     /// Sends a built-in command.
-    fn ask<T: Send>(
+    fn builtin<T: Send>(
         &self,
         py: Python<'_>,
         name: &str,
         zone: Option<&str>,
-        question: impl FnOnce(&mut crate::Client) -> Result<T, Error> + Send,
+        request: impl FnOnce(&mut crate::Client) -> Result<T, Error> + Send,
     ) -> PyResult<T> {
-        self.talk(py, self.timeout, question).map_err(|error| {
+        self.call(py, self.timeout, request).map_err(|error| {
             let command = zone.map(|zone| format!("{name} {zone}"));
-            explain(py, error, self.timeout, &self.raised, Some(command.as_deref().unwrap_or(name)))
+            exception(py, error, self.timeout, &self.raised, Some(command.as_deref().unwrap_or(name)))
         })
     }
 
-    /// Uses the client for one call. An error that breaks it closes the connection.
-    fn talk<T: Send>(
+    /// Calls the engine's client with the lock held.
+    fn call<T: Send>(
         &self,
         py: Python<'_>,
         timeout: Seconds,
-        speech: impl FnOnce(&mut crate::Client) -> Result<T, Error> + Send,
+        request: impl FnOnce(&mut crate::Client) -> Result<T, Error> + Send,
     ) -> Result<T, CallError> {
-        let mut speech = Some(speech);
-        let mut said = None;
-        // One body for all types of results.
-        self.talk_over(py, timeout, &mut |client| {
-            said = speech.take().map(|speech| speech(client)).transpose()?;
+        let mut request = Some(request);
+        let mut reply = None;
+        // One function for all types of replies keeps the module small.
+        self.call_untyped(py, timeout, &mut |client| {
+            reply = request.take().map(|request| request(client)).transpose()?;
             Ok(())
         })?;
-        said.ok_or_else(|| CallError::Raised(state_error(py, "the client is closed")))
+        reply.ok_or_else(|| CallError::Python(state_error(py, "the client is closed")))
     }
 
-    fn talk_over(
+    /// Drops the connection after an error that breaks it.
+    fn call_untyped(
         &self,
         py: Python<'_>,
         timeout: Seconds,
-        speech: &mut (dyn FnMut(&mut crate::Client) -> Result<(), Error> + Send),
+        request: &mut (dyn FnMut(&mut crate::Client) -> Result<(), Error> + Send),
     ) -> Result<(), CallError> {
-        self.check(py).map_err(CallError::Raised)?;
-        let mut client = match self.lock.take_at_once() {
-            Some(turn) => turn,
-            None => self.turn(py).map_err(CallError::Raised)?,
+        self.check(py).map_err(CallError::Python)?;
+        let mut client = match self.lock.try_acquire() {
+            Some(slot) => slot,
+            None => self.acquire(py).map_err(CallError::Python)?,
         };
         let result = interpreter::detach(py, || {
             let result = client.as_mut().map(|client| {
                 client.set_timeout(timeout.or_unlimited());
-                speech(client)
+                request(client)
             });
             if let Some(Err(error)) = &result
                 && !matches!(error, Error::Invalid(_) | Error::Refused(_))
@@ -334,103 +331,90 @@ impl Client {
                 client = None;
                 self.closed.store(true, SeqCst);
             }
-            self.lock.give(client);
+            self.lock.release(client);
             result
         });
-        result.unwrap_or(Ok(())).map_err(CallError::Error)
+        result.unwrap_or(Ok(())).map_err(CallError::Engine)
     }
 
-    fn turn(&self, py: Python<'_>) -> PyResult<Slot> {
-        Ok(interpreter::wait(py, None, |tick| self.lock.take(tick))?.flatten())
+    fn acquire(&self, py: Python<'_>) -> PyResult<Slot> {
+        Ok(interpreter::wait(py, None, |tick| self.lock.acquire(tick))?.flatten())
     }
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
-        let left = self.lock.left.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let open = !matches!(left, Some(None));
+        let slot = self.lock.slot.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let open = !matches!(slot, Some(None));
         if open && !self.closed() && self.generation.is_current() {
             interpreter::warn_unclosed::<PyResourceWarning>(&self.__repr__());
         }
     }
 }
 
-/// Asks a server of the daytime protocol (RFC 867), and returns its reply without the line end. The RFC does not prescribe
-/// a syntax. `timeout` is in seconds, for the whole call; None means unlimited. Ctrl-C is honoured. The host may be
-/// "unix:PATH".
+/// Asks any server of the daytime protocol (RFC 867). Returns its reply without the line end: the date and the time, in
+/// a form that the RFC does not prescribe. `timeout` is in seconds, for the whole call; None is unlimited. Ctrl-C is
+/// honoured. The host may be "unix:PATH".
 ///
-/// Raises OSError if it cannot connect, RequestTimeout, ServerClosed if the server sent nothing, ProtocolError if the
-/// reply exceeds 4 KiB or is not text, and ValueError if the address is invalid.
+/// Raises OSError if it cannot connect, RequestTimeout, ServerClosed if the reply is empty, ProtocolError if the reply
+/// exceeds 4 KiB or is not text, and ValueError if the address is invalid.
 #[pyfunction]
 #[pyo3(
     signature = (host=Host::local(), port=Port(13), *, timeout=TIMEOUT),
     text_signature = "(host='localhost', port=13, *, timeout=5.0)"
 )]
 pub(super) fn rfc867(py: Python<'_>, host: Host, port: Port, timeout: Seconds) -> PyResult<String> {
-    begin(py, timeout, &Raised::default(), |builder| builder.rfc867(host.at(port)))
+    connect(py, timeout, &Raised::default(), |builder| builder.rfc867(host.with_port(port)))
 }
 
-/// Asks a server of the time protocol (RFC 868), and returns an aware datetime in UTC, in whole seconds from 1968-01-20
-/// 03:14:08 to 2104-02-26 09:42:23. `timeout` is in seconds, for the whole call; None means unlimited. Ctrl-C is honoured.
+/// Asks any server of the time protocol (RFC 868). Returns an aware datetime in UTC, in whole seconds, from 1968-01-20
+/// 03:14:08 to 2104-02-26 09:42:23. `timeout` is in seconds, for the whole call; None is unlimited. Ctrl-C is honoured.
 /// The host may be "unix:PATH".
 ///
-/// Raises OSError if it cannot connect, RequestTimeout, ServerClosed if the server sent nothing, ProtocolError if the
-/// reply is not four bytes, and ValueError if the address is invalid.
+/// Raises OSError if it cannot connect, RequestTimeout, ServerClosed if the reply is empty, ProtocolError if the reply
+/// is not four bytes, and ValueError if the address is invalid.
 #[pyfunction]
 #[pyo3(
     signature = (host=Host::local(), port=Port(37), *, timeout=TIMEOUT),
     text_signature = "(host='localhost', port=37, *, timeout=5.0)"
 )]
 pub(super) fn rfc868(py: Python<'_>, host: Host, port: Port, timeout: Seconds) -> PyResult<Bound<'_, PyAny>> {
-    let moment = begin(py, timeout, &Raised::default(), |builder| builder.rfc868(host.at(port)))?;
-    convert::moment(py, moment)
+    let moment = connect(py, timeout, &Raised::default(), |builder| builder.rfc868(host.with_port(port)))?;
+    convert::utc(py, moment)
 }
 
-/// Connects, detached, within the timeout of one call.
-fn begin<T: Send>(
+/// Runs a function of the engine that connects, detached, within the timeout of one call.
+fn connect<T: Send>(
     py: Python<'_>,
     timeout: Seconds,
     raised: &Raised,
-    purpose: impl FnOnce(ClientBuilder) -> Result<T, Error> + Send,
+    connect: impl FnOnce(ClientBuilder) -> Result<T, Error> + Send,
 ) -> PyResult<T> {
-    let timeout = timeout.positive()?;
+    let timeout = timeout.as_timeout()?;
     let keeper = raised.clone();
     let builder = crate::Client::builder().timeout(timeout.or_unlimited()).interrupt(move || is_interrupted(&keeper));
-    interpreter::detach(py, || purpose(builder)).map_err(|error| explain(py, error, timeout, raised, None))
+    interpreter::detach(py, || connect(builder))
+        .map_err(|error| exception(py, CallError::Engine(error), timeout, raised, None))
 }
 
-/// The error of a call.
+/// The error of a call, from one of its two sides.
 enum CallError {
-    /// Of the engine.
-    Error(Error),
-    /// Of Python.
-    Raised(PyErr),
+    Engine(Error),
+    Python(PyErr),
 }
 
-impl From<Error> for CallError {
-    fn from(error: Error) -> Self {
-        CallError::Error(error)
+/// The exception for an error of `command`, or of connecting if there is no command.
+fn exception(py: Python<'_>, error: CallError, timeout: Seconds, raised: &Raised, command: Option<&str>) -> PyErr {
+    match (error, command) {
+        (CallError::Python(error), _) => error,
+        (CallError::Engine(Error::Interrupted), _) => interrupted(raised),
+        (CallError::Engine(Error::Timeout), _) => errors::request_timeout(py, timeout.0),
+        (CallError::Engine(Error::Refused(reply)), Some(command)) => errors::command_error(py, command, &reply),
+        (CallError::Engine(error), _) => errors::error(py, error),
     }
 }
 
-/// The exception for the caller that sent `command`, or was connecting if it is None.
-fn explain(
-    py: Python<'_>,
-    cut: impl Into<CallError>,
-    timeout: Seconds,
-    raised: &Raised,
-    command: Option<&str>,
-) -> PyErr {
-    match (cut.into(), command) {
-        (CallError::Raised(error), _) => error,
-        (CallError::Error(Error::Interrupted), _) => interrupted(raised),
-        (CallError::Error(Error::Timeout), _) => errors::request_timeout(py, timeout.0),
-        (CallError::Error(Error::Refused(reason)), Some(command)) => errors::command_error(py, command, &reason),
-        (CallError::Error(error), _) => errors::error(py, error),
-    }
-}
-
-/// The interrupt function of the engine, called detached every 100 ms while it waits.
+/// The engine calls it, detached, every 100 ms while it waits.
 fn is_interrupted(raised: &Raised) -> bool {
     if interpreter::must_not_attach() {
         return true;

@@ -1,4 +1,4 @@
-//! Conversions between values of Python and of the engine.
+//! Conversions between Python's values and the engine's.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -8,6 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use chrono::{DateTime, FixedOffset, NaiveDate, NaiveTime, SecondsFormat, Utc};
 use pyo3::{
     Borrowed, IntoPyObjectExt,
     exceptions::{PyOverflowError, PyTypeError, PyValueError},
@@ -17,25 +18,22 @@ use pyo3::{
 };
 
 use super::errors::{error, import_attr, model_class, protocol_error};
-use crate::{
-    Address, Clock, Event, Reason,
-    chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime},
-};
+use crate::{Address, Clock, Event, Reason};
 
 /// A number of seconds, or None.
 #[derive(Clone, Copy)]
 pub(super) struct Seconds(pub(super) Option<Duration>);
 
 impl Seconds {
-    /// None means unlimited.
+    /// None is unlimited.
     pub(super) fn or_unlimited(self) -> Duration {
         self.0.unwrap_or(Duration::MAX)
     }
 
-    /// The timeout of a client, which must be longer than zero.
-    pub(super) fn positive(self) -> PyResult<Self> {
+    /// Checks the timeout of a client, which cannot be zero.
+    pub(super) fn as_timeout(self) -> PyResult<Self> {
         if self.0 == Some(Duration::ZERO) {
-            return Err(PyValueError::new_err("a timeout of zero: nothing could be answered"));
+            return Err(PyValueError::new_err("the timeout must be longer than zero, got 0 s"));
         }
         Ok(self)
     }
@@ -46,47 +44,47 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Seconds {
 
     fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
         /// Longer than any process runs, and in the range of every clock.
-        const MOST: f64 = 9e9;
+        const MAX: f64 = 9e9;
         if value.is_none() {
             return Ok(Seconds(None));
         }
         let seconds: f64 = value.extract()?;
         if seconds.is_nan() || seconds < 0.0 {
-            return Err(PyValueError::new_err(format!("{seconds} is no number of seconds to wait")));
+            return Err(PyValueError::new_err(format!("a number of seconds must be 0 or more, got {seconds}")));
         }
-        if seconds > MOST {
-            return Err(PyOverflowError::new_err(format!("{seconds} seconds are too many")));
+        if seconds > MAX {
+            return Err(PyOverflowError::new_err(format!("a number of seconds must be at most {MAX}, got {seconds}")));
         }
         let duration = Duration::try_from_secs_f64(seconds);
         Ok(Seconds(Some(duration.map_err(|error| PyOverflowError::new_err(error.to_string()))?)))
     }
 }
 
-/// A timeout that can be left out. Leaving it out differs from None.
+/// A timeout that may be left out. (None is unlimited.)
 #[derive(Clone, Copy)]
-pub(super) enum Given {
-    No,
-    Yes(Seconds),
+pub(super) enum Timeout {
+    Default,
+    Given(Seconds),
 }
 
-impl Given {
+impl Timeout {
     pub(super) fn or(self, default: Seconds) -> PyResult<Seconds> {
         match self {
-            Given::No => Ok(default),
-            Given::Yes(timeout) => timeout.positive(),
+            Timeout::Default => Ok(default),
+            Timeout::Given(timeout) => timeout.as_timeout(),
         }
     }
 }
 
-impl<'a, 'py> FromPyObject<'a, 'py> for Given {
+impl<'a, 'py> FromPyObject<'a, 'py> for Timeout {
     type Error = PyErr;
 
     fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        if value.is(value.py().Ellipsis()) { Ok(Given::No) } else { value.extract().map(Given::Yes) }
+        if value.is(value.py().Ellipsis()) { Ok(Timeout::Default) } else { value.extract().map(Timeout::Given) }
     }
 }
 
-/// A port. An invalid one raises the error of Python's sockets.
+/// A port, with the errors of Python's sockets.
 pub(super) struct Port(pub(super) u16);
 
 impl<'a, 'py> FromPyObject<'a, 'py> for Port {
@@ -106,11 +104,11 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Port {
 /// The prefix of a Unix socket's path.
 const UNIX: &str = "unix:";
 
-/// The host of an address.
+/// An address to listen on or to connect to, without its port.
 pub(super) enum Host {
     /// A host name or an IP address.
     Name(String),
-    /// `unix:PATH`. The path can have any bytes, as all paths of Python (os.fsencode()).
+    /// `unix:PATH`. The path may have any bytes, as all paths in Python may: see os.fsencode().
     Unix(PathBuf),
 }
 
@@ -119,8 +117,8 @@ impl Host {
         Host::Name("localhost".into())
     }
 
-    /// The address with a port, which a Unix socket ignores.
-    pub(super) fn at(self, port: Port) -> Address {
+    /// Adds a port, which a Unix socket ignores.
+    pub(super) fn with_port(self, port: Port) -> Address {
         match self {
             Host::Unix(path) => Address::Unix(path),
             Host::Name(host) => match host.parse::<IpAddr>() {
@@ -143,7 +141,7 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Host {
     }
 }
 
-/// The host and the port of an address in Python. `Host` and the port make the same address again.
+/// The host and the port of an address in Python. `Host` and `Port` convert them back to the same address.
 pub(super) fn parts(address: &Address) -> (OsString, u16) {
     match address {
         Address::Tcp(address) => (address.ip().to_string().into(), address.port()),
@@ -156,14 +154,14 @@ pub(super) fn parts(address: &Address) -> (OsString, u16) {
     }
 }
 
-/// The `Address` of the Python package.
+/// The `daytime.Address` of an address.
 pub(super) fn peer<'py>(py: Python<'py>, address: &Address) -> PyResult<Bound<'py, PyAny>> {
     model_class(py, "Address")?.call1(parts(address))
 }
 
-/// The path of `unix:PATH` for a socket, where an abstract name starts with a NUL. None for another host.
+/// The path of `unix:PATH` as sockets take it: an abstract name begins with a NUL. None for any other host.
 ///
-/// Raises ValueError if it is not a path of a Unix socket.
+/// Raises ValueError if it is not the path of a Unix socket.
 #[pyfunction]
 #[pyo3(signature = (host, /))]
 pub(super) fn unix_path(py: Python<'_>, host: Host) -> PyResult<Option<OsString>> {
@@ -177,77 +175,48 @@ pub(super) fn unix_path(py: Python<'_>, host: Host) -> PyResult<Option<OsString>
     Ok(Some(OsString::from_vec(bytes)))
 }
 
-/// A clock from None (the system's), a datetime (a stopped clock) or a timedelta (the system's, shifted). A naive datetime
-/// is in the server's `timezone`.
+/// A clock from None (the system's), a datetime (stopped) or a timedelta (the system's, shifted). A naive datetime is
+/// read in the server's `timezone`.
 pub(super) fn clock(value: Option<&Bound<'_, PyAny>>, timezone: Option<&str>) -> PyResult<Clock> {
+    static DATETIME: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    static TIMEDELTA: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     /// From the year 1 to the year 9999.
-    const MOST: i64 = 315_537_897_599;
+    const MAX: i64 = 315_537_897_599;
     let Some(value) = value else { return Ok(Clock::system()) };
     let py = value.py();
-    if value.is_instance(class(py, &DATETIME, "datetime")?)? {
+    if value.is_instance(DATETIME.import(py, "datetime", "datetime")?)? {
         let seconds = import_attr(py, "daytime._clock", "unix_seconds")?.call1((value, timezone))?;
         return Ok(Clock::fixed_unix(seconds.extract()?));
     }
-    if value.is_instance(class(py, &TIMEDELTA, "timedelta")?)? {
+    if value.is_instance(TIMEDELTA.import(py, "datetime", "timedelta")?)? {
         let seconds: i64 = import_attr(py, "daytime._clock", "whole_seconds")?.call1((value,))?.extract()?;
-        if seconds.abs() > MOST {
-            return Err(PyOverflowError::new_err("a clock cannot be shifted by more than 9,998 years"));
+        if seconds.abs() > MAX {
+            return Err(PyOverflowError::new_err("a clock can be shifted by at most 9,998 years"));
         }
         return Ok(Clock::offset(seconds));
     }
-    let message = format!("clock must be a datetime, a timedelta or None, got {}", value.get_type().name()?);
-    Err(PyTypeError::new_err(message))
+    let given = value.get_type().name()?;
+    Err(PyTypeError::new_err(format!("a clock is a datetime, a timedelta or None, not {given}")))
 }
 
-static DATETIME: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-static TIMEDELTA: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-static TIMEZONE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-
-fn class<'a, 'py>(py: Python<'py>, cache: &'a PyOnceLock<Py<PyType>>, name: &str) -> PyResult<&'a Bound<'py, PyType>> {
-    cache.import(py, "datetime", name)
+/// Raises ProtocolError for the year 0, which the engine parses and Python does not have.
+pub(super) fn date(py: Python<'_>, date: NaiveDate) -> PyResult<Bound<'_, PyAny>> {
+    date.into_bound_py_any(py).map_err(|_| protocol_error(py, date.to_string().as_bytes()))
 }
 
-/// Python does not have the year 0, which a reply can have: then the reply is a ProtocolError.
-fn converted<'py, T>(py: Python<'py>, value: T, text: impl FnOnce() -> String) -> PyResult<Py<PyAny>>
-where
-    T: IntoPyObjectExt<'py>,
-{
-    value.into_py_any(py).map_err(|_| protocol_error(py, text().as_bytes()))
+pub(super) fn time(py: Python<'_>, time: NaiveTime) -> PyResult<Bound<'_, PyAny>> {
+    time.into_bound_py_any(py)
 }
 
-pub(super) fn date(py: Python<'_>, date: NaiveDate) -> PyResult<Py<PyAny>> {
-    converted(py, date, || date.to_string())
-}
-
-pub(super) fn time(py: Python<'_>, time: NaiveTime) -> PyResult<Py<PyAny>> {
-    converted(py, time, || time.to_string())
-}
-
-/// An aware datetime. The zone of UTC is `datetime.timezone.utc`.
-pub(super) fn datetime(py: Python<'_>, moment: DateTime<FixedOffset>) -> PyResult<Py<PyAny>> {
-    match moment.offset().local_minus_utc() {
-        0 => converted(py, moment.to_utc(), || moment.to_rfc3339()),
-        _ => converted(py, moment, || moment.to_rfc3339()),
-    }
-}
-
-/// A naive datetime.
-pub(super) fn naive_datetime(py: Python<'_>, local: NaiveDateTime) -> PyResult<Py<PyAny>> {
-    converted(py, local, || local.format("%FT%T").to_string())
+/// An aware datetime. Raises ProtocolError for the year 0, see [`date`].
+pub(super) fn datetime(py: Python<'_>, moment: DateTime<FixedOffset>) -> PyResult<Bound<'_, PyAny>> {
+    let reply = || moment.to_rfc3339_opts(SecondsFormat::Secs, false);
+    moment.into_bound_py_any(py).map_err(|_| protocol_error(py, reply().as_bytes()))
 }
 
 /// An aware datetime in UTC.
-pub(super) fn moment(py: Python<'_>, moment: SystemTime) -> PyResult<Bound<'_, PyAny>> {
-    let since = match moment.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(since) => since.as_secs_f64(),
-        Err(before) => -before.duration().as_secs_f64(),
-    };
-    let utc = class(py, &TIMEZONE, "timezone")?.getattr("utc")?;
-    class(py, &DATETIME, "datetime")?.call_method1("fromtimestamp", (since, utc))
-}
-
-pub(super) fn duration(py: Python<'_>, duration: Duration) -> PyResult<Bound<'_, PyAny>> {
-    class(py, &TIMEDELTA, "timedelta")?.call1((0, duration.as_secs_f64()))
+pub(super) fn utc(py: Python<'_>, moment: SystemTime) -> PyResult<Bound<'_, PyAny>> {
+    DateTime::<Utc>::from(moment).into_bound_py_any(py)
 }
 
 fn reason(reason: Reason) -> &'static str {
@@ -267,24 +236,19 @@ fn reason(reason: Reason) -> &'static str {
     }
 }
 
-/// The NamedTuple of an event.
+/// The named tuple of an event.
 pub(super) fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyAny>> {
+    let class = |name| model_class(py, name);
     match event {
-        Event::Connected { client, peer: from } => {
-            model_class(py, "Connected")?.call1((u64::from(client), peer(py, &from)?))
+        Event::Connected { client, peer: from } => class("Connected")?.call1((u64::from(client), peer(py, &from)?)),
+        Event::Disconnected { client, peer: from, reason: why, commands } => {
+            class("Disconnected")?.call1((u64::from(client), peer(py, &from)?, reason(why), commands))
         }
-        Event::Disconnected { client, peer: from, reason: ended, commands } => {
-            model_class(py, "Disconnected")?.call1((u64::from(client), peer(py, &from)?, reason(ended), commands))
-        }
-        Event::CommandServed { client, command, ok } => {
-            model_class(py, "CommandServed")?.call1((u64::from(client), command, ok))
-        }
+        Event::CommandServed { client, command, ok } => class("CommandServed")?.call1((u64::from(client), command, ok)),
         Event::CommandFailed { client, command, error } => {
-            model_class(py, "CommandFailed")?.call1((u64::from(client), command, error))
+            class("CommandFailed")?.call1((u64::from(client), command, error))
         }
-        Event::Refused { peer: from, reason: refused } => {
-            model_class(py, "Refused")?.call1((peer(py, &from)?, reason(refused)))
-        }
-        Event::AcceptPaused { error } => model_class(py, "AcceptPaused")?.call1((error.to_string(),)),
+        Event::Refused { peer: from, reason: why } => class("Refused")?.call1((peer(py, &from)?, reason(why))),
+        Event::AcceptPaused { error } => class("AcceptPaused")?.call1((error.to_string(),)),
     }
 }

@@ -1,4 +1,4 @@
-//! The package's exceptions, raised from Rust.
+//! The exceptions of the package, raised from Rust.
 
 use std::{io, time::Duration};
 
@@ -12,12 +12,12 @@ use pyo3::{
 
 use crate::{Error, protocol::SessionError};
 
-/// An attribute of a Python module.
+/// Imports an attribute of a Python module.
 pub(super) fn import_attr<'py>(py: Python<'py>, module: &str, name: &str) -> PyResult<Bound<'py, PyAny>> {
     py.import(module)?.getattr(name)
 }
 
-/// A class of the package's model: a named tuple or an exception.
+/// A class of `daytime._vocabulary`.
 pub(super) fn model_class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     let module = MODULE.get_or_try_init(py, || py.import("daytime._vocabulary").map(Bound::unbind))?;
@@ -25,39 +25,39 @@ pub(super) fn model_class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'p
 }
 
 /// An exception of the package.
-fn raise<'py, A: PyCallArgs<'py>>(py: Python<'py>, name: &str, arguments: A) -> PyErr {
+fn exception<'py, A: PyCallArgs<'py>>(py: Python<'py>, name: &str, arguments: A) -> PyErr {
     match model_class(py, name).and_then(|class| class.call1(arguments)) {
         Ok(exception) => PyErr::from_value(exception),
         Err(error) => error,
     }
 }
 
-pub(super) fn state_error(py: Python<'_>, why: &str) -> PyErr {
-    raise(py, "StateError", (why,))
+pub(super) fn state_error(py: Python<'_>, message: &str) -> PyErr {
+    exception(py, "StateError", (message,))
 }
 
 pub(super) fn request_timeout(py: Python<'_>, timeout: Option<Duration>) -> PyErr {
-    raise(py, "RequestTimeout", (timeout.unwrap_or_default().as_secs_f64(),))
+    exception(py, "RequestTimeout", (timeout.unwrap_or_default().as_secs_f64(),))
 }
 
-pub(super) fn command_error(py: Python<'_>, command: &str, reason: &str) -> PyErr {
-    raise(py, "CommandError", (command, reason))
+pub(super) fn command_error(py: Python<'_>, command: &str, reply: &str) -> PyErr {
+    exception(py, "CommandError", (command, reply))
 }
 
-pub(super) fn server_closed(py: Python<'_>, words: &str) -> PyErr {
-    raise(py, "ServerClosed", (words,))
+pub(super) fn server_closed(py: Python<'_>, message: &str) -> PyErr {
+    exception(py, "ServerClosed", (message,))
 }
 
 pub(super) fn protocol_error(py: Python<'_>, line: &[u8]) -> PyErr {
-    raise(py, "ProtocolError", (PyBytes::new(py, line),))
+    exception(py, "ProtocolError", (PyBytes::new(py, line),))
 }
 
-/// The exception for an error, without the context of a call.
+/// The exception for an error, if that does not depend on the call.
 pub(super) fn error(py: Python<'_>, error: Error) -> PyErr {
     match error {
-        // The engine names its method for this.
-        Error::Invalid(why) => PyValueError::new_err(why.replace("Client::quit", "close()")),
-        Error::Io(error, doing) => os_error(py, &error, &doing),
+        // The engine names a method of the Rust client.
+        Error::Invalid(message) => PyValueError::new_err(message.replace("Client::quit", "close()")),
+        Error::Io(error, context) => os_error(py, &error, &context),
         Error::Timeout => request_timeout(py, None),
         Error::Closed => server_closed(py, "the server closed the connection"),
         Error::Protocol(line) => protocol_error(py, &line),
@@ -66,28 +66,28 @@ pub(super) fn error(py: Python<'_>, error: Error) -> PyErr {
     }
 }
 
-pub(super) fn session_error(py: Python<'_>, fault: SessionError) -> PyErr {
-    error(py, fault.into())
+pub(super) fn session_error(py: Python<'_>, session_error: SessionError) -> PyErr {
+    error(py, session_error.into())
 }
 
-/// An OSError with errno, so that CPython picks the subclass, and without the suffix that Rust adds to the message.
-fn os_error(py: Python<'_>, error: &io::Error, doing: &str) -> PyErr {
+/// With errno, so that CPython picks the subclass, and without the number that Rust appends to the system's message.
+fn os_error(py: Python<'_>, error: &io::Error, context: &str) -> PyErr {
     let text = error.to_string();
     if let Some(errno) = error.raw_os_error() {
-        let words = text.split(" (os error").next().unwrap_or(&text);
-        return PyOSError::new_err((errno, format!("{words}: {doing}")));
+        let message = text.split(" (os error").next().unwrap_or(&text);
+        return PyOSError::new_err((errno, format!("{message}: {context}")));
     }
-    if doing.starts_with("resolve") {
-        // The standard library keeps the resolver's message and drops its number.
+    if context.starts_with("resolve") {
+        // The standard library keeps the message of the resolver and drops its number.
         let code = if text.contains("emporary") { "EAI_AGAIN" } else { "EAI_NONAME" };
-        let made = py
-            .import("socket")
-            .and_then(|socket| socket.getattr("gaierror")?.call1((socket.getattr(code)?, format!("{text}: {doing}"))));
-        return made.map_or_else(|error| error, PyErr::from_value);
+        let gaierror = py.import("socket").and_then(|socket| {
+            socket.getattr("gaierror")?.call1((socket.getattr(code)?, format!("{text}: {context}")))
+        });
+        return gaierror.map_or_else(|error| error, PyErr::from_value);
     }
-    PyOSError::new_err(format!("{text}: {doing}"))
+    PyOSError::new_err(format!("{text}: {context}"))
 }
 
 pub(super) fn no_pickle(name: &str) -> PyErr {
-    PyTypeError::new_err(format!("cannot pickle or copy a daytime.{name}: it is of this process"))
+    PyTypeError::new_err(format!("cannot pickle or copy a daytime.{name}: it belongs to this process"))
 }

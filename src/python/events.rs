@@ -14,7 +14,7 @@ use super::{
 };
 use crate::Event;
 
-/// The events of a server, see Server.events().
+/// An iterator over a server's events, see Server.events().
 #[pyclass(frozen, module = "daytime")]
 pub(super) struct Events {
     /// Kept alive while its events are read.
@@ -22,7 +22,7 @@ pub(super) struct Events {
     generation: ForkGeneration,
     events: Receiver<Event>,
     timeout: Option<Duration>,
-    over: AtomicBool,
+    ended: AtomicBool,
 }
 
 impl Events {
@@ -32,7 +32,7 @@ impl Events {
         events: Receiver<Event>,
         timeout: Option<Duration>,
     ) -> Self {
-        Events { server, generation, events, timeout, over: AtomicBool::new(false) }
+        Events { server, generation, events, timeout, ended: AtomicBool::new(false) }
     }
 }
 
@@ -44,7 +44,7 @@ impl Events {
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.generation.check(py, "server")?;
-        if self.over.load(SeqCst) {
+        if self.ended.load(SeqCst) {
             return Ok(None);
         }
         let event = match self.events.try_recv() {
@@ -63,7 +63,7 @@ impl Events {
         match event {
             Some(event) => convert::event(py, event).map(Some),
             None => {
-                self.over.store(true, SeqCst);
+                self.ended.store(true, SeqCst);
                 Ok(None)
             }
         }

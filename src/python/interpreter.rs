@@ -1,8 +1,8 @@
-//! How to wait inside the interpreter, and what to do when it forks or finalizes.
+//! The Python interpreter: how to wait in it, and what to do when it forks or is finalized.
 //!
-//! When an interpreter finalizes, it kills a thread that tries to attach, even with Rust frames on its stack. So one
-//! `atexit` function stops every server and forbids attaching from then on. It waits briefly until every thread that is
-//! about to re-attach has either done so or parked itself.
+//! During finalization, a thread that tries to attach is killed in the middle of its Rust frames. So one `atexit`
+//! function stops every server and forbids all other threads to attach. Then it waits briefly until every thread that is
+//! about to attach has either done so or parked itself.
 
 use std::{
     sync::{
@@ -17,15 +17,15 @@ use pyo3::{prelude::*, types::PyDict};
 
 use super::errors::state_error;
 
-/// How long a thread waits before it checks for signals and for the finalization.
+/// How long a thread waits before it checks for signals and for finalization.
 pub(super) const TICK: Duration = Duration::from_millis(50);
-/// How long the finalization may be delayed in all.
-const LAST_WAIT: Duration = Duration::from_millis(500);
-/// How much of that for a running handler.
+/// The most time that this module may add to the finalization of the interpreter.
+const FINALIZATION_WAIT: Duration = Duration::from_millis(500);
+/// The part of [`FINALIZATION_WAIT`] for handlers that are still running.
 const HANDLER_WAIT: Duration = Duration::from_millis(100);
 
 static FINALIZING: AtomicBool = AtomicBool::new(false);
-/// The thread that finalizes the interpreter, which continues to run Python code.
+/// The thread that finalizes the interpreter. It still runs Python code.
 static FINALIZER: OnceLock<ThreadId> = OnceLock::new();
 /// The number of threads that are detached or about to attach.
 static DETACHED: AtomicUsize = AtomicUsize::new(0);
@@ -33,18 +33,18 @@ static FORKS: AtomicU64 = AtomicU64::new(0);
 /// Locked only while attached.
 static SERVERS: Mutex<Vec<Weak<dyn Stoppable>>> = Mutex::new(Vec::new());
 
-/// Whether the interpreter finalizes, and this thread must not attach any more.
+/// Whether the interpreter is being finalized, so that this thread must not attach to it.
 pub(super) fn must_not_attach() -> bool {
     FINALIZING.load(SeqCst) && FINALIZER.get() != Some(&thread::current().id())
 }
 
-/// Whether the interpreter finalizes.
-pub(super) fn is_finalizing() -> bool {
+/// Whether the interpreter is being finalized, by this thread or another one.
+pub(super) fn finalizing_anywhere() -> bool {
     FINALIZING.load(SeqCst)
 }
 
-/// Runs a body that may wait, detached from the interpreter. If the interpreter finalizes in the meantime, this never
-/// returns.
+/// Runs a function that may block, detached from the interpreter. It never returns if the interpreter was finalized in
+/// the meantime.
 pub(super) fn detach<T: Send>(py: Python<'_>, body: impl FnOnce() -> T + Send) -> T {
     DETACHED.fetch_add(1, SeqCst);
     let result = py.detach(|| {
@@ -61,7 +61,7 @@ pub(super) fn detach<T: Send>(py: Python<'_>, body: impl FnOnce() -> T + Send) -
     result
 }
 
-/// Attaches a detached thread for a moment. `None` if the interpreter finalizes.
+/// Attaches a detached thread for a short time. `None` if the interpreter is being finalized.
 pub(super) fn attach<T>(body: impl FnOnce(Python<'_>) -> T) -> Option<T> {
     DETACHED.fetch_add(1, SeqCst);
     let result = if must_not_attach() { None } else { Python::try_attach(body) };
@@ -69,11 +69,11 @@ pub(super) fn attach<T>(body: impl FnOnce(Python<'_>) -> T) -> Option<T> {
     result
 }
 
-/// Calls `attempt` detached, with the time that it may take, until it returns a value or `deadline` passes. Signal
-/// handlers run between the calls.
+/// Calls `attempt` detached, with the longest time that it may take, until it returns a value or `deadline` has passed.
+/// Signal handlers run between the calls.
 ///
 /// # Errors
-/// The exception of a signal handler.
+/// The exception that a signal handler raises.
 pub(super) fn wait<T: Send>(
     py: Python<'_>,
     deadline: Option<Instant>,
@@ -91,8 +91,8 @@ pub(super) fn wait<T: Send>(
     }
 }
 
-/// The process of an object, as the number of forks before it. A forked child does not have the threads of its parent, and
-/// shares its connections.
+/// The process that an object belongs to, as a count of forks. A forked child does not have the threads of its parent,
+/// and shares its connections.
 #[derive(Clone, Copy)]
 pub(super) struct ForkGeneration(u64);
 
@@ -105,25 +105,31 @@ impl ForkGeneration {
         self.0 == FORKS.load(SeqCst)
     }
 
+    /// Raises StateError in a forked child.
     pub(super) fn check(self, py: Python<'_>, what: &str) -> PyResult<()> {
-        if self.is_current() { Ok(()) } else { Err(state_error(py, &format!("this {what} was made before a fork"))) }
+        match self.is_current() {
+            true => Ok(()),
+            false => {
+                Err(state_error(py, &format!("this {what} belongs to the parent process: it is older than a fork")))
+            }
+        }
     }
 }
 
-/// What must be stopped before the interpreter ends, and closed in a forked child.
+/// A server, which must be stopped before the interpreter is finalized, and closed in a forked child.
 pub(super) trait Stoppable: Send + Sync {
-    /// Stops, and lets nobody wait for that any more. In a forked child: closes what was inherited.
+    /// Stops without waiting, and makes later drops not wait either. In a forked child it closes the inherited listeners.
     fn shut_down(&self);
 
-    /// Waits, and tells whether every thread has ended.
+    /// Waits, and returns whether every thread has ended.
     fn ended(&self, timeout: Duration) -> bool;
 }
 
-/// Remembers a server until it is gone.
-pub(super) fn remember(core: Weak<dyn Stoppable>) {
+/// Registers a server for finalization and forks, until it is dropped.
+pub(super) fn register(server: Weak<dyn Stoppable>) {
     let mut servers = servers();
     servers.retain(|server| server.strong_count() > 0);
-    servers.push(core);
+    servers.push(server);
 }
 
 fn servers() -> MutexGuard<'static, Vec<Weak<dyn Stoppable>>> {
@@ -132,7 +138,7 @@ fn servers() -> MutexGuard<'static, Vec<Weak<dyn Stoppable>>> {
 
 #[pyfunction]
 fn at_exit(py: Python<'_>) {
-    // Only the first finalization counts.
+    // The first thread stays the finalizer if another thread of the same interpreter calls this again.
     let _ = FINALIZER.set(thread::current().id());
     FINALIZING.store(true, SeqCst);
     let servers: Vec<_> = servers().drain(..).filter_map(|server| server.upgrade()).collect();
@@ -144,7 +150,7 @@ fn at_exit(py: Python<'_>) {
         for server in &servers {
             server.ended(HANDLER_WAIT.saturating_sub(began.elapsed()));
         }
-        while DETACHED.load(SeqCst) > 0 && began.elapsed() < LAST_WAIT {
+        while DETACHED.load(SeqCst) > 0 && began.elapsed() < FINALIZATION_WAIT {
             thread::sleep(Duration::from_millis(1));
         }
     });
@@ -170,10 +176,10 @@ pub(super) fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
     Ok(())
 }
 
-/// Says that something was left to the garbage collector. Called where objects are deallocated: whatever is raised at
-/// the moment is put back, and a warning that is an error goes to `sys.unraisablehook`.
+/// Warns that an object was dropped before it was closed. It is called while objects are deallocated: an exception that
+/// is being raised is put back, and a warning that is an error goes to `sys.unraisablehook`.
 pub(super) fn warn_unclosed<W: pyo3::PyTypeInfo>(what: &str) {
-    if is_finalizing() {
+    if finalizing_anywhere() {
         return;
     }
     let _ = attach(|py| {

@@ -1,30 +1,32 @@
-//! Addresses, networks and sockets of a server, from values of Python.
+//! Arguments that say where a server listens and which clients it accepts.
 
 use std::os::fd::{FromRawFd, OwnedFd};
 
 use pyo3::{
-    exceptions::PyTypeError,
+    exceptions::{PyTypeError, PyValueError},
     prelude::*,
     types::{PyString, PyTuple},
 };
 
 use super::{
     convert::{self, Host, Port},
-    errors::{self, import_attr},
+    errors::import_attr,
 };
-use crate::{Address, Networks};
+use crate::{Address, Service};
 
-/// The elements of an iterable. A single text stands for itself, and not for its characters.
-pub(super) fn several<'py>(value: Option<&Bound<'py, PyAny>>) -> PyResult<Vec<Bound<'py, PyAny>>> {
-    match value {
-        None => Ok(Vec::new()),
-        Some(text) if text.is_instance_of::<PyString>() => Ok(vec![text.clone()]),
-        Some(several) => several.try_iter()?.collect(),
+/// The items of an iterable. None has no items. A str is one item, since its characters are not addresses.
+pub(super) fn items<'py>(value: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    if value.is_none() {
+        return Ok(Vec::new());
     }
+    if value.is_instance_of::<PyString>() {
+        return Ok(vec![value.clone()]);
+    }
+    value.try_iter()?.collect()
 }
 
 /// An address to listen on: "HOST:PORT", "unix:PATH", or (host, port).
-pub(super) fn listening(value: &Bound<'_, PyAny>) -> PyResult<Address> {
+pub(super) fn address(value: &Bound<'_, PyAny>) -> PyResult<Address> {
     if value.is_instance_of::<PyString>() {
         return Ok(match value.extract()? {
             Host::Unix(path) => Address::Unix(path),
@@ -32,34 +34,36 @@ pub(super) fn listening(value: &Bound<'_, PyAny>) -> PyResult<Address> {
         });
     }
     let (host, port): (Host, Port) = value.extract()?;
-    Ok(host.at(port))
+    Ok(host.with_port(port))
 }
 
-pub(super) fn networks(allow: Option<&Bound<'_, PyAny>>, deny: Option<&Bound<'_, PyAny>>) -> PyResult<Networks> {
-    let mut networks = Networks::new();
-    for network in several(allow)? {
-        networks.allow(network.extract()?).map_err(|error| errors::error(network.py(), error))?;
+/// A service by its name.
+pub(super) fn service(name: &str) -> PyResult<Service> {
+    match name {
+        "text" => Ok(Service::Text),
+        "rfc867" => Ok(Service::Rfc867),
+        "rfc868" => Ok(Service::Rfc868),
+        _ => Err(PyValueError::new_err(format!("{name:?} is not a service; expected text, rfc867 or rfc868"))),
     }
-    for network in several(deny)? {
-        networks.deny(network.extract()?).map_err(|error| errors::error(network.py(), error))?;
-    }
-    Ok(networks)
 }
 
-pub(super) fn tuple<'py>(py: Python<'py>, addresses: &[Address]) -> PyResult<Bound<'py, PyTuple>> {
+pub(super) fn addresses<'py>(py: Python<'py>, addresses: &[Address]) -> PyResult<Bound<'py, PyTuple>> {
     PyTuple::new(py, addresses.iter().map(|address| convert::peer(py, address)).collect::<PyResult<Vec<_>>>()?)
 }
 
-/// A listener from a socket of Python, on a duplicate of its file descriptor.
+/// A listener from a socket of Python, on a duplicate of its descriptor. Without a backlog, listen(2) chooses the
+/// system's maximum.
 #[allow(unsafe_code)]
-pub(super) fn adopt(sock: &Bound<'_, PyAny>, backlog: u32) -> PyResult<OwnedFd> {
+pub(super) fn adopt(sock: &Bound<'_, PyAny>, backlog: Option<u32>) -> PyResult<OwnedFd> {
     let py = sock.py();
     if !sock.is_instance(&import_attr(py, "socket", "socket")?)? {
-        return Err(PyTypeError::new_err(format!("sock is a socket.socket, not {}", sock.get_type().name()?)));
+        let given = sock.get_type().name()?;
+        return Err(PyTypeError::new_err(format!("sock must be a socket.socket, not {given}")));
     }
-    let own = sock.call_method0("dup")?;
-    own.call_method1("listen", (backlog,)).inspect_err(|_| drop(own.call_method0("close")))?;
-    let descriptor: i32 = own.call_method0("detach")?.extract()?;
-    // SAFETY: `dup` has just made this descriptor, and `detach` released it: it is open, and has no other owner.
+    let duplicate = sock.call_method0("dup")?;
+    let backlog = backlog.unwrap_or(i32::MAX.unsigned_abs());
+    duplicate.call_method1("listen", (backlog,)).inspect_err(|_| drop(duplicate.call_method0("close")))?;
+    let descriptor: i32 = duplicate.call_method0("detach")?.extract()?;
+    // SAFETY: `dup` has opened this descriptor, and `detach` has released it. It is open and has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }

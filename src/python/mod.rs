@@ -1,14 +1,14 @@
-//! The Python module `daytime._daytime`, over the public API of this crate. `python/daytime/__init__.py`
-//! assembles the package.
+//! The Python module `daytime._daytime`, over the public API of this crate. `python/daytime/__init__.py` exports what
+//! Python programmers use.
 //!
-//! # What holds in every file here
+//! # Rules for every file here
 //!
-//! - A call that can wait does so detached from the interpreter, in ticks, and checks for signals between them: a busy
-//!   interpreter never delays the server, and Ctrl-C ends every call. See [`interpreter`].
-//! - A lock that is taken while attached is held only while attached and for a moment, so that no thread waits for it
-//!   while attached, and no fork finds it locked.
-//! - Rust threads never run Python code: handlers run on threads of Python, see [`calls`].
-//! - Python objects are owned by Python objects, and shown to the garbage collector by them.
+//! - A call that may block detaches from the interpreter and waits in ticks. Between two ticks it checks for signals. So
+//!   a busy interpreter never delays the server, and Ctrl-C ends every call. See [`interpreter`].
+//! - A lock that is taken while attached is held only while attached, and only briefly. So no thread waits for a lock
+//!   while it holds the interpreter, and no fork finds a locked one.
+//! - Rust threads never run Python code: handlers run on Python's threads, see [`calls`].
+//! - Python objects are owned by Python objects, which show them to the garbage collector.
 
 mod calls;
 mod client;
@@ -34,18 +34,18 @@ mod _daytime {
         convert::unix_path,
         events::Events,
         server::Server,
-        session::{ClientSession, date, datetime, day, time, timestamp},
+        session::{ClientSession, parse_date, parse_datetime, parse_day, parse_time, parse_timestamp},
     };
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("DEFAULT_PORT", crate::DEFAULT_PORT)?;
-        module.add("GREETING", crate::protocol::GREETING)?;
         module.add("HELLO", crate::protocol::ClientSession::HELLO)?;
         module.add("QUIET", crate::protocol::QUIET.as_secs_f64())?;
         module.add("ERRORS", crate::protocol::errors::ALL)?;
-        module.add("SETTINGS", super::settings::NAMES)?;
-        super::interpreter::install(module)
+        super::interpreter::install(module)?;
+        // The module is private, and its stubs would have to repeat the list.
+        module.delattr("__all__")
     }
 }

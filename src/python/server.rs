@@ -16,34 +16,32 @@ use pyo3::{
     PyTraverseError, PyVisit,
     exceptions::{PyResourceWarning, PyTypeError, PyValueError},
     prelude::*,
-    types::{PyDict, PyList, PyMapping, PyTuple},
+    types::{PyDict, PyList, PyTuple},
 };
 
 use super::{
     calls::{self, CallQueue, Handler},
     convert::{self, Host, Port, Seconds},
-    errors::{self, import_attr, state_error},
+    errors::{self, import_attr, model_class, state_error},
     events::Events,
     interpreter::{self, ForkGeneration, Stoppable},
-    listen::{adopt, listening, networks, several, tuple},
-    settings,
+    listen,
+    settings::{Settings, add_networks, documentation, signature, with_settings},
 };
-use crate::{Address, Bound as BoundServer, ClientId, Error, Service};
+use crate::{Address, Bound as BoundServer, ClientId, Error, Networks, Service};
 
-/// How long `serve_forever` waits for the server to end after an interrupt.
-const LAST_WAIT: Duration = Duration::from_millis(100);
-/// The largest buffer of a subscription, which is allocated at once.
+/// How long `serve_forever` waits for the server's threads after an interrupt.
+const INTERRUPT_WAIT: Duration = Duration::from_millis(100);
+/// The largest buffer of a subscription, whose memory is allocated at once.
 const BUFFER_MAX: usize = 1 << 20;
+/// The order of [`Server::addresses`].
+const SERVICES: [Service; 3] = [Service::Text, Service::Rfc867, Service::Rfc868];
 
-/// The services by their names in Python.
-const SERVICES: [(&str, Service); 3] =
-    [("text", Service::Text), ("rfc867", Service::Rfc867), ("rfc868", Service::Rfc868)];
-
-/// A server without its Python object. The interpreter's finalization and forks can reach it.
+/// A server without its Python object. It stays reachable for forks and for the finalization of the interpreter.
 pub(super) struct Core {
     number: usize,
     generation: ForkGeneration,
-    /// Until the start. Held for a moment only.
+    /// `None` after the start. Held only briefly.
     ready: Mutex<Option<Ready>>,
     server: OnceLock<crate::Server>,
     stopping: AtomicBool,
@@ -51,7 +49,7 @@ pub(super) struct Core {
 
 struct Ready {
     bound: BoundServer,
-    calls: Arc<CallQueue>,
+    queue: Arc<CallQueue>,
 }
 
 impl Core {
@@ -84,134 +82,73 @@ impl Stoppable for Core {
     }
 }
 
-/// A server of the day, the date and the time. The constructor binds and listens: a taken port raises there, and `port`
-/// is real at once, even for port 0. start(), or `with`, starts to serve, on threads that never wait for the GIL.
+#[doc = with_settings!(signature)]
+/// A server that sends the day, the date and the time.
 ///
-/// host, port: where to listen. A name stands for all of its addresses that this machine has, port 0 for any free port.
-///     The host "unix:PATH" is a Unix socket, and "unix:@NAME" an abstract one; their port is ignored. The file of a Unix
-///     socket is replaced if no server answers on it, and removed when the server stops.
-/// listen: addresses in place of host and port, each "HOST:PORT", "unix:PATH" or (host, port).
-/// listen_rfc867, listen_rfc868: addresses for the daytime protocol (RFC 867) and the time protocol (RFC 868). The default
-///     ports are 13 and 37. With an empty `listen` the server has no other listeners.
-/// sock: a bound TCP or Unix socket in place of host and port. It is closed here, and the server keeps a copy.
-/// unix_mode: permissions of the files of Unix sockets, such as 0o660 (0o777 less the umask).
-/// allow, deny: networks whose clients are accepted, or closed silently, see set_networks() (all are accepted).
-/// backlog: the most connections that wait to be accepted (4096).
-/// workers: worker threads, 1 to 1024 (one for each core).
-/// handler_threads: the most handlers of custom commands that run at a time, 1 to 1024 (16).
-/// max_clients: the most clients at a time (the limit of file descriptors less 64).
-/// max_clients_per_source: the same for one IPv4 address, or one IPv6 network of 64 bits (unlimited).
-/// idle_timeout: seconds after which a silent client is disconnected (never).
-/// first_command_timeout: seconds in which a client must send a complete command (unlimited).
-/// write_timeout: seconds in which a client must take some of its replies (10.0; None: unlimited).
-/// busy_poll: seconds for which each worker polls before it sleeps, for sooner replies (not at all).
-/// greeting: the greeting ("Welcome to the server").
-/// framing: "auto" also serves clients of the original classroom program, "line" frames lines from the start ("auto").
-/// day_format, date_format, time_format: strftime formats of the replies ("%A", "%y-%m-%d", "%H:%M:%S").
-/// timezone: an IANA name, "UTC", or an offset such as "+05:30" (the system's).
-/// clock: a datetime, at which the clock stops, or a timedelta, which shifts the system's clock (the system's). A naive
-///     datetime is in the server's timezone.
-/// commands: custom commands, see command().
+/// The constructor binds and listens. So a taken port raises there, and `port` is real at once, even if 0 was given.
+/// start(), or `with`, begins to serve, on threads that never wait for the GIL.
 ///
-/// Raises OSError if it cannot bind, and ValueError, OverflowError or TypeError for an invalid setting.
+/// A host name stands for all of its addresses that this machine has. For port 0 the system chooses a free port. The
+/// host "unix:PATH" is a Unix socket: its file is replaced if no server answers on it, and removed when the server stops.
+/// "unix:@NAME" is a Unix socket in the abstract namespace. Both ignore the port.
+///
+/// Raises OSError if it cannot bind, and ValueError, OverflowError or TypeError if a setting is invalid. The settings:
+///
+#[doc = with_settings!(documentation)]
 #[pyclass(frozen, weakref, module = "daytime")]
 pub(super) struct Server {
     core: Arc<Core>,
-    /// Those of each of [`SERVICES`].
-    addresses: [Vec<Address>; 3],
+    addresses: [Vec<Address>; SERVICES.len()],
     timezone: Option<String>,
-    /// Held while attached only.
+    /// Held only while attached.
     handlers: Mutex<Vec<Arc<Handler>>>,
 }
 
 #[pymethods]
 impl Server {
     #[new]
-    #[pyo3(
-        signature = (
-            host=Host::local(), port=Port(crate::DEFAULT_PORT), *, listen=None, listen_rfc867=None, listen_rfc868=None,
-            sock=None, allow=None, deny=None, timezone=None, clock=None, commands=None, **settings
-        ),
-        text_signature = "(host='localhost', port=9990, *, listen=None, listen_rfc867=None, listen_rfc868=None, \
-            sock=None, allow=(), deny=(), timezone=None, clock=None, commands=None, **settings)"
-    )]
-    #[allow(clippy::too_many_arguments)] // keywords
-    fn new(
-        py: Python<'_>,
-        host: Host,
-        port: Port,
-        listen: Option<&Bound<'_, PyAny>>,
-        listen_rfc867: Option<&Bound<'_, PyAny>>,
-        listen_rfc868: Option<&Bound<'_, PyAny>>,
-        sock: Option<&Bound<'_, PyAny>>,
-        allow: Option<&Bound<'_, PyAny>>,
-        deny: Option<&Bound<'_, PyAny>>,
-        timezone: Option<String>,
-        clock: Option<&Bound<'_, PyAny>>,
-        commands: Option<&Bound<'_, PyMapping>>,
-        settings: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Self> {
-        let mut builder = crate::Server::builder()
-            .networks(networks(allow, deny)?)
-            .clock(convert::clock(clock, timezone.as_deref())?);
-        if let Some(settings) = settings {
-            builder = settings::apply(builder, settings)?;
-        }
-        if let Some(timezone) = &timezone {
-            builder = builder.timezone(timezone);
-        }
-        if listen.is_none() && sock.is_none() {
-            builder = builder.listen(host.at(port));
-        }
-        let services = [(Service::Text, listen), (Service::Rfc867, listen_rfc867), (Service::Rfc868, listen_rfc868)];
-        for (service, addresses) in services {
-            for address in several(addresses)? {
-                builder = builder.listen_as(service, listening(&address)?);
-            }
-        }
-        builder.check().map_err(|error| errors::error(py, error))?;
-        if let Some(sock) = sock {
-            let listener = adopt(sock, builder.effective_backlog())?;
-            builder = builder.listener(listener);
-        }
+    #[pyo3(signature = (host=Host::local(), port=Port(crate::DEFAULT_PORT), **settings), text_signature = None)]
+    fn new(py: Python<'_>, host: Host, port: Port, settings: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let Settings { builder, timezone, commands, sock, .. } = Settings::new(py, host, port, settings)?;
         let mut bound = interpreter::detach(py, || builder.bind()).map_err(|error| errors::error(py, error))?;
         static COUNT: AtomicUsize = AtomicUsize::new(1);
         let number = COUNT.fetch_add(1, Relaxed);
-        let calls = CallQueue::new(number);
+        let queue = CallQueue::new(number);
         let mut handlers = Vec::new();
         if let Some(commands) = commands {
             for item in commands.items()? {
                 let (name, handler): (String, Bound<'_, PyAny>) = item.extract()?;
                 let handler = callable(&name, &handler)?;
-                add(&mut bound, &calls, &name, &handler).map_err(|error| errors::error(py, error))?;
+                add(&mut bound, &queue, &name, &handler).map_err(|error| errors::error(py, error))?;
                 handlers.push(handler);
             }
         }
         if let Some(sock) = sock {
             sock.call_method0("close")?;
         }
-        let addresses = SERVICES.map(|(_, service)| bound.addresses_of(service).to_vec());
+        let addresses = SERVICES.map(|service| bound.addresses_of(service).to_vec());
         let core = Arc::new(Core {
             number,
             generation: ForkGeneration::current(),
-            ready: Mutex::new(Some(Ready { bound, calls })),
+            ready: Mutex::new(Some(Ready { bound, queue })),
             server: OnceLock::new(),
             stopping: AtomicBool::new(false),
         });
         let weak = Arc::downgrade(&core);
-        interpreter::remember(weak);
+        interpreter::register(weak);
         Ok(Server { core, addresses, timezone, handlers: Mutex::new(handlers) })
     }
 
-    /// Starts to serve. Raises StateError if it was started or stopped before, OSError if the system denies a thread.
+    /// Begins to serve. Raises StateError if the server was started or stopped before, and OSError if the system denies a
+    /// thread.
     fn start(&self, py: Python<'_>) -> PyResult<()> {
         self.check(py)?;
-        let Some(Ready { bound, calls }) = self.core.ready().take() else {
-            let what = if self.core.server.get().is_some() { "started" } else { "stopped" };
-            return Err(state_error(py, &format!("the server was {what} before")));
+        let Some(Ready { bound, queue }) = self.core.ready().take() else {
+            let done = if self.core.server.get().is_some() { "started" } else { "stopped" };
+            return Err(state_error(py, &format!("the server was {done} before")));
         };
         let started = interpreter::detach(py, || {
-            drop(calls);
+            drop(queue);
             bound.start()
         });
         match started {
@@ -230,8 +167,8 @@ impl Server {
     }
 
     /// Stops the server: every connection is closed at once. Then waits until the server's threads have ended, at most
-    /// `timeout` seconds (5.0; None: unlimited), unless `wait` is false or this is a handler of this server. `state` says
-    /// whether they have ended. Further calls do nothing.
+    /// for `timeout` seconds (default 5.0; None: unlimited). It does not wait if `wait` is false, or in a handler of this
+    /// server. Afterwards, `state` says whether the threads have ended. Further calls have no effect.
     #[pyo3(
         signature = (*, timeout=Seconds(Some(Duration::from_secs(5))), wait=true),
         text_signature = "($self, *, timeout=5.0, wait=True)"
@@ -245,19 +182,19 @@ impl Server {
         Ok(())
     }
 
-    /// Waits until the server has stopped, at most `timeout` seconds (None: unlimited). Returns whether it has. In a
-    /// handler of this server it returns False at once. Raises StateError before the start.
+    /// Waits until the server has stopped, at most for `timeout` seconds (None: unlimited). Returns whether it has. In a
+    /// handler of this server it returns False at once, since waiting would deadlock. Raises StateError before the start.
     #[pyo3(signature = (timeout=Seconds(None)), text_signature = "($self, timeout=None)")]
     fn wait(&self, py: Python<'_>, timeout: Seconds) -> PyResult<bool> {
         self.check(py)?;
         if self.core.server.get().is_none() && !self.core.stopping.load(SeqCst) {
-            return Err(state_error(py, "the server is not started"));
+            return Err(state_error(py, "the server was not started"));
         }
         self.wait_for_end(py, timeout)
     }
 
-    /// Starts the server unless it runs, and waits until it has stopped. An exception of a signal handler, such as
-    /// KeyboardInterrupt, stops the server and is raised here.
+    /// Starts the server, unless it was started before, and waits until it has stopped. An exception of a signal handler,
+    /// such as KeyboardInterrupt, stops the server and is raised here.
     fn serve_forever(&self, py: Python<'_>) -> PyResult<()> {
         self.check(py)?;
         if self.core.server.get().is_none() {
@@ -266,13 +203,13 @@ impl Server {
         let ended = self.wait_for_end(py, Seconds(None));
         if ended.is_err() {
             self.core.stop();
-            interpreter::detach(py, || self.core.ended(LAST_WAIT));
+            interpreter::detach(py, || self.core.ended(INTERRUPT_WAIT));
         }
         ended.map(drop)
     }
 
     /// Starts to shut down, and returns at once. The server accepts no more clients, closes idle ones, and sends the
-    /// replies that it owes. It stops when the last client is gone, or after `grace` seconds; see wait().
+    /// replies that it owes. It stops when the last client is gone, or after `grace` seconds. wait() waits for that.
     #[pyo3(signature = (grace=Seconds(Some(Duration::from_secs(5)))), text_signature = "($self, grace=5.0)")]
     fn drain(&self, py: Python<'_>, grace: Seconds) -> PyResult<()> {
         self.check(py)?;
@@ -310,28 +247,25 @@ impl Server {
         self.stop(py, Seconds(Some(Duration::from_secs(5))), true)
     }
 
-    /// The first bound address, with its real port; ("unix:PATH", 0) for a Unix socket. Raises StateError if the server
-    /// only has listeners for RFC 867 and RFC 868.
+    /// The first bound address of the text protocol, with its real port; ("unix:PATH", 0) for a Unix socket. Raises
+    /// StateError if the server listens only for RFC 867 and RFC 868.
     #[getter]
     fn address<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         convert::peer(py, self.first(py)?)
     }
 
-    /// The bound addresses of the text protocol.
+    /// All bound addresses of the text protocol.
     #[getter]
     fn addresses<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        tuple(py, &self.addresses[0])
+        self.addresses_of(py, "text")
     }
 
-    /// The bound addresses of "text", "rfc867" or "rfc868". Raises ValueError for another name.
+    /// The bound addresses of a service: "text", "rfc867" or "rfc868". Raises ValueError for another name.
     #[pyo3(signature = (service, /))]
     fn addresses_of<'py>(&self, py: Python<'py>, service: &str) -> PyResult<Bound<'py, PyTuple>> {
-        match SERVICES.iter().position(|(name, _)| *name == service) {
-            Some(index) => tuple(py, &self.addresses[index]),
-            None => {
-                Err(PyValueError::new_err(format!("{service:?} is not a service; expected text, rfc867 or rfc868")))
-            }
-        }
+        let service = listen::service(service)?;
+        let addresses = SERVICES.iter().zip(&self.addresses).find(|(other, _)| **other == service);
+        listen::addresses(py, addresses.map_or(&[], |(_, addresses)| addresses))
     }
 
     /// The host of `address`.
@@ -365,7 +299,7 @@ impl Server {
         })
     }
 
-    /// The counters of the server; all zero before the start.
+    /// The counters of the server; all are zero before the start.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.check(py)?;
         let stats = self.core.server.get().map(|server| server.stats()).unwrap_or_default();
@@ -378,19 +312,19 @@ impl Server {
             stats.bytes_in,
             stats.bytes_out,
             stats.events_dropped,
-            convert::duration(py, stats.uptime)?,
+            stats.uptime,
         );
-        import_attr(py, "daytime._vocabulary", "ServerStats")?.call1(counts)
+        model_class(py, "ServerStats")?.call1(counts)
     }
 
-    /// Adds a custom command. The name is one word without blanks, unique in any letter case. With the name alone it is a
-    /// decorator.
+    /// Adds a custom command. Its name is one word without blanks or control characters, unique in any letter case. With
+    /// the name alone, it is a decorator.
     ///
-    /// The handler is called with a Request, on a thread of Python. Its client waits for the reply, and other clients are
-    /// not delayed. It returns the reply, 1 to 1,023 bytes of UTF-8 without control characters, or None to close the
-    /// connection. An exception goes to sys.unraisablehook, and the client gets "The command failed".
+    /// The handler is called with a Request, on a Python thread, and only its client waits for it. It returns the reply,
+    /// 1 to 1,023 bytes of UTF-8 without control characters, or None to close the connection. If it raises, the client
+    /// gets "The command failed", and the exception goes to sys.unraisablehook.
     ///
-    /// Raises ValueError if the name is invalid, StateError once the server was started.
+    /// Raises ValueError if the name is invalid, and StateError after the start.
     #[pyo3(signature = (name, handler=None, /))]
     fn command<'py>(
         slf: &Bound<'py, Self>,
@@ -403,14 +337,14 @@ impl Server {
         let Some(handler) = handler else {
             return import_attr(py, "functools", "partial")?.call1((slf.getattr("command")?, name));
         };
-        let own = callable(name, &handler)?;
+        let callable = callable(name, &handler)?;
         // Exceptions are made after the lock is released, since that runs Python code.
-        let added = server.core.ready().as_mut().map(|ready| add(&mut ready.bound, &ready.calls, name, &own));
+        let added = server.core.ready().as_mut().map(|ready| add(&mut ready.bound, &ready.queue, name, &callable));
         match added {
             Some(added) => added.map_err(|error| errors::error(py, error))?,
-            None => return Err(state_error(py, "the server is started already; add commands before the start")),
+            None => return Err(state_error(py, "custom commands must be added before the server starts")),
         }
-        server.handlers().push(own);
+        server.handlers().push(callable);
         Ok(handler)
     }
 
@@ -428,13 +362,14 @@ impl Server {
         Ok(())
     }
 
-    /// Replaces the networks of the constructor. Connected clients stay.
+    /// Replaces the networks whose clients are accepted or rejected. Connected clients stay.
     ///
     /// A network is "192.0.2.0/24", "2001:db8::/32" or one address. The longest prefix that contains a client's address
     /// decides. A network that is both allowed and denied is denied. An address that no network contains is accepted,
-    /// unless at least one network is allowed. For Unix sockets the permissions of the file decide.
+    /// unless at least one network is allowed. Clients on Unix sockets have no network: the permissions of the file
+    /// decide.
     ///
-    /// Raises ValueError if a text is not a network. The networks are unchanged then.
+    /// Raises ValueError if a text is not a network. The server is unchanged then.
     #[pyo3(signature = (*, allow=None, deny=None), text_signature = "($self, *, allow=(), deny=())")]
     fn set_networks(
         &self,
@@ -443,23 +378,29 @@ impl Server {
         deny: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         self.check(py)?;
-        let networks = networks(allow, deny)?;
+        let mut networks = Networks::new();
+        if let Some(allow) = allow {
+            add_networks(&mut networks, Networks::allow, allow)?;
+        }
+        if let Some(deny) = deny {
+            add_networks(&mut networks, Networks::deny, deny)?;
+        }
         if let Some(ready) = self.core.ready().as_mut() {
             ready.bound.set_networks(networks);
         } else if let Some(server) = self.core.server.get() {
-            // A worker may hold the lock: wait for it detached.
+            // A worker may be reading the networks, and the wait for it needs no interpreter.
             interpreter::detach(py, || server.set_networks(networks));
         }
         Ok(())
     }
 
-    /// Reads the files of the time zones again. The server also does that every five minutes. Raises StateError before the
-    /// start.
+    /// Reads the files of the time zones again. The server also does that every five minutes. Raises StateError before
+    /// the start.
     fn reload_zones(&self, py: Python<'_>) -> PyResult<()> {
         self.check(py)?;
         match self.core.server.get() {
             Some(server) => server.reload_zones(),
-            None => return Err(state_error(py, "the server is not started")),
+            None => return Err(state_error(py, "the server was not started")),
         }
         Ok(())
     }
@@ -469,10 +410,10 @@ impl Server {
         self.check(py)?;
         let clients =
             interpreter::detach(py, || self.core.server.get().map(|server| server.clients()).unwrap_or_default());
-        let class = import_attr(py, "daytime._vocabulary", "ClientInfo")?;
+        let class = model_class(py, "ClientInfo")?;
         let list = PyList::empty(py);
         for client in clients {
-            let at = convert::moment(py, client.connected_at)?;
+            let at = convert::utc(py, client.connected_at)?;
             let info = (u64::from(client.id), convert::peer(py, &client.peer)?, at, client.commands);
             list.append(class.call1(info)?)?;
         }
@@ -487,9 +428,9 @@ impl Server {
         Ok(interpreter::detach(py, || self.core.server.get().is_some_and(|server| server.disconnect(client))))
     }
 
-    /// An iterator over the events from this call on. It ends once the server has stopped, or after `timeout` seconds
-    /// without an event (None: unlimited). At most `buffer` events are buffered, 1 to 1,048,576. Further ones are lost, and
-    /// counted in stats().events_dropped. With `commands`, each executed command is an event too.
+    /// An iterator over the events from now on. It ends once the server has stopped, or when no event came for `timeout`
+    /// seconds (None: it waits). It buffers `buffer` events, 1 to 1,048,576. Further events are lost, and
+    /// stats().events_dropped counts them. With `commands`, each executed command is an event too.
     ///
     /// Raises StateError before the start.
     #[pyo3(
@@ -500,10 +441,10 @@ impl Server {
         let (py, server) = (slf.py(), slf.get());
         server.check(py)?;
         if !(1..=BUFFER_MAX).contains(&buffer) {
-            return Err(PyValueError::new_err(format!("buffer must be between 1 and {BUFFER_MAX}, got {buffer}")));
+            return Err(PyValueError::new_err(format!("buffer must be between 1 and 1,048,576, got {buffer}")));
         }
         let Some(engine) = server.core.server.get() else {
-            return Err(state_error(py, "the server is not started"));
+            return Err(state_error(py, "the server was not started"));
         };
         let events = interpreter::detach(py, || engine.events_with(buffer, commands));
         Ok(Events::new(slf.clone().into_any().unbind(), server.core.generation, events, timeout.0))
@@ -519,7 +460,7 @@ impl Server {
             Some(server) if state == "running" => format!(" clients={}", server.stats().clients),
             _ => String::new(),
         };
-        format!("<daytime.Server {} {state}{clients}>", self.shown())
+        format!("<daytime.Server {} {state}{clients}>", self.any_address())
     }
 
     fn __reduce__(&self) -> PyResult<()> {
@@ -546,12 +487,12 @@ impl Server {
     }
 
     fn first(&self, py: Python<'_>) -> PyResult<&Address> {
-        let none = || state_error(py, "the server only has listeners for RFC 867 and RFC 868");
-        self.addresses[0].first().ok_or_else(none)
+        let error = || state_error(py, "the server listens only for RFC 867 and RFC 868");
+        self.addresses[0].first().ok_or_else(error)
     }
 
-    /// The address for `repr`.
-    fn shown(&self) -> String {
+    /// An address for messages.
+    fn any_address(&self) -> String {
         self.addresses.iter().flatten().next().map(Address::to_string).unwrap_or_default()
     }
 
@@ -567,7 +508,7 @@ impl Server {
         self.handlers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Releases everything, without waiting, and without a lock while Python code can run.
+    /// Releases the server and the handlers, without waiting, and without a lock while Python code may run.
     fn release(&self) {
         if self.core.generation.is_current() {
             self.core.shut_down();
@@ -582,7 +523,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         let open = self.core.generation.is_current() && !self.core.stopping.load(SeqCst);
         if open {
-            interpreter::warn_unclosed::<PyResourceWarning>(&format!("<daytime.Server {}>", self.shown()));
+            interpreter::warn_unclosed::<PyResourceWarning>(&format!("<daytime.Server {}>", self.any_address()));
         }
         self.release();
     }
@@ -592,12 +533,12 @@ fn callable(name: &str, handler: &Bound<'_, PyAny>) -> PyResult<Arc<Handler>> {
     if handler.is_callable() {
         return Ok(Handler::new(handler.clone().unbind()));
     }
-    let wrong = handler.get_type().name()?;
-    Err(PyTypeError::new_err(format!("the handler of {name:?} must be callable, got {wrong}")))
+    let given = handler.get_type().name()?;
+    Err(PyTypeError::new_err(format!("the handler of {name:?} must be callable, got {given}")))
 }
 
-/// Registers a handler, which the engine's closure does not own.
-fn add(bound: &mut BoundServer, calls: &Arc<CallQueue>, name: &str, handler: &Arc<Handler>) -> Result<(), Error> {
-    let (handler, calls) = (handler.clone(), calls.clone());
-    bound.command(name, move |request| calls.call(&handler, request))
+/// Registers a handler. The engine's closure does not own the Python object.
+fn add(bound: &mut BoundServer, queue: &Arc<CallQueue>, name: &str, handler: &Arc<Handler>) -> Result<(), Error> {
+    let (handler, queue) = (handler.clone(), queue.clone());
+    bound.command(name, move |request| queue.call(&handler, request))
 }

@@ -1,13 +1,13 @@
-//! The client's side of a connection without a socket, for `AsyncClient`.
+//! The client's side of one connection without a socket, for `AsyncClient`.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::{prelude::*, types::PyBytes};
 
 use super::{convert, errors};
-use crate::protocol::{self, SessionError, parse_date, parse_datetime, parse_day, parse_time, parse_timestamp};
+use crate::protocol;
 
-/// Bytes in, replies out.
+/// The client's side of one connection: bytes in, replies out.
 #[pyclass(frozen, module = "daytime._daytime")]
 pub(super) struct ClientSession(Mutex<protocol::ClientSession>);
 
@@ -18,7 +18,7 @@ impl ClientSession {
         ClientSession(Mutex::new(protocol::ClientSession::new()))
     }
 
-    /// Takes the bytes of one read. Raises ServerClosed or ProtocolError: close the connection.
+    /// Takes the bytes of one read. Raises ServerClosed or ProtocolError: then close the connection.
     #[pyo3(signature = (data, /))]
     fn receive(&self, py: Python<'_>, data: &[u8]) -> PyResult<()> {
         self.lock().receive(data).map_err(|error| errors::session_error(py, error))
@@ -30,12 +30,12 @@ impl ClientSession {
         self.lock().needs_timeout()
     }
 
-    /// Nothing has arrived for QUIET seconds.
+    /// Nothing has arrived for QUIET seconds: takes the greeting of an original server.
     fn handle_timeout(&self, py: Python<'_>) -> PyResult<()> {
         self.lock().handle_timeout().map_err(|error| errors::session_error(py, error))
     }
 
-    /// The greeting, once it is complete.
+    /// The greeting, once its end was found.
     #[getter]
     fn greeting(&self) -> Option<String> {
         self.lock().greeting().map(str::to_owned)
@@ -47,8 +47,8 @@ impl ClientSession {
         self.lock().frames_lines()
     }
 
-    /// The bytes that send `command`. Raises ValueError if it cannot be sent, ProtocolError if bytes arrived that answer
-    /// nothing.
+    /// The bytes that send `command`. Raises ValueError if the command cannot be sent, and ProtocolError if bytes
+    /// arrived that answer nothing.
     #[pyo3(signature = (command, /))]
     fn ask<'py>(&self, py: Python<'py>, command: &str) -> PyResult<Bound<'py, PyBytes>> {
         let mut out = Vec::new();
@@ -56,64 +56,70 @@ impl ClientSession {
         Ok(PyBytes::new(py, &out))
     }
 
-    /// The next reply, or None if it is not complete yet. Raises ProtocolError: close the connection.
+    /// The next reply, or None if it is not complete yet. Raises ProtocolError: then close the connection.
     fn reply(&self, py: Python<'_>) -> PyResult<Option<String>> {
         self.lock().reply().map_err(|error| errors::session_error(py, error))
     }
 
-    /// The server sends nothing more. Raises the error that follows.
+    /// The server has closed its side. Raises ServerClosed or ProtocolError.
     fn handle_eof(&self, py: Python<'_>) -> PyResult<()> {
         Err(errors::session_error(py, self.lock().handle_eof()))
     }
 
-    /// The deadline passed. Raises ProtocolError with the received bytes if they are not a greeting.
+    /// The deadline has passed. Raises ProtocolError if bytes arrived that are not a greeting.
     fn handle_deadline(&self, py: Python<'_>) -> PyResult<()> {
         let mut session = self.lock();
         match session.greeting().is_none().then(|| session.take_unexpected()) {
-            Some(SessionError::Protocol(bytes)) if !bytes.is_empty() => Err(errors::protocol_error(py, &bytes)),
+            Some(protocol::SessionError::Protocol(bytes)) if !bytes.is_empty() => {
+                Err(errors::protocol_error(py, &bytes))
+            }
             _ => Ok(()),
         }
     }
 }
 
 impl ClientSession {
-    /// Held while attached only.
+    /// Held only while attached.
     fn lock(&self) -> MutexGuard<'_, protocol::ClientSession> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Parses the replies of the commands that have a type. Each raises ProtocolError.
-#[pyfunction(name = "parse_day")]
+/// Parses a reply to day. Raises ProtocolError.
+#[pyfunction]
 #[pyo3(signature = (reply, /))]
-pub(super) fn day(py: Python<'_>, reply: &str) -> PyResult<&'static str> {
-    parse_day(reply).map(protocol::day_name).ok_or_else(|| errors::protocol_error(py, reply.as_bytes()))
+pub(super) fn parse_day(py: Python<'_>, reply: &str) -> PyResult<&'static str> {
+    parse(py, reply, protocol::parse_day).map(protocol::day_name)
 }
 
-/// Parses the reply to date. Raises ProtocolError.
-#[pyfunction(name = "parse_date")]
+/// Parses a reply to date. Raises ProtocolError.
+#[pyfunction]
 #[pyo3(signature = (reply, /))]
-pub(super) fn date(py: Python<'_>, reply: &str) -> PyResult<Py<PyAny>> {
-    convert::date(py, parse_date(reply).ok_or_else(|| errors::protocol_error(py, reply.as_bytes()))?)
+pub(super) fn parse_date<'py>(py: Python<'py>, reply: &str) -> PyResult<Bound<'py, PyAny>> {
+    convert::date(py, parse(py, reply, protocol::parse_date)?)
 }
 
-/// Parses the reply to time. Raises ProtocolError.
-#[pyfunction(name = "parse_time")]
+/// Parses a reply to time. Raises ProtocolError.
+#[pyfunction]
 #[pyo3(signature = (reply, /))]
-pub(super) fn time(py: Python<'_>, reply: &str) -> PyResult<Py<PyAny>> {
-    convert::time(py, parse_time(reply).ok_or_else(|| errors::protocol_error(py, reply.as_bytes()))?)
+pub(super) fn parse_time<'py>(py: Python<'py>, reply: &str) -> PyResult<Bound<'py, PyAny>> {
+    convert::time(py, parse(py, reply, protocol::parse_time)?)
 }
 
-/// Parses the reply to datetime. Raises ProtocolError.
-#[pyfunction(name = "parse_datetime")]
+/// Parses a reply to datetime. Raises ProtocolError.
+#[pyfunction]
 #[pyo3(signature = (reply, /))]
-pub(super) fn datetime(py: Python<'_>, reply: &str) -> PyResult<Py<PyAny>> {
-    convert::datetime(py, parse_datetime(reply).ok_or_else(|| errors::protocol_error(py, reply.as_bytes()))?)
+pub(super) fn parse_datetime<'py>(py: Python<'py>, reply: &str) -> PyResult<Bound<'py, PyAny>> {
+    convert::datetime(py, parse(py, reply, protocol::parse_datetime)?)
 }
 
-/// Parses the reply to timestamp. Raises ProtocolError.
-#[pyfunction(name = "parse_timestamp")]
+/// Parses a reply to timestamp. Raises ProtocolError.
+#[pyfunction]
 #[pyo3(signature = (reply, /))]
-pub(super) fn timestamp(py: Python<'_>, reply: &str) -> PyResult<i64> {
-    parse_timestamp(reply).ok_or_else(|| errors::protocol_error(py, reply.as_bytes()))
+pub(super) fn parse_timestamp(py: Python<'_>, reply: &str) -> PyResult<i64> {
+    parse(py, reply, protocol::parse_timestamp)
+}
+
+fn parse<T>(py: Python<'_>, reply: &str, parse: fn(&str) -> Option<T>) -> PyResult<T> {
+    parse(reply).ok_or_else(|| errors::protocol_error(py, reply.as_bytes()))
 }

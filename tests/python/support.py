@@ -1,11 +1,12 @@
-"""What several test files need."""
+"""Helpers of several test files."""
 
 import re
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import daytime
@@ -14,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(code: str, *arguments: str, python: str = sys.executable, timeout: float = 30) -> str:
-    """Runs code in an interpreter of its own, which must end well and say nothing on standard error."""
+    """Runs code in a new interpreter, which must succeed and write nothing to standard error."""
     done = subprocess.run(
         [python, "-W", "error", "-c", code, *arguments], capture_output=True, text=True, timeout=timeout, check=False
     )
@@ -22,8 +23,19 @@ def run(code: str, *arguments: str, python: str = sys.executable, timeout: float
     return done.stdout
 
 
+@contextmanager
+def started(*command: str | Path) -> Iterator["subprocess.Popen[str]"]:
+    """A child process with pipes. It is killed at the end if it still runs."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
 def eventually(true: Callable[[], bool], timeout: float = 5.0) -> None:
-    """Waits until something is true that no event tells of."""
+    """Waits for a condition that does not have an event."""
     deadline = time.monotonic() + timeout
     while not true():
         assert time.monotonic() < deadline
@@ -31,7 +43,7 @@ def eventually(true: Callable[[], bool], timeout: float = 5.0) -> None:
 
 
 def bare(address: daytime.Address, *commands: str) -> list[str]:
-    """Speaks as the original's client does: no line ends, a reply is what one recv gives."""
+    """Asks as the client of the original classroom program: no line ends, and the bytes of one recv are the reply."""
     with socket.create_connection(address, timeout=5) as sock:
         replies = [sock.recv(1024).decode()]
         for command in commands:
@@ -41,7 +53,7 @@ def bare(address: daytime.Address, *commands: str) -> list[str]:
 
 
 class Original:
-    """A server that does what the original's does: bare commands, bare replies."""
+    """A server like the original classroom program: commands and replies without line ends."""
 
     def __init__(self) -> None:
         import threading
@@ -73,5 +85,5 @@ class Original:
 
 
 def long_options(text: str) -> set[str]:
-    """The long options that a help text tells of."""
+    """The long options in a help text."""
     return set(re.findall(r"(?:^|[\s,])(--[a-z][a-z0-9-]+)", text, re.MULTILINE))

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import daytime
 import pytest
-from daytime.__main__ import main
-from support import ROOT, Original, long_options
+from daytime.__main__ import _parser, main
+from daytime._types import ServerSettings
+from support import ROOT, Original, long_options, started
 
-# A file of settings is for the one that runs the binary as a service; a Python program has settings of its own.
+# Services run the binary, which has a configuration file. A Python program passes keywords instead.
 ONLY_THEIRS = {"--config", "--print-config", "--check"}
 PYTHON = [sys.executable, "-m", "daytime"]
 
@@ -48,18 +49,15 @@ def test_conversation() -> None:
 def test_serve(program: list[str], number: signal.Signals) -> None:
     if not os.path.exists(program[0]):
         pytest.skip("the script is not installed here")
-    child = subprocess.Popen(
-        [*program, "serve", "--listen", "127.0.0.1:0", "--greeting", "Ahoy"], stdout=subprocess.PIPE, text=True
-    )
-    assert child.stdout
-    first = child.stdout.readline()
-    assert first.startswith("Server is listening on IP: 127.0.0.1 and Port: ")
-    with daytime.connect("127.0.0.1", int(first.split()[-1])) as client:
-        assert client.greeting == "Ahoy"
+    with started(*program, "serve", "--listen", "127.0.0.1:0", "--greeting", "Ahoy") as child:
+        assert child.stdout
+        first = child.stdout.readline()
+        assert first.startswith("Server is listening on IP: 127.0.0.1 and Port: ")
+        with daytime.connect("127.0.0.1", int(first.split()[-1])) as client:
+            assert client.greeting == "Ahoy"
         assert "Connection has been established with client IP 127.0.0.1 and port is" in child.stdout.readline()
-    child.send_signal(number)
-    assert child.wait(5) == 0
-    child.stdout.close()
+        child.send_signal(number)
+        assert child.wait(5) == 0
 
 
 def test_a_taken_port_and_bad_settings(daytime_server: daytime.Server, capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,25 +82,33 @@ def test_a_unix_socket_networks_and_the_older_protocols() -> None:
         text = ["--listen", f"unix:{path}", "--unix-mode", "600", "--listen", "127.0.0.1:0"]
         older = ["--listen-rfc867", "127.0.0.1:0", "--listen-rfc868", f"unix:{path}2"]
         networks = ["--allow", "192.0.2.0/24", "--allow", "127.0.0.0/8", "--deny", "127.0.0.1"]
-        child = subprocess.Popen([*PYTHON, "serve", *text, *older, *networks], stdout=subprocess.PIPE, text=True)
-        assert child.stdout
-        lines = [child.stdout.readline() for _ in range(4)]
-        assert lines[0] == f"Server is listening on unix:{path}\n"
-        assert lines[1].startswith("Server is listening on IP: 127.0.0.1 and Port: ")
-        assert lines[2].startswith("Server is listening on IP: 127.0.0.1 and Port: ")
-        assert lines[2].endswith(" for RFC 867\n")
-        assert lines[3] == f"Server is listening on unix:{path}2 for RFC 868\n"
-        assert path.stat().st_mode & 0o777 == 0o600
-        asked = [*PYTHON, "ask", "--connect", f"unix:{path}", "day UTC"]
-        assert subprocess.run(asked, capture_output=True, text=True, check=True).stdout.endswith("day\n")
-        assert child.stdout.readline() == "Connection has been established with client unix:\n"
-        with pytest.raises((daytime.ServerClosed, ConnectionResetError)):
-            daytime.connect("127.0.0.1", int(lines[1].split()[-1]))
-        assert child.stdout.readline().endswith("has been refused: its network is denied\n")
-        child.send_signal(signal.SIGTERM)
-        assert child.wait(5) == 0
-        child.stdout.close()
+        with started(*PYTHON, "serve", *text, *older, *networks) as child:
+            assert child.stdout
+            lines = [child.stdout.readline() for _ in range(4)]
+            assert lines[0] == f"Server is listening on unix:{path}\n"
+            assert lines[1].startswith("Server is listening on IP: 127.0.0.1 and Port: ")
+            assert lines[2].startswith("Server is listening on IP: 127.0.0.1 and Port: ")
+            assert lines[2].endswith(" for RFC 867\n")
+            assert lines[3] == f"Server is listening on unix:{path}2 for RFC 868\n"
+            assert path.stat().st_mode & 0o777 == 0o600
+            asked = [*PYTHON, "ask", "--connect", f"unix:{path}", "day UTC"]
+            assert subprocess.run(asked, capture_output=True, text=True, check=True).stdout.endswith("day\n")
+            assert child.stdout.readline() == "Connection has been established with client unix:\n"
+            with pytest.raises((daytime.ServerClosed, ConnectionResetError)):
+                daytime.connect("127.0.0.1", int(lines[1].split()[-1]))
+            assert child.stdout.readline().endswith("has been refused: its network is denied\n")
+            child.send_signal(signal.SIGTERM)
+            assert child.wait(5) == 0
         assert not list(path.parent.iterdir())
+
+
+def test_flags_are_settings_and_the_server_has_their_defaults() -> None:
+    assert set(vars(_parser().parse_args(["serve"]))) == {"program", "drain", "bind_timeout", "quiet"}
+    options = ["--write-timeout", "1", "--busy-poll", "5", "--allow", "::/0", "--listen", "a:1", "--listen", "b"]
+    given = vars(_parser().parse_args(["serve", *options]))
+    assert given["busy_poll"] == 5e-6
+    assert given["listen"] == [("a", 1), ("b", 9990)]
+    assert set(given) - {"program", "drain", "bind_timeout", "quiet"} <= ServerSettings.__optional_keys__
 
 
 @pytest.mark.parametrize(("command", "binary"), [("serve", "daytime-server"), ("ask", "daytime-client")])

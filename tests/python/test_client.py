@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import daytime
 import pytest
+from daytime._daytime import parse_datetime, parse_timestamp
 from support import Original
 
 
 def test_typed_answers(daytime_client: daytime.Client) -> None:
     now = daytime_client.datetime("UTC")
     assert abs(now - dt.datetime.now(dt.UTC)) < dt.timedelta(seconds=5)
-    assert abs(daytime_client.timestamp() - now.timestamp()) < 5
     assert daytime_client.day("UTC") in (f"{now:%A}", f"{now + dt.timedelta(minutes=1):%A}")
     assert isinstance(daytime_client.time(), dt.time)
     assert repr(daytime_client) == f"<daytime.Client 127.0.0.1:{daytime_client.peer.port}>"
@@ -43,6 +43,31 @@ def test_an_original_server() -> None:
         assert client.datetime() == dt.datetime(2026, 11, 22, 15, 44, 57)
         assert client.datetime().tzinfo is None
         assert client.day() == "Sunday"
+        with pytest.raises(daytime.CommandError) as caught:
+            client.timestamp()
+        assert (caught.value.command, caught.value.reply) == ("timestamp", "You entered an invalid command")
+        assert not client.closed
+
+
+def test_timestamp_and_offsets(make_daytime_server: Callable[..., daytime.Server]) -> None:
+    moment = dt.datetime(1969, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
+    server = make_daytime_server(clock=moment, timezone="-03:30")
+    with daytime.connect(*server.address) as client:
+        assert client.timestamp() == -1
+        assert client.datetime().utcoffset() == dt.timedelta(hours=-3, minutes=-30)
+        assert client.datetime("UTC").tzinfo is dt.UTC
+        assert client.datetime("UTC") == moment
+
+
+def test_replies_that_python_cannot_represent() -> None:
+    """The engine parses the year 0, which Python does not have."""
+    with pytest.raises(daytime.ProtocolError) as caught:
+        parse_datetime("0000-01-01T00:00:00+00:00")
+    assert caught.value.line == b"0000-01-01T00:00:00+00:00"
+    assert parse_datetime("9999-12-31T23:59:59-23:59").year == 9999
+    for reply in ("0x10", "1_000", "+1", ""):
+        with pytest.raises(daytime.ProtocolError):
+            parse_timestamp(reply)
 
 
 def test_close_twice_and_use_after(daytime_server: daytime.Server) -> None:
@@ -74,15 +99,15 @@ def test_a_silent_peer_a_foreign_one_and_one_that_leaves() -> None:
         assert late.value.timeout == 0.2
         assert isinstance(late.value, TimeoutError)
 
-    def answer(words: bytes) -> None:
+    def answer(data: bytes) -> None:
         sock, _ = listener.accept()
-        sock.sendall(words)
+        sock.sendall(data)
         sock.recv(100)
         sock.close()
 
-    for words, error in [(b"SSH-\xff\n", daytime.ProtocolError), (b"", daytime.ServerClosed)]:
+    for data, error in [(b"SSH-\xff\n", daytime.ProtocolError), (b"", daytime.ServerClosed)]:
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            thread = threading.Thread(target=answer, args=(words,))
+            thread = threading.Thread(target=answer, args=(data,))
             thread.start()
             with pytest.raises(error):
                 daytime.connect(*listener.getsockname())

@@ -1,4 +1,4 @@
-"""Own commands in Python."""
+"""Custom commands in Python."""
 
 import threading
 import time

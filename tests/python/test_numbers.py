@@ -1,4 +1,4 @@
-"""Odd numbers are refused with ValueError or OverflowError, or they work; nothing panics."""
+"""Unusual numbers raise ValueError or OverflowError, or they work. None of them panics."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -19,7 +19,7 @@ quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCh
 
 
 def attempt(call: Callable[[], Any], number: object) -> None:
-    """TypeError is for a float where an int is wanted."""
+    """TypeError is allowed only for a float in place of an int."""
     try:
         made = call()
     except (ValueError, OverflowError):

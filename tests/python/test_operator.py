@@ -1,4 +1,4 @@
-"""What the one that runs a server sets: Unix sockets, networks, the older protocols, time zones."""
+"""Settings of operators: Unix sockets, networks, the older protocols, time zones."""
 
 import datetime as dt
 import errno
@@ -21,7 +21,7 @@ Make = Callable[..., daytime.Server]
 
 @pytest.fixture
 def path() -> Iterator[Path]:
-    """Where nothing is yet; pytest's own directories have names that may be too long."""
+    """A path without a file. The names of pytest's directories can be too long for a Unix socket."""
     with tempfile.TemporaryDirectory() as directory:
         yield Path(directory, "socket")
 
@@ -95,7 +95,7 @@ def test_the_mode_of_the_file(path: Path) -> None:
     assert not path.exists()
 
 
-def test_a_stale_file_is_replaced_and_no_other(path: Path) -> None:
+def test_only_a_stale_socket_is_replaced(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(str(path))
     with daytime.serve(f"unix:{path}") as server:
@@ -105,21 +105,17 @@ def test_a_stale_file_is_replaced_and_no_other(path: Path) -> None:
         assert caught.value.errno == errno.EADDRINUSE
         assert daytime.request("help", *server.address)
     path.write_text("precious")
-    with pytest.raises(ValueError, match="not a socket"):
+    with pytest.raises(ValueError, match="is not a socket"):
         daytime.Server(f"unix:{path}")
     assert path.read_text() == "precious"
 
 
-def test_what_is_no_unix_address(path: Path) -> None:
+def test_invalid_unix_addresses(path: Path) -> None:
     long = "unix:/" + "x" * 107
+    missing = "does not have a path"
     for use in (daytime.Server, daytime.connect, daytime.rfc867, daytime.rfc868):
-        for host, why in [
-            (long, "too long"),
-            ("unix:", "have a path"),
-            ("unix:@", "have a path"),
-            ("unix:/a\0", "NUL"),
-        ]:
-            with pytest.raises(ValueError, match=why):
+        for host, error in [(long, "too long"), ("unix:", missing), ("unix:@", missing), ("unix:/a\0", "NUL")]:
+            with pytest.raises(ValueError, match=error):
                 use(host)
     with pytest.raises(FileNotFoundError, match="connect unix:"):
         daytime.connect(f"unix:{path}")
@@ -139,7 +135,7 @@ def test_a_unix_socket_is_taken_over_and_its_file_left(path: Path) -> None:
         daytime.Server(sock=wrong)
 
 
-def test_the_file_goes_with_its_process_and_not_with_a_child_of_it(path: Path) -> None:
+def test_the_file_is_removed_by_its_process_and_not_by_a_child(path: Path) -> None:
     out = run(
         """
 import os, sys, warnings
@@ -165,22 +161,22 @@ def test_networks(make_daytime_server: Make) -> None:
     server = make_daytime_server(deny=["127.0.0.0/8"])
     events = server.events(timeout=5)
     assert refused(server)
-    actual = next(events)
-    assert isinstance(actual, daytime.Refused)
-    assert (actual.peer.host, actual.reason) == ("127.0.0.1", "denied")
+    event = next(events)
+    assert isinstance(event, daytime.Refused)
+    assert (event.peer.host, event.reason) == ("127.0.0.1", "denied")
     server.set_networks(deny=iter(["127.0.0.0/8"]), allow={"127.0.0.1"})
     with daytime.connect(*server.address) as client:
         assert isinstance(next(events), daytime.Connected)
         server.set_networks(allow="2001:db8::/32")
         assert refused(server)
-        assert client.day(), "who is connected stays"
+        assert client.day(), "connected clients stay"
     server.set_networks()
     assert daytime.request("day", *server.address)
     assert server.stats().refused == 2
 
 
 def refused(server: daytime.Server) -> bool:
-    """Whether a client is turned away without a word."""
+    """Whether a new client is closed silently."""
     with pytest.raises((daytime.ServerClosed, ConnectionResetError)) as caught:
         daytime.connect(*server.address)
     return "server is full" not in str(caught.value)
@@ -190,14 +186,14 @@ def test_networks_before_the_start(path: Path) -> None:
     server = daytime.Server(listen=[LOCAL, f"unix:{path}"], deny=["0.0.0.0/0"])
     with server:
         assert refused(server)
-        assert daytime.request("day", *server.addresses[1]), "a Unix socket's clients have no network"
+        assert daytime.request("day", *server.addresses[1]), "clients of a Unix socket do not have a network"
     server = daytime.Server("127.0.0.1", 0, deny=["0.0.0.0/0"])
     server.set_networks()
     with server:
         assert daytime.request("day", *server.address)
 
 
-def test_what_is_not_a_network(make_daytime_server: Make) -> None:
+def test_invalid_networks(make_daytime_server: Make) -> None:
     server = make_daytime_server(allow="127.0.0.1")
     for wrong in ("localhost", "127.0.0.1/33", "127.0.0", ""):
         with pytest.raises(ValueError, match="is not a network"):
@@ -209,7 +205,7 @@ def test_what_is_not_a_network(make_daytime_server: Make) -> None:
     for nothing in ([1], 1):
         with pytest.raises(TypeError):
             server.set_networks(allow=nothing)  # type: ignore[arg-type]
-    assert daytime.request("day", *server.address), "nothing has changed"
+    assert daytime.request("day", *server.address), "the server is unchanged"
 
 
 def test_rfc_867_and_868(make_daytime_server: Make, path: Path) -> None:
@@ -218,6 +214,9 @@ def test_rfc_867_and_868(make_daytime_server: Make, path: Path) -> None:
     )
     (text,) = server.addresses_of("rfc867")
     binary, local = server.addresses_of("rfc868")
+    assert server.addresses_of("text") == server.addresses == (server.address,)
+    with pytest.raises(ValueError, match="is not a service; expected text, rfc867 or rfc868"):
+        server.addresses_of("rfc869")  # type: ignore[arg-type]
     assert local == (f"unix:{path}", 0)
     assert len({server.port, text.port, binary.port}) == 3
     assert bare(server.address, "day") == ["Welcome to the server", "Sunday"]
@@ -225,9 +224,9 @@ def test_rfc_867_and_868(make_daytime_server: Make, path: Path) -> None:
     assert read_all(binary) == (int(MOMENT.timestamp()) + 2_208_988_800).to_bytes(4, "big")
     assert daytime.rfc867(*text) == "Sunday, November 22, 2026 15:44:57-UTC"
     for address in (binary, local):
-        actual = daytime.rfc868(*address, timeout=None)
-        assert actual == MOMENT
-        assert actual.tzinfo is dt.UTC
+        reply = daytime.rfc868(*address, timeout=None)
+        assert reply == MOMENT
+        assert reply.tzinfo is dt.UTC
     for moment in (
         dt.datetime(2036, 2, 7, 6, 28, 16, tzinfo=dt.UTC),
         dt.datetime(2050, 1, 1, tzinfo=dt.UTC),
@@ -238,7 +237,7 @@ def test_rfc_867_and_868(make_daytime_server: Make, path: Path) -> None:
         assert daytime.rfc868(*binary) == moment
 
 
-def test_their_clients_are_reported_of(make_daytime_server: Make) -> None:
+def test_their_clients_are_events(make_daytime_server: Make) -> None:
     server = make_daytime_server(listen_rfc867=LOCAL)
     events = server.events(timeout=5)
     daytime.rfc867(*server.addresses_of("rfc867")[0])
@@ -247,7 +246,7 @@ def test_their_clients_are_reported_of(make_daytime_server: Make) -> None:
     assert next(events) == daytime.Disconnected(came.client, came.peer, "answered", 0)
 
 
-def test_no_other_protocol_than_theirs() -> None:
+def test_a_server_of_rfc_867_alone() -> None:
     server = daytime.Server(listen=(), listen_rfc867=[LOCAL], clock=MOMENT, timezone="Asia/Tokyo")
     ((host, port),) = server.addresses_of("rfc867")
     assert server.addresses == server.addresses_of("rfc868") == ()
@@ -259,8 +258,8 @@ def test_no_other_protocol_than_theirs() -> None:
         assert daytime.rfc867(host, port) == "Monday, November 23, 2026 00:44:57-JST"
 
 
-def test_errors_of_their_readers(make_daytime_server: Make) -> None:
-    no_text = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)  # whose four bytes are no UTF-8
+def test_errors_of_their_clients(make_daytime_server: Make) -> None:
+    no_text = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)  # its four bytes are not UTF-8
     server = make_daytime_server(clock=no_text, listen_rfc867=LOCAL, listen_rfc868=LOCAL)
     (text,), (binary,) = server.addresses_of("rfc867"), server.addresses_of("rfc868")
     for read, wrong in [(daytime.rfc867, binary), (daytime.rfc868, text)]:
@@ -281,12 +280,12 @@ def test_errors_of_their_readers(make_daytime_server: Make) -> None:
             read("no-such-host.invalid")
         with pytest.raises(OverflowError, match="port"):
             read(port=70000)
-        with pytest.raises(ValueError, match="timeout of zero"):
+        with pytest.raises(ValueError, match="longer than zero"):
             read(timeout=0)
 
 
 def test_zones_are_read_again(tmp_path: Path) -> None:
-    """In a process of its own, for which the zones are where TZDIR says."""
+    """In a new process, whose zones are in TZDIR."""
 
     def zone(name: str, rule: bytes) -> bytes:
         # RFC 9636: a header and a block of one type without a transition, twice, and the rule for all time.

@@ -1,6 +1,5 @@
-"""The package as it is installed."""
+"""The installed package."""
 
-import ast
 import inspect
 import re
 import subprocess
@@ -10,12 +9,12 @@ from pathlib import Path
 
 import daytime
 import pytest
-from daytime._daytime import SETTINGS
+from daytime._types import ServerSettings
 from support import ROOT, run
 
 
 def test_which_daytime_this_is() -> None:
-    """Another project's distribution named `daytime` has a module of that name: the README tells."""
+    """Another distribution, named `daytime`, has a module of the same name, see python/README.md."""
     print(daytime.__file__)
     assert Path(daytime._daytime.__file__ or "").parent == Path(daytime.__file__).parent
     assert daytime.__version__ == re.search(r'^version = "(.+)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]  # type: ignore[index]
@@ -51,12 +50,15 @@ def test_everything_is_there_and_documented() -> None:
         daytime.nonsense  # type: ignore[attr-defined]  # noqa: B018
 
 
-def test_the_stubs_have_every_setting() -> None:
-    stubs = ast.parse((ROOT / "python" / "daytime" / "_daytime.pyi").read_text())
-    found = [node for node in stubs.body if isinstance(node, ast.ClassDef) and node.name == "ServerSettings"]
-    fields = [field.target for field in found[0].body if isinstance(field, ast.AnnAssign)]
-    assert [field.id for field in fields if isinstance(field, ast.Name)] == list(SETTINGS)
-    with pytest.raises(TypeError, match="unexpected keyword argument 'tz'"):
+def test_the_stubs_have_the_settings_of_the_server() -> None:
+    names = list(inspect.signature(daytime.Server).parameters)
+    assert names == ["host", "port", *ServerSettings.__annotations__]
+    for name in names[2:]:
+        assert f"\n{name}\n    " in (daytime.Server.__doc__ or "")
+        with pytest.raises((TypeError, ValueError)) as caught:
+            daytime.Server("127.0.0.1", 0, **{name: object()})  # type: ignore[arg-type]
+        assert "unexpected" not in str(caught.value), name
+    with pytest.raises(TypeError, match=r"^Server\(\) got an unexpected keyword argument 'tz'$"):
         daytime.Server(tz="UTC")  # type: ignore[call-arg]
 
 

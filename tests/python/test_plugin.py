@@ -1,4 +1,4 @@
-"""The pytest plugin, in test runs of its own."""
+"""The pytest plugin, in separate test runs."""
 
 import pytest
 
@@ -18,10 +18,10 @@ def test_fixtures_and_mark(pytester: pytest.Pytester) -> None:
             daytime_server.set_clock(MOMENT + dt.timedelta(seconds=1))
             assert daytime_client.day() == "Monday"
 
-        @pytest.mark.daytime(timezone="+01:00", commands={"own": lambda request: "own"})
+        @pytest.mark.daytime(timezone="+01:00", commands={"custom": lambda request: "custom"})
         def test_nearest_mark_first(daytime_server, daytime_client):
             assert daytime_client.time() == dt.time(0, 59, 59)
-            assert daytime_client.request("own") == "own"
+            assert daytime_client.request("custom") == "custom"
 
         def test_make(make_daytime_server):
             one, two = make_daytime_server(), make_daytime_server(max_clients=1)

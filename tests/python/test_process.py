@@ -1,4 +1,4 @@
-"""Signals, the interpreter's end, forks: each in a process of its own."""
+"""Signals, finalization and forks, each in a new process."""
 
 import multiprocessing
 import os
@@ -12,11 +12,11 @@ from pathlib import Path
 
 import daytime
 import pytest
-from support import run
+from support import run, started
 
 
 def interpreters() -> dict[str, str | None]:
-    """Where each of the supported interpreters is, if it is."""
+    """The paths of the supported interpreters, or None."""
     found: dict[str, str | None] = {}
     for version in ("3.11", "3.12", "3.13"):
         root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
@@ -63,13 +63,13 @@ try:
 except KeyboardInterrupt:
     print(time.time(), flush=True)
 """
-    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert child.stdout
-    child.stdout.readline()
-    time.sleep(0.7)
-    began = time.time()
-    child.send_signal(signal.SIGINT)
-    out, err = child.communicate(timeout=20)
+    with started(sys.executable, "-c", code) as child:
+        assert child.stdout
+        child.stdout.readline()
+        time.sleep(0.7)
+        began = time.time()
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=20)
     assert (child.returncode, err) == (0, "")
     ended = float(out.splitlines()[-1])
     assert ended - began < 0.2
@@ -106,7 +106,7 @@ print("done")
 def test_the_interpreter_ends_50_times_of_50(version: str) -> None:
     python = INTERPRETERS[version]
     if python is None:
-        pytest.skip(f"there is no Python {version} here")
+        pytest.skip(f"Python {version} is not installed")
     package = str(Path(daytime.__file__).parents[1])
     for number in range(50):
         code = f"import sys; sys.path.insert(0, {package!r})\n" + EXIT
@@ -148,8 +148,8 @@ if (child := os.fork()) == 0:
                 raise AssertionError(use)
         client.close()
         assert "parent" in repr(server)
-        with daytime.serve("127.0.0.1", 0, commands={"own": lambda request: "own"}) as own:
-            assert daytime.request("own", *own.address) == "own"
+        with daytime.serve("127.0.0.1", 0, commands={"custom": lambda request: "custom"}) as other:
+            assert daytime.request("custom", *other.address) == "custom"
         del server, ready, client, events
     except BaseException:
         import traceback
@@ -188,8 +188,8 @@ print("fine")
 
 
 def _ask(address: tuple[str, int]) -> str:
-    with daytime.serve("127.0.0.1", 0) as own:
-        return daytime.request("day", *address) + daytime.request("day", *own.address)
+    with daytime.serve("127.0.0.1", 0) as other:
+        return daytime.request("day", *address) + daytime.request("day", *other.address)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

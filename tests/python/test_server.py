@@ -1,4 +1,4 @@
-"""The server as a Python programmer meets it."""
+"""The server, as Python programmers use it."""
 
 import copy
 import datetime as dt
@@ -97,7 +97,7 @@ def test_clocks_and_zones(make_daytime_server: Make) -> None:
         assert abs(client.datetime() - (now - dt.timedelta(days=1))) < dt.timedelta(seconds=5)
         server.set_clock(None)
         assert abs(client.datetime() - now) < dt.timedelta(seconds=5)
-    with pytest.raises(TypeError, match="clock must be a datetime"):
+    with pytest.raises(TypeError, match="a clock is a datetime"):
         server.set_clock(12)  # type: ignore[arg-type]
     ready = daytime.Server(port=0, timezone="+05:30")
     ready.set_clock(dt.datetime(2024, 2, 29, 1, 2, 3))
@@ -181,19 +181,19 @@ def test_events_match(make_daytime_server: Make, unraisable: list[BaseException]
         client.request("timestamp")
         with pytest.raises(daytime.CommandError):
             client.request("fail")
-    actual = []
+    seen = []
     for event in events:
         match event:
             case daytime.Connected(client=number, peer=(host, _)):
-                actual.append(f"connected {number} {host}")
+                seen.append(f"connected {number} {host}")
             case daytime.CommandServed(_, command, ok):
-                actual.append(f"{command} {ok}")
-            case daytime.CommandFailed(command=command, error=why):
-                actual.append(f"{command} failed: {why[:10]}")
+                seen.append(f"{command} {ok}")
+            case daytime.CommandFailed(command=command, error=error):
+                seen.append(f"{command} failed: {error[:10]}")
             case daytime.Disconnected(reason=reason, commands=commands):
-                actual.append(f"{reason} {commands}")
+                seen.append(f"{reason} {commands}")
                 server.stop()
-    assert actual == [
+    assert seen == [
         "connected 1 127.0.0.1",
         "timestamp True",
         "fail failed: ValueError",
