@@ -45,6 +45,8 @@ impl ShortReplies {
         ShortReplies { day: ShortReply::new(day), date: ShortReply::new(date), time: ShortReply::new(time) }
     }
 
+    /// Not inlined: the loop needs the registers that its callers use.
+    #[inline(never)]
     fn answer(&self, input: &[u8], out: &mut Vec<u8>) -> (usize, u64) {
         let (mut taken, mut count, mut end) = (0, 0, out.len());
         // Room for the whole run, checked and grown once. The bytes of a block beyond its reply are overwritten by the
