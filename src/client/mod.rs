@@ -503,5 +503,8 @@ impl From<SessionError> for Error {
 
 /// An error line becomes [`Error::Refused`].
 fn refuse_error_line(reply: String) -> Result<String, Error> {
-    if errors::ALL.contains(&reply.as_str()) { Err(Error::Refused(reply)) } else { Ok(reply) }
+    match errors::reason(&reply) {
+        Some(reason) => Err(Error::Refused(reason.to_owned())),
+        None => Ok(reply),
+    }
 }

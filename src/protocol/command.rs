@@ -20,7 +20,7 @@ pub enum Command {
     Datetime,
     /// `timestamp`: seconds since the Unix epoch.
     Timestamp,
-    /// `help`: every command in one line.
+    /// `help [COMMAND]`: every command in one line, or the usage of one.
     Help,
     /// `quit` and `exit`
     Quit,
@@ -55,6 +55,8 @@ impl Command {
 pub struct Commands {
     /// The index of each custom command by its name in lower case.
     custom: BTreeMap<Box<[u8]>, usize>,
+    /// The usage of each built-in command, then of each custom one.
+    usages: Vec<String>,
     help: String,
 }
 
@@ -64,10 +66,13 @@ impl Default for Commands {
             true => format!("{name} [ZONE]"),
             false => (*name).to_owned(),
         };
-        let help = Command::BUILT_IN.iter().map(usage).collect::<Vec<_>>();
-        Commands { custom: BTreeMap::new(), help: help.join(", ") }
+        let usages = Command::BUILT_IN.iter().map(usage).collect::<Vec<_>>();
+        Commands { custom: BTreeMap::new(), help: usages.join(SEPARATOR), usages }
     }
 }
+
+/// Between two commands in the reply to `help`.
+const SEPARATOR: &str = ", ";
 
 impl Commands {
     /// Adds a custom command. It becomes [`Command::Custom`] with the number of custom commands before it.
@@ -86,19 +91,56 @@ impl Commands {
         if self.find(name.as_bytes()).is_some() {
             return reject("is taken");
         }
-        if self.help.len() + ", ".len() + name.len() > REPLY_MAX {
+        if self.help.len() + SEPARATOR.len() + name.len() > REPLY_MAX {
             return reject("makes the reply to help too long");
         }
         let folded = name.to_ascii_lowercase();
-        self.help.push_str(", ");
-        self.help.push_str(&folded);
+        self.usages.push(folded.clone());
         self.custom.insert(folded.into_bytes().into(), self.custom.len());
+        self.help = self.usages.join(SEPARATOR);
         Ok(())
     }
 
-    /// The reply to `help`.
+    /// Sets how `help` shows a custom command: its name, then its arguments, such as `score NAME`.
+    ///
+    /// # Errors
+    /// Says why a usage is rejected. It has no control characters, its first word is the name of a custom command in any
+    /// letter case, and the reply to `help` must still have at most [`REPLY_MAX`] bytes.
+    pub fn set_usage(&mut self, usage: &str) -> Result<(), String> {
+        let reject = |reason: &str| Err(format!("the usage {usage:?} {reason}"));
+        if usage.chars().any(char::is_control) {
+            return reject("has a control character");
+        }
+        let name = usage.split(' ').next().unwrap_or_default();
+        let Some(Command::Custom(index)) = self.find(name.as_bytes()) else {
+            return reject("does not begin with the name of a custom command");
+        };
+        let mut usages = self.usages.clone();
+        usages[Command::BUILT_IN.len() + index] = usage.trim_end().to_owned();
+        let help = usages.join(SEPARATOR);
+        if help.len() > REPLY_MAX {
+            return reject("makes the reply to help too long");
+        }
+        (self.usages, self.help) = (usages, help);
+        Ok(())
+    }
+
+    /// The reply to `help`: the usage of every command.
     pub fn help(&self) -> &str {
         &self.help
+    }
+
+    /// The reply to `help NAME`: the usage of one command, or of every command if the name is empty. `None` if the command
+    /// is unknown.
+    pub(super) fn help_of(&self, name: &str) -> Option<&str> {
+        if name.is_empty() {
+            return Some(&self.help);
+        }
+        let index = match self.find(name.as_bytes())? {
+            Command::Custom(index) => Command::BUILT_IN.len() + index,
+            _ => Command::BUILT_IN.iter().position(|(known, _)| known.eq_ignore_ascii_case(name))?,
+        };
+        self.usages.get(index).map(String::as_str)
     }
 
     /// The command with exactly this name, in any letter case.
@@ -126,7 +168,7 @@ impl Commands {
             None => (line, ""),
         };
         let command = self.find(name.as_bytes())?;
-        let allowed = argument.is_empty() || command.takes_zone() || matches!(command, Command::Custom(_));
-        allowed.then_some((command, argument))
+        let takes_argument = command.takes_zone() || matches!(command, Command::Help | Command::Custom(_));
+        (argument.is_empty() || takes_argument).then_some((command, argument))
     }
 }

@@ -65,7 +65,7 @@ pub const QUIET: Duration = Duration::from_millis(300);
 /// A session pauses execution while this many bytes of replies are owed to its client.
 pub const OWED_MAX: usize = 64 * 1024;
 
-/// The error lines, exactly as they are sent. A client recognises an error by equality with one of [`errors::ALL`].
+/// The error lines, exactly as they are sent. A client recognises an error with [`errors::reason`].
 pub mod errors {
     /// The command is unknown, has an argument that it does not take, or has bytes that are not allowed in a command.
     pub const INVALID: &str = "You entered an invalid command";
@@ -77,19 +77,34 @@ pub mod errors {
     pub const FULL: &str = "The server is full";
     /// Sent in place of the greeting: the peer's address has the maximum of clients for one address.
     pub const PER_SOURCE: &str = "Too many connections from your address";
-    /// All of them.
+    /// The start of an error line of a custom command's handler; the handler's text follows, see
+    /// [`Reply::error`](super::Reply::error).
+    pub const PREFIX: &str = "The command failed: ";
+    /// The lines that are errors as a whole.
     pub const ALL: [&str; 5] = [INVALID, UNKNOWN_ZONE, FAILED, FULL, PER_SOURCE];
+
+    /// What is wrong, if `line` is an error line: the line itself if it is one of [`ALL`], or the text after [`PREFIX`].
+    pub fn reason(line: &str) -> Option<&str> {
+        if ALL.contains(&line) {
+            return Some(line);
+        }
+        line.strip_prefix(PREFIX).filter(|text| !text.is_empty())
+    }
 }
 
 /// Says why `text` cannot be a reply: it must have 1 to [`REPLY_MAX`] bytes and no control character.
 pub fn check_reply(text: &str) -> Result<(), String> {
+    check_text(text, REPLY_MAX)
+}
+
+fn check_text(text: &str, max: usize) -> Result<(), String> {
     match text.len() {
         0 => Err("it is empty".into()),
-        1..=REPLY_MAX => match text.chars().find(|c| c.is_control()) {
+        n if n <= max => match text.chars().find(|c| c.is_control()) {
             Some(c) => Err(format!("it has the control character {c:?}")),
             None => Ok(()),
         },
-        n => Err(format!("it has {n} bytes, and the maximum is {REPLY_MAX}")),
+        n => Err(format!("it has {n} bytes, and the maximum is {max}")),
     }
 }
 

@@ -34,7 +34,8 @@ use std::{fmt, str::FromStr};
 use memchr::memchr;
 
 use super::{
-    COMMAND_MAX, Command, Commands, FormattedTime, OWED_MAX, check_reply, errors, fast_path, is_blank, strip_cr,
+    COMMAND_MAX, Command, Commands, FormattedTime, OWED_MAX, REPLY_MAX, check_reply, check_text, errors, fast_path,
+    is_blank, strip_cr,
 };
 
 /// How a server finds the end of a command.
@@ -130,33 +131,81 @@ pub struct Call {
 }
 
 /// The reply of a handler: 1 to 1,023 bytes of UTF-8 without control characters.
+///
+/// ```
+/// use daytime::{Client, Reply, Server};
+///
+/// let server = Server::builder()
+///     .listen("127.0.0.1:0")
+///     .command("age", |request| match request.argument.parse::<u8>() {
+///         Ok(age) => Reply::from(format!("{age} years")),
+///         Err(_) => Reply::error("age must be a number from 0 to 255"),
+///     })
+///     .command("bye", |_| Reply::closing("See you"))
+///     .start()?;
+/// let mut client = Client::connect(&server.addresses()[0])?;
+/// assert_eq!(client.request("age 7")?, "7 years");
+/// let error = client.request("age seven").unwrap_err(); // sent as `The command failed: age must be …`
+/// assert_eq!(error.to_string(), "age must be a number from 0 to 255");
+/// assert_eq!(client.request("bye")?, "See you");
+/// # Ok::<(), daytime::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     pub(crate) text: String,
-    pub(crate) closing: bool,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Text,
+    /// Sent after [`errors::PREFIX`].
+    Error,
+    /// The connection is closed after the text.
+    Closing,
 }
 
 impl Reply {
     /// A reply that closes the connection. An empty text closes it without a reply, as `quit` does.
     pub fn closing(text: impl Into<String>) -> Self {
-        Reply { text: text.into(), closing: true }
+        Reply { text: text.into(), kind: Kind::Closing }
+    }
+
+    /// An error line for the client: [`errors::PREFIX`], then the text, 1 to 1,003 bytes. A client of this crate returns
+    /// the text as [`Error::Refused`](crate::Error::Refused). Other clients get the whole line as a reply.
+    pub fn error(text: impl Into<String>) -> Self {
+        Reply { text: text.into(), kind: Kind::Error }
+    }
+
+    fn closes(&self) -> bool {
+        self.kind == Kind::Closing
+    }
+
+    fn is_error(&self) -> bool {
+        self.kind == Kind::Error
     }
 
     /// Says why this reply cannot be sent.
     pub(crate) fn check(&self) -> Result<(), String> {
-        if self.closing && self.text.is_empty() { Ok(()) } else { check_reply(&self.text) }
+        match self.kind {
+            Kind::Closing if self.text.is_empty() => Ok(()),
+            Kind::Error => check_text(&self.text, REPLY_MAX - errors::PREFIX.len()),
+            // A client would take it for an error.
+            Kind::Text | Kind::Closing if errors::reason(&self.text).is_some() => Err("it is an error line".into()),
+            Kind::Text | Kind::Closing => check_reply(&self.text),
+        }
     }
 }
 
 impl From<&str> for Reply {
     fn from(text: &str) -> Self {
-        Reply { text: text.into(), closing: false }
+        text.to_owned().into()
     }
 }
 
 impl From<String> for Reply {
     fn from(text: String) -> Self {
-        Reply { text, closing: false }
+        Reply { text, kind: Kind::Text }
     }
 }
 
@@ -345,13 +394,22 @@ impl ServerSession {
             return Received { taken: 0, executed: 0, invalid: 0, next: self.next() };
         };
         let valid = reply.filter(|reply| reply.check().is_ok());
-        match valid {
-            Some(reply) if reply.text.is_empty() => {}
-            Some(reply) => self.end_reply(&reply.text, terminator, out),
-            None => self.end_reply(errors::FAILED, terminator, out),
-        }
-        self.closed |= reply.is_some_and(|reply| reply.closing);
-        Received { taken: 0, executed: 1, invalid: u64::from(valid.is_none()), next: self.next() }
+        let ok = match valid {
+            Some(reply) if reply.text.is_empty() => true,
+            Some(reply) => {
+                if reply.is_error() {
+                    out.extend_from_slice(errors::PREFIX.as_bytes());
+                }
+                self.end_reply(&reply.text, terminator, out);
+                !reply.is_error()
+            }
+            None => {
+                self.end_reply(errors::FAILED, terminator, out);
+                false
+            }
+        };
+        self.closed |= reply.is_some_and(Reply::closes);
+        Received { taken: 0, executed: 1, invalid: u64::from(!ok), next: self.next() }
     }
 
     fn next(&self) -> Next {
@@ -435,10 +493,16 @@ impl ServerSession {
                 self.awaited = Some(terminator);
                 return Next::Call(Call { command, argument: argument.to_owned() });
             }
-            Command::Help => {
-                exchange.out.extend_from_slice(exchange.responder.commands().help().as_bytes());
-                true
-            }
+            Command::Help => match exchange.responder.commands().help_of(argument) {
+                Some(help) => {
+                    exchange.out.extend_from_slice(help.as_bytes());
+                    true
+                }
+                None => {
+                    exchange.out.extend_from_slice(errors::INVALID.as_bytes());
+                    false
+                }
+            },
             _ => match exchange.responder.formatted_time((!argument.is_empty()).then_some(argument)) {
                 Some(time) => {
                     exchange.out.extend_from_slice(time.text(command).as_bytes());
