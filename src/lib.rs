@@ -17,7 +17,7 @@
 //! | | |
 //! |---|---|
 //! | [`Server`], [`ServerBuilder`], [`Bound`], [`Handle`] | a running server, its settings, a server before its start, and access to a running one from any thread |
-//! | [`Request`], [`Reply`] | custom commands |
+//! | [`Request`], [`Reply`], [`IntoReply`], [`Responder`], [`ClientContext`] | custom commands, and hooks for clients that come and go |
 //! | [`Event`], [`Stats`], [`ClientInfo`] | observing a server |
 //! | [`Client`], [`ClientBuilder`] | a blocking client with a deadline for each call |
 //! | [`Address`], [`Service`], [`Networks`] | where a server listens, for which protocol, and whose clients it accepts |
@@ -58,7 +58,8 @@ pub use error::Error;
 pub use networks::Networks;
 pub use protocol::{Framing, Reply};
 pub use server::{
-    Bound, ClientId, ClientInfo, Event, Handle, HandlerResult, Reason, Request, Server, ServerBuilder, Service, Stats,
+    Bound, ClientContext, ClientId, ClientInfo, Event, Handle, HandlerResult, IntoReply, Reason, Request, Responder,
+    Server, ServerBuilder, Service, Stats,
 };
 
 /// Checks the examples of the README.

@@ -16,17 +16,18 @@ fn main() -> Result<(), Error> {
         .listen("localhost:0")
         .max_clients(1000)
         // A handler gets the text behind the command's name, and returns one line.
-        .command("echo", |request| Ok(request.argument.into()))
+        .command("echo", |request| request.argument.to_owned())
         // An error goes to the application as an event. The client gets `The command failed`.
         .command("sum", |request| {
-            let numbers: Vec<i64> = request.argument.split(' ').map(str::parse).collect::<Result<_, _>>()?;
-            Ok(numbers.iter().sum::<i64>().to_string().into())
+            let numbers = request.argument.split(' ').map(str::parse::<i64>).collect::<Result<Vec<_>, _>>();
+            numbers.map(|numbers| numbers.iter().sum::<i64>().to_string())
         })
-        .command("visits", move |_| Ok((visits.fetch_add(1, Relaxed) + 1).to_string().into()))
+        .usage("sum NUMBER...")
+        .command("visits", move |_| (visits.fetch_add(1, Relaxed) + 1).to_string())
         // A handler may call every method of the server's `Handle`.
         .command("shutdown", |request| {
             request.server().drain(Duration::from_secs(5));
-            Ok(Reply::closing("until next time"))
+            Reply::closing("until next time")
         })
         .bind()?;
     // Subscribed before `start`, so that no event is missed.

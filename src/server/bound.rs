@@ -6,10 +6,13 @@ use crossbeam_channel::Receiver;
 
 use super::{
     Server,
-    events::Event,
-    handler::{HandlerResult, Request},
+    config::CustomCommand,
+    conversation::State,
+    events::{Event, Reason},
+    handler::{ClientContext, Handler, IntoReply, Request},
     launch::{Parts, launch},
     listen::Service,
+    responder::{Responder, deferred},
 };
 use crate::{Address, Error, Networks, clock::Clock};
 #[cfg(feature = "capi")]
@@ -53,15 +56,57 @@ impl Bound {
     ///
     /// # Errors
     /// [`Error::Invalid`] says what is wrong with the name. The server is unchanged then.
-    pub fn command<F>(&mut self, name: impl Into<String>, handler: F) -> Result<(), Error>
+    pub fn command<F, R>(&mut self, name: impl AsRef<str>, handler: F) -> Result<(), Error>
     where
-        F: Fn(&Request<'_>) -> HandlerResult + Send + Sync + 'static,
+        F: Fn(&Request<'_>) -> R + Send + Sync + 'static,
+        R: IntoReply,
     {
-        let name = name.into();
+        self.add(name.as_ref(), Arc::new(move |request: &Request<'_>| handler(request).into_reply()))
+    }
+
+    /// Adds a custom command whose reply comes later, see
+    /// [`ServerBuilder::command_deferred`](super::ServerBuilder::command_deferred).
+    ///
+    /// # Errors
+    /// Those of [`command`](Self::command).
+    pub fn command_deferred<F>(&mut self, name: impl AsRef<str>, handler: F) -> Result<(), Error>
+    where
+        F: Fn(&Request<'_>, Responder) + Send + Sync + 'static,
+    {
+        self.add(name.as_ref(), deferred(handler))
+    }
+
+    fn add(&mut self, name: &str, handler: Handler) -> Result<(), Error> {
         let config = &mut self.0.config;
-        config.commands.add(&name).map_err(Error::Invalid)?;
-        config.handlers.push((name.to_ascii_lowercase(), Arc::new(handler)));
+        config.commands.add(name).map_err(Error::Invalid)?;
+        config.handlers.push(CustomCommand::new(name, handler));
         Ok(())
+    }
+
+    /// Sets how `help` shows a custom command, see [`ServerBuilder::usage`](super::ServerBuilder::usage).
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] says what is wrong with the usage. The server is unchanged then.
+    pub fn usage(&mut self, usage: impl AsRef<str>) -> Result<(), Error> {
+        self.0.config.commands.set_usage(usage.as_ref()).map_err(Error::Invalid)
+    }
+
+    /// Sets the hook for clients that connect, see [`ServerBuilder::on_connect`](super::ServerBuilder::on_connect).
+    pub fn on_connect<F, T>(&mut self, hook: F)
+    where
+        F: Fn(&ClientContext<'_>) -> T + Send + Sync + 'static,
+        T: Send + Sync + 'static,
+    {
+        let hook = move |client: &ClientContext<'_>| -> State { Arc::new(hook(client)) };
+        self.0.config.hooks.on_connect = Some(Arc::new(hook));
+    }
+
+    /// Sets the hook for clients that left, see [`ServerBuilder::on_disconnect`](super::ServerBuilder::on_disconnect).
+    pub fn on_disconnect<F>(&mut self, hook: F)
+    where
+        F: Fn(&ClientContext<'_>, Reason) + Send + Sync + 'static,
+    {
+        self.0.config.hooks.on_disconnect = Some(Arc::new(hook));
     }
 
     /// Sets the clock of the replies, see [`ServerBuilder::clock`](super::ServerBuilder::clock).

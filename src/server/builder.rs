@@ -8,11 +8,12 @@ use super::{
     Server,
     admission::Admission,
     bound::Bound,
-    config::{Config, Settings, with_settings},
-    events::Events,
-    handler::{Handler, HandlerResult, Request},
+    config::{Config, CustomCommand, Settings, with_settings},
+    events::{Events, Reason},
+    handler::{ClientContext, Handler, Hooks, IntoReply, Request},
     launch::Parts,
     listen::{self, Addresses, Service},
+    responder::{Responder, deferred},
 };
 use crate::{
     Address, Error, Networks,
@@ -50,6 +51,8 @@ pub struct ServerBuilder {
     timezone: Option<String>,
     clock: Clock,
     commands: Vec<(String, Handler)>,
+    usages: Vec<String>,
+    hooks: Hooks,
 }
 
 impl Default for ServerBuilder {
@@ -62,6 +65,8 @@ impl Default for ServerBuilder {
             timezone: None,
             clock: Clock::system(),
             commands: Vec::new(),
+            usages: Vec::new(),
+            hooks: Hooks::default(),
         }
     }
 }
@@ -153,31 +158,103 @@ impl ServerBuilder {
     /// Adds a custom command. Its name is one word without blanks or control characters, unique in any letter case;
     /// `help` lists it.
     ///
-    /// The handler runs on a handler thread. Its client waits for the reply, and other clients are not delayed. If the
-    /// handler panics, returns an error, or returns an invalid reply, the client gets `The command failed` and
-    /// [`Event::CommandFailed`](super::Event::CommandFailed) is emitted. A reply is invalid if it is empty, exceeds 1,023
-    /// bytes, or has control characters.
+    /// The handler runs on a handler thread. Its client waits for the reply, and other clients are not delayed. See
+    /// [`IntoReply`] for what it can return. If the handler panics, returns an error, or returns an invalid reply, the
+    /// client gets `The command failed` and [`Event::CommandFailed`](super::Event::CommandFailed) is emitted. A reply is
+    /// invalid if it is empty, exceeds 1,023 bytes, has control characters, or is itself an error line.
     ///
     /// ```
     /// use daytime::{Client, Server};
     ///
     /// let server = Server::builder()
     ///     .listen("127.0.0.1:0")
-    ///     .command("double", |request| {
-    ///         let number: i64 = request.argument.parse()?;
-    ///         Ok((2 * number).to_string().into())
-    ///     })
+    ///     .command("double", |request| request.argument.parse::<i64>().map(|n| (2 * n).to_string()))
     ///     .start()?;
     /// let mut client = Client::connect(&server.addresses()[0])?;
     /// assert_eq!(client.request("double 21")?, "42");
     /// assert_eq!(client.request("double it").unwrap_err().to_string(), "The command failed");
     /// # Ok::<(), daytime::Error>(())
     /// ```
-    pub fn command<F>(mut self, name: impl Into<String>, handler: F) -> Self
+    pub fn command<F, R>(mut self, name: impl Into<String>, handler: F) -> Self
     where
-        F: Fn(&Request<'_>) -> HandlerResult + Send + Sync + 'static,
+        F: Fn(&Request<'_>) -> R + Send + Sync + 'static,
+        R: IntoReply,
     {
-        self.commands.push((name.into(), Arc::new(handler)));
+        self.commands.push((name.into(), Arc::new(move |request: &Request<'_>| handler(request).into_reply())));
+        self
+    }
+
+    /// Adds a custom command whose reply comes later, from any thread: see [`Responder`]. If the handler panics before it
+    /// has moved the responder elsewhere, the client gets `The command failed`.
+    pub fn command_deferred<F>(mut self, name: impl Into<String>, handler: F) -> Self
+    where
+        F: Fn(&Request<'_>, Responder) + Send + Sync + 'static,
+    {
+        self.commands.push((name.into(), deferred(handler)));
+        self
+    }
+
+    /// Sets how `help` shows a custom command: its name, then its arguments, such as `score NAME`. Default: the name.
+    ///
+    /// ```
+    /// use daytime::{Client, Server};
+    ///
+    /// let server = Server::builder()
+    ///     .listen("127.0.0.1:0")
+    ///     .command("score", |request| format!("{} has 3 points", request.argument))
+    ///     .usage("score NAME")
+    ///     .start()?;
+    /// let mut client = Client::connect(&server.addresses()[0])?;
+    /// assert!(client.request("help")?.ends_with("quit, exit, score NAME"));
+    /// assert_eq!(client.request("help score")?, "score NAME");
+    /// # Ok::<(), daytime::Error>(())
+    /// ```
+    pub fn usage(mut self, usage: impl Into<String>) -> Self {
+        self.usages.push(usage.into());
+        self
+    }
+
+    /// Calls `hook` for each client that connects, on a handler thread, before the client's first command. The value that
+    /// it returns is the client's state: its handlers get it by [`Request::state`]. It is dropped on a handler thread after
+    /// the client has left and its last handler has returned. If the hook panics, the client has no state, and
+    /// [`Event::CommandFailed`](super::Event::CommandFailed) is emitted with the command `on_connect`.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    /// use daytime::{Client, Server};
+    ///
+    /// let server = Server::builder()
+    ///     .listen("127.0.0.1:0")
+    ///     .on_connect(|_client| AtomicU64::new(0))
+    ///     .command("count", |request| match request.state::<AtomicU64>() {
+    ///         Some(count) => (count.fetch_add(1, Relaxed) + 1).to_string(),
+    ///         None => "0".into(),
+    ///     })
+    ///     .start()?;
+    /// let mut client = Client::connect(&server.addresses()[0])?;
+    /// assert_eq!(client.request("count")?, "1");
+    /// assert_eq!(client.request("count")?, "2");
+    /// assert_eq!(Client::connect(&server.addresses()[0])?.request("count")?, "1");
+    /// # Ok::<(), daytime::Error>(())
+    /// ```
+    pub fn on_connect<F, T>(mut self, hook: F) -> Self
+    where
+        F: Fn(&ClientContext<'_>) -> T + Send + Sync + 'static,
+        T: Send + Sync + 'static,
+    {
+        self.hooks.on_connect = Some(Arc::new(move |client: &ClientContext<'_>| Arc::new(hook(client))));
+        self
+    }
+
+    /// Calls `hook` for each client that has left, on a handler thread, after its last handler has returned and before its
+    /// state is dropped. Unlike an event, it is never lost. It is called for every client for which `on_connect` was called
+    /// (or, without that hook, for every client), also when the server stops. Until it has returned, the client counts for
+    /// `max_clients` and `max_clients_per_source`.
+    pub fn on_disconnect<F>(mut self, hook: F) -> Self
+    where
+        F: Fn(&ClientContext<'_>, Reason) + Send + Sync + 'static,
+    {
+        self.hooks.on_disconnect = Some(Arc::new(hook));
         self
     }
 
@@ -205,7 +282,7 @@ impl ServerBuilder {
         for (service, listener) in &self.listeners {
             listeners.push(listen::adopt(listener, *service)?);
         }
-        let handlers = self.commands.into_iter().map(|(name, handler)| (name.to_ascii_lowercase(), handler));
+        let handlers = self.commands.into_iter().map(|(name, handler)| CustomCommand::new(&name, handler)).collect();
         Ok(Bound(Parts {
             addresses: Addresses::of(&listeners)?,
             listeners,
@@ -213,7 +290,8 @@ impl ServerBuilder {
             clock: self.clock,
             events: Events::new(),
             admission: Admission::new(max_clients, self.settings.max_clients_per_source, networks),
-            config: Config { settings: self.settings, formats, zones, commands, handlers: handlers.collect() },
+            config: Config { settings: self.settings, formats, zones, commands, handlers, hooks: self.hooks },
+            threads: None,
         }))
     }
 
@@ -228,6 +306,9 @@ impl ServerBuilder {
         let mut commands = Commands::default();
         for (name, _) in &self.commands {
             commands.add(name).map_err(Error::Invalid)?;
+        }
+        for usage in &self.usages {
+            commands.set_usage(usage).map_err(Error::Invalid)?;
         }
         self.timezone.as_deref().map_or(Ok(()), Zones::check)?;
         // `Settings::check` has bounded it.

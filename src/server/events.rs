@@ -57,7 +57,8 @@ pub enum Event {
         /// Whether the reply was not an error line.
         ok: bool,
     },
-    /// The handler of a custom command returned an error, panicked, or returned an invalid reply.
+    /// The handler of a custom command returned an error, panicked, or returned an invalid reply. Or a hook panicked; then
+    /// the command is `on_connect` or `on_disconnect`.
     CommandFailed {
         /// The id of the client.
         client: ClientId,
@@ -175,7 +176,7 @@ impl fmt::Display for Reason {
 pub(super) struct Events {
     wanted: AtomicBool,
     /// A subscriber asked for commands.
-    pub(super) commands_wanted: AtomicBool,
+    commands_wanted: AtomicBool,
     dropped: AtomicU64,
     /// `None` once the server has ended, so that no receiver waits forever.
     subscribers: Mutex<Option<Vec<Subscriber>>>,
@@ -257,6 +258,11 @@ impl Events {
         if subscribers.len() < before {
             self.update(subscribers);
         }
+    }
+
+    /// Whether a subscriber asked for commands.
+    pub(super) fn wants_commands(&self) -> bool {
+        self.commands_wanted.load(Relaxed)
     }
 
     pub(super) fn dropped(&self) -> u64 {

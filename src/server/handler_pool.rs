@@ -1,182 +1,508 @@
-//! The threads on which the embedder's handlers run, so that a slow handler delays only its own client.
+//! Which handler runs next, and on how many threads: a slow handler delays only its own client.
 //!
-//! The pool starts without threads. A job goes to an idle thread, or to a new one. It waits in the queue if there are as
-//! many threads as allowed. A thread that stays idle ends. A client has at most one job, and a client that leaves cancels
-//! its queued job, so the queue is never longer than the client list.
+//! Each command has a queue, and so have the hooks. The queues take turns. While there are several queues, a command gets
+//! another thread only if it holds fewer than three times as many as would be left: of 16 threads the first slow command
+//! gets at most 12, the second 3, and one is left for the others. A client is in at most one queue, and a client that
+//! leaves is taken out of it, so that all queues together are never longer than the client list.
+//!
+//! # When a thread is woken
+//!
+//! A wake-up costs more than a quick handler, so as few threads as possible are awake. *Quick* is a command whose jobs
+//! took less than [`QUICK`] of late.
+//!
+//! - A worker submits the jobs of one turn together. It wakes a thread if none is awake, or if all of those that are run
+//!   slow handlers.
+//! - A thread that takes a job wakes another one if more jobs wait, and this one is not quick or has waited for
+//!   [`OVERDUE`].
+//! - A worker that waits for replies looks each millisecond: if no job was taken since the last look, a handler was quick
+//!   and is slow now, and [`HandlerPool::nudge`] wakes a thread.
+//!
+//! The pool starts without threads. A thread that stays idle ends.
 
 use std::{
-    any::Any,
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     convert::Infallible,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use super::{
     config::Config,
-    events::{ClientId, Event},
+    conversation::{Conversation, State},
+    events::{ClientId, Reason},
     handle::Handle,
-    handler::Request,
-    mailbox::Message,
-    shared::{Shared, ThreadGuard, set_current},
+    listen::Peer,
+    shared::{Shared, ThreadGuard},
+    tick::{NEVER, Tick},
 };
-use crate::{
-    Address,
-    channel::Sender,
-    protocol::{Call, Reply},
-    thread,
-};
+use crate::{Address, channel::Sender};
 
-/// How long a thread waits for a job before it ends.
-const IDLE: Duration = Duration::from_secs(2);
+/// A job shorter than this is not worth a wake-up of another thread.
+const QUICK: Duration = Duration::from_micros(50);
+/// A job that waited this long shows that one thread is not enough.
+const OVERDUE: Duration = Duration::from_micros(500);
 
-/// A call of a handler.
-pub(super) struct Job {
-    pub(super) worker: usize,
-    pub(super) slot: usize,
+/// Something to do on a handler thread.
+pub(super) enum Job {
+    /// Call the handler that a conversation waits for, or the hook `on_connect` if it waits for none.
+    Converse(Box<Conversation>),
+    /// Call the hook `on_disconnect`, and drop the client's state.
+    Depart(Box<Departure>),
+}
+
+/// A client that has left.
+pub(super) struct Departure {
     pub(super) client: ClientId,
-    pub(super) peer: Address,
-    pub(super) call: Call,
+    /// Call the hook `on_disconnect`.
+    pub(super) hook: bool,
+    pub(super) address: Address,
+    /// The peer, if it is admitted until the hook has returned. So the departures are never more than the clients that may
+    /// be admitted. `None` if nothing of the embedder is to be called or dropped.
+    pub(super) peer: Option<Peer>,
+    pub(super) reason: Reason,
+    pub(super) state: Option<State>,
+    /// Its job, if that was still in a queue.
+    pub(super) queued: Option<Job>,
 }
 
-/// Identifies a queued job.
-pub(super) type JobId = u64;
+impl Departure {
+    /// One with nothing of the embedder.
+    pub(super) fn new(client: ClientId, reason: Reason) -> Self {
+        let address = Address::Unix("".into());
+        Departure { client, hook: false, address, peer: None, reason, state: None, queued: None }
+    }
+}
 
-pub(super) struct HandlerPool {
-    handle: Handle,
-    config: Arc<Config>,
-    state: Mutex<State>,
-    /// Signalled for each new job, and when the pool closes.
+/// A job in a queue: the queue, and the moment when it was submitted. With the client that identifies the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct JobId {
+    pub(super) queue: u32,
+    pub(super) submitted: Tick,
+}
+
+impl JobId {
+    /// Of a session that is away, and not in a queue yet.
+    pub(super) const NONE: JobId = JobId { queue: 0, submitted: NEVER };
+}
+
+/// A job with what identifies it.
+pub(super) struct Submitted {
+    pub(super) id: JobId,
+    pub(super) client: ClientId,
+    pub(super) job: Job,
+}
+
+/// Starts a thread that serves the pool, in place of a plain thread.
+pub(crate) type Spawn = dyn Fn(Arc<HandlerPool>, ThreadGuard) -> Result<(), String> + Send + Sync;
+
+pub(crate) struct HandlerPool {
+    pub(super) handle: Handle,
+    pub(super) config: Arc<Config>,
+    spawn: Box<Spawn>,
+    /// Handlers can run in parallel, so that more threads help where one is not enough.
+    parallel: bool,
+    state: Mutex<PoolState>,
+    /// Signalled once for each thread to wake, and for all when the pool closes.
     changed: Condvar,
+    /// How long a job of each queue takes: a moving average in nanoseconds. `u64::MAX` if it is not known.
+    costs: Box<[AtomicU64]>,
 }
 
-struct State {
-    queue: BTreeMap<JobId, Job>,
-    next: JobId,
+struct PoolState {
+    queues: Vec<Queue>,
+    /// The queues that have jobs, in the order of their turns.
+    turns: VecDeque<usize>,
+    /// Threads that were started and have not ended.
     threads: usize,
+    /// Threads that wait and were not woken.
     idle: usize,
+    /// Wake-ups that no thread has noticed yet.
+    wakeups: usize,
+    /// Jobs that run now.
+    running: usize,
+    /// The threads that run jobs of slow commands now.
+    slow: usize,
+    /// The clients of the running jobs.
+    clients: Vec<ClientId>,
+    /// Clients that left while their handlers run.
+    departures: BTreeMap<ClientId, Box<Departure>>,
+    /// The number of jobs that were taken, and that number at the last nudge.
+    taken: u64,
+    nudged: u64,
     /// For new threads. `None` once no worker is left.
     shutdown_complete: Option<Sender<Infallible>>,
 }
 
+#[derive(Default)]
+struct Queue {
+    jobs: BTreeMap<(Tick, ClientId), Job>,
+    running: usize,
+}
+
+/// A job that a thread has taken.
+pub(super) struct Taken {
+    pub(super) job: Job,
+    pub(super) running: Running,
+}
+
+/// The part of the pool that a running job occupies.
+#[derive(Clone, Copy)]
+pub(super) struct Running {
+    queue: usize,
+    client: ClientId,
+    /// The job is not known to be quick.
+    pub(super) slow: bool,
+}
+
+/// What a thread finds that has waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waited {
+    /// Perhaps a job.
+    Woken,
+    TimedOut,
+    /// The pool is closed.
+    Closed,
+}
+
+/// What to do for jobs that wait.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wake {
+    Nothing,
+    Notify,
+    Start,
+}
+
 impl HandlerPool {
-    pub(super) fn new(shared: Arc<Shared>, config: Arc<Config>, shutdown_complete: Sender<Infallible>) -> Self {
-        let shutdown_complete = Some(shutdown_complete);
-        let state = State { queue: BTreeMap::new(), next: 0, threads: 0, idle: 0, shutdown_complete };
-        HandlerPool { handle: Handle { shared }, config, state: Mutex::new(state), changed: Condvar::new() }
-    }
-
-    /// Queues a job. Its reply is sent to the worker's mailbox.
-    pub(super) fn submit(self: &Arc<Self>, job: Job) -> JobId {
-        let mut state = self.state();
-        let id = state.next;
-        state.next += 1;
-        state.queue.insert(id, job);
-        if state.idle >= state.queue.len() || state.threads == self.config.settings.handler_threads {
-            self.changed.notify_one();
-            return id;
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        config: Arc<Config>,
+        spawn: Box<Spawn>,
+        parallel: bool,
+        shutdown_complete: Sender<Infallible>,
+    ) -> Self {
+        let queues = config.handlers.len() + 2;
+        HandlerPool {
+            handle: Handle { shared },
+            parallel,
+            config,
+            spawn,
+            state: Mutex::new(PoolState {
+                queues: (0..queues).map(|_| Queue::default()).collect(),
+                turns: VecDeque::new(),
+                threads: 0,
+                idle: 0,
+                wakeups: 0,
+                running: 0,
+                slow: 0,
+                clients: Vec::new(),
+                departures: BTreeMap::new(),
+                taken: 0,
+                nudged: 0,
+                shutdown_complete: Some(shutdown_complete),
+            }),
+            changed: Condvar::new(),
+            costs: (0..queues).map(|_| AtomicU64::new(u64::MAX)).collect(),
         }
-        if let Err(error) = self.start(&mut state)
-            && state.threads == 0
-            && let Some(job) = state.queue.remove(&id)
-        {
-            drop(state);
-            self.answer(&job, Err(error));
+    }
+
+    /// The queue of the hook `on_connect`. Those of the commands have the commands' indices.
+    pub(super) fn connect_queue(&self) -> usize {
+        self.config.handlers.len()
+    }
+
+    /// The queue of the hook `on_disconnect`.
+    pub(super) fn disconnect_queue(&self) -> usize {
+        self.config.handlers.len() + 1
+    }
+
+    /// Queues jobs, and wakes a thread if none looks for jobs.
+    pub(super) fn submit(self: &Arc<Self>, jobs: &mut Vec<Submitted>) {
+        if jobs.is_empty() {
+            return;
         }
-        id
-    }
-
-    /// Removes a queued job, after its client has left.
-    pub(super) fn cancel(&self, id: JobId) {
-        self.state().queue.remove(&id);
-    }
-
-    /// Ends the threads: the idle ones now, the others when their handlers return.
-    pub(super) fn close(&self) {
         let mut state = self.state();
-        state.queue.clear();
-        state.shutdown_complete = None;
-        self.changed.notify_all();
+        for Submitted { id, client, job } in jobs.drain(..) {
+            state.push(id.queue as usize, id.submitted, client, job);
+        }
+        let wake = match state.threads - state.idle > state.slow {
+            true => Wake::Nothing,
+            false => self.wake(&mut state),
+        };
+        drop(state);
+        self.finish_wake(wake);
     }
 
-    fn start(self: &Arc<Self>, state: &mut State) -> Result<(), String> {
-        let Some(shutdown_complete) = state.shutdown_complete.clone() else { return Err("the server stops".into()) };
-        let shared = &self.handle.shared;
-        let guard = ThreadGuard::new(shared.clone(), shutdown_complete);
-        let pool = self.clone();
-        let thread = thread::spawn("daytime-handler".into(), move || {
-            set_current(&guard.shared);
-            pool.run();
-            drop(pool);
-            drop(guard);
-        });
-        shared.keep(thread.map_err(|error| error.to_string())?);
-        state.threads += 1;
-        Ok(())
-    }
-
-    fn run(&self) {
+    /// A client left while its session is away. The pool keeps the departure if a handler of the client runs, and gives it
+    /// back otherwise.
+    pub(super) fn leave(&self, id: JobId, departure: Box<Departure>) -> Option<Box<Departure>> {
+        let mut departure = departure;
         let mut state = self.state();
+        let client = departure.client;
+        let index = id.queue as usize;
+        if let Some(job) = state.queues[index].jobs.remove(&(id.submitted, client)) {
+            if state.queues[index].jobs.is_empty() {
+                state.turns.retain(|turn| *turn != index);
+            }
+            departure.queued = Some(job);
+        } else if state.clients.contains(&client) {
+            state.departures.insert(client, departure);
+            return None;
+        }
+        Some(departure)
+    }
+
+    /// A worker calls this each millisecond while it waits for replies and nothing else happens. Returns whether another
+    /// call makes sense.
+    pub(super) fn nudge(self: &Arc<Self>) -> bool {
+        let mut state = self.state();
+        if self.eligible(&state).is_none() {
+            return false;
+        }
+        let stuck = state.taken == state.nudged;
+        state.nudged = state.taken;
+        let wake = if stuck { self.wake(&mut state) } else { Wake::Nothing };
+        drop(state);
+        self.finish_wake(wake);
+        true
+    }
+
+    /// Ends a job if there was one, and takes the next one. The first value is true if the client of the ended job has left.
+    pub(super) fn take(self: &Arc<Self>, ended: Option<Running>, now: Tick) -> (bool, Option<Taken>) {
+        let mut state = self.state();
+        let has_left = ended.is_some_and(|ended| self.end(&mut state, ended, now));
+        let Some(index) = self.eligible(&state) else { return (has_left, None) };
+        let PoolState { queues, turns, .. } = &mut *state;
+        let queue = &mut queues[index];
+        let Some(((submitted, client), job)) = queue.jobs.pop_first() else { return (has_left, None) };
+        turns.retain(|turn| *turn != index);
+        if !queue.jobs.is_empty() {
+            turns.push_back(index);
+        }
+        let running = Running { queue: index, client, slow: !self.is_quick(index) };
+        state.begin(running);
+        state.taken += 1;
+        let overdue = self.parallel && now.saturating_sub(submitted) > OVERDUE.as_nanos() as Tick;
+        let wake = match (running.slow || overdue) && self.eligible(&state).is_some() {
+            true => self.wake(&mut state),
+            false => Wake::Nothing,
+        };
+        drop(state);
+        self.finish_wake(wake);
+        (has_left, Some(Taken { job, running }))
+    }
+
+    /// Whether a running job may go on with another command. Its thread then counts for that one.
+    pub(super) fn switch(&self, running: &mut Running, queue: usize) -> bool {
+        if running.queue == queue {
+            return true;
+        }
+        let mut state = self.state();
+        if !self.may_run(&state, queue, 1) {
+            return false;
+        }
+        // The client goes on: a departure waits for the end of the job.
+        state.queues[running.queue].running -= 1;
+        state.slow -= usize::from(running.slow);
+        running.queue = queue;
+        running.slow = !self.is_quick(queue);
+        state.queues[queue].running += 1;
+        state.slow += usize::from(running.slow);
+        true
+    }
+
+    /// Waits until this thread is woken, at most for `timeout`.
+    pub(super) fn wait(&self, timeout: Duration) -> Waited {
+        let mut state = self.state();
+        if self.eligible(&state).is_some() {
+            return Waited::Woken;
+        }
+        state.idle += 1;
+        let mut timed_out = false;
         loop {
-            if let Some((_, job)) = state.queue.pop_first() {
-                drop(state);
-                let result = self.call(&job);
-                self.answer(&job, result);
-                state = self.state();
-                continue;
+            if state.wakeups > 0 {
+                // The waker has taken this thread out of the idle ones.
+                state.wakeups -= 1;
+                return Waited::Woken;
             }
-            if state.shutdown_complete.is_none() {
-                break;
+            if state.shutdown_complete.is_none() || timed_out {
+                state.idle -= 1;
+                return if timed_out { Waited::TimedOut } else { Waited::Closed };
             }
-            state.idle += 1;
-            let (woken, waited) = self.changed.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
+            let (woken, waited) = self.changed.wait_timeout(state, timeout).unwrap_or_else(PoisonError::into_inner);
             state = woken;
-            state.idle -= 1;
-            if waited.timed_out() && state.queue.is_empty() {
-                break;
-            }
+            timed_out = waited.timed_out();
+        }
+    }
+
+    /// A thread ends. Without threads nobody takes the waiting jobs: another one is started, or they fail.
+    pub(super) fn end_thread(self: &Arc<Self>, running: Option<Running>) {
+        let mut state = self.state();
+        if let Some(running) = running {
+            self.end(&mut state, running, 0);
         }
         state.threads -= 1;
-    }
-
-    /// Calls a handler. A panic is a failure like any other.
-    fn call(&self, job: &Job) -> Result<Reply, String> {
-        let (name, handler) = &self.config.handlers[job.call.command];
-        let request = Request {
-            command: name,
-            argument: &job.call.argument,
-            peer: &job.peer,
-            client: job.client,
-            handle: &self.handle,
+        let wake = match self.eligible(&state).is_some() && state.threads == state.idle {
+            true => self.wake(&mut state),
+            false => Wake::Nothing,
         };
-        let reply = catch_unwind(AssertUnwindSafe(|| handler(&request)))
-            .map_err(|panic| format!("the handler panicked: {}", panic_message(&*panic)))?
-            .map_err(|error| error.to_string())?;
-        reply.check().map_err(|error| format!("the handler returned an invalid reply: {error}"))?;
-        Ok(reply)
+        drop(state);
+        self.finish_wake(wake);
     }
 
-    fn answer(&self, job: &Job, result: Result<Reply, String>) {
+    /// Ends the threads: the idle ones now, the others when their handlers return. Departures are still completed.
+    pub(super) fn close(&self) {
+        let disconnect = self.disconnect_queue();
+        let mut dropped = Vec::new();
+        let mut state = self.state();
+        for (index, queue) in state.queues.iter_mut().enumerate() {
+            if index != disconnect {
+                dropped.append(&mut std::mem::take(&mut queue.jobs).into_values().collect());
+            }
+        }
+        state.turns.retain(|turn| *turn == disconnect);
+        state.shutdown_complete = None;
+        drop(state);
+        self.changed.notify_all();
+        drop(dropped);
+    }
+
+    /// Whether the jobs of a queue are shorter than a wake-up is worth.
+    pub(super) fn is_quick(&self, queue: usize) -> bool {
+        self.costs[queue].load(Relaxed) < QUICK.as_nanos() as u64
+    }
+
+    /// Notes how long a job of a queue took.
+    pub(super) fn note_cost(&self, running: &Running, took: Duration) {
+        /// A handler that was slow once counts as quick again after a dozen quick calls.
+        const MAX: u128 = 10_000_000;
+        let took = took.as_nanos().min(MAX) as u64;
+        let average = match self.costs[running.queue].load(Relaxed) {
+            u64::MAX => took,
+            average => average - average / 4 + took / 4,
+        };
+        self.costs[running.queue].store(average, Relaxed);
+    }
+
+    /// Ends a job. Returns whether its client has left, and no other handler runs for it: its departure is due then.
+    fn end(&self, state: &mut PoolState, ended: Running, now: Tick) -> bool {
+        state.running -= 1;
+        state.queues[ended.queue].running -= 1;
+        state.slow -= usize::from(ended.slow);
+        if let Some(at) = state.clients.iter().position(|client| *client == ended.client) {
+            state.clients.swap_remove(at);
+        }
+        if state.departures.is_empty() || state.clients.contains(&ended.client) {
+            return false;
+        }
+        let Some(departure) = state.departures.remove(&ended.client) else { return false };
+        if departure.peer.is_some() {
+            state.push(self.disconnect_queue(), now, ended.client, Job::Depart(departure));
+        }
+        true
+    }
+
+    /// The next queue whose turn it is and that may have another thread.
+    fn eligible(&self, state: &PoolState) -> Option<usize> {
+        state.turns.iter().copied().find(|&queue| self.may_run(state, queue, 0))
+    }
+
+    /// Whether a queue may have another thread. `freed` threads are given up for it.
+    fn may_run(&self, state: &PoolState, queue: usize, freed: usize) -> bool {
+        let free = (self.config.settings.handler_threads + freed).saturating_sub(state.running);
+        let alone = self.config.handlers.len() == 1 && self.config.hooks.are_none();
+        alone && free > 0 || state.queues[queue].running < 3 * free
+    }
+
+    /// Wakes or starts a thread, once the lock is released.
+    fn wake(&self, state: &mut PoolState) -> Wake {
+        if state.idle > 0 {
+            state.idle -= 1;
+            state.wakeups += 1;
+            Wake::Notify
+        } else if state.threads < self.config.settings.handler_threads && state.shutdown_complete.is_some() {
+            state.threads += 1;
+            Wake::Start
+        } else {
+            Wake::Nothing
+        }
+    }
+
+    fn finish_wake(self: &Arc<Self>, wake: Wake) {
+        match wake {
+            Wake::Nothing => {}
+            Wake::Notify => self.changed.notify_one(),
+            Wake::Start => {
+                let shutdown_complete = self.state().shutdown_complete.clone();
+                let started = match shutdown_complete {
+                    Some(sender) => {
+                        let guard = ThreadGuard::new(self.handle.shared.clone(), sender);
+                        (self.spawn)(self.clone(), guard)
+                    }
+                    None => Err("the server stops".into()),
+                };
+                if let Err(error) = started {
+                    self.not_started(&error);
+                }
+            }
+        }
+    }
+
+    /// The system denied a thread. Without any thread, the waiting calls fail.
+    fn not_started(&self, error: &str) {
+        let mut state = self.state();
+        state.threads -= 1;
+        if state.threads > 0 {
+            return;
+        }
+        let mut jobs = Vec::new();
+        for queue in &mut state.queues {
+            jobs.append(&mut std::mem::take(&mut queue.jobs).into_values().collect());
+        }
+        state.turns.clear();
+        drop(state);
+        for job in jobs {
+            self.fail(job, error);
+        }
+    }
+
+    fn fail(&self, job: Job, error: &str) {
         let shared = &self.handle.shared;
-        let reply = result.map_err(|error| {
-            let command = self.config.handlers[job.call.command].0.clone();
-            shared.events.emit(|| Event::CommandFailed { client: job.client, command, error });
-        });
-        shared.mailboxes[job.worker].send(Message::Reply {
-            slot: job.slot,
-            client: job.client,
-            command: job.call.command,
-            reply: reply.ok(),
-        });
+        match job {
+            Job::Converse(mut conversation) => {
+                if let Some(call) = conversation.take_call() {
+                    let command = &self.config.handlers[call.command].name;
+                    super::responder::settle(&mut conversation, command, Err(error.into()), shared);
+                }
+                shared.mailboxes[conversation.worker].send(super::mailbox::Message::Return(conversation));
+            }
+            Job::Depart(departure) => {
+                if let Some(peer) = &departure.peer {
+                    shared.admission.leave(peer);
+                }
+            }
+        }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+impl PoolState {
+    fn push(&mut self, queue: usize, submitted: Tick, client: ClientId, job: Job) {
+        if self.queues[queue].jobs.is_empty() {
+            self.turns.push_back(queue);
+        }
+        self.queues[queue].jobs.insert((submitted, client), job);
+    }
+
+    fn begin(&mut self, running: Running) {
+        self.running += 1;
+        self.queues[running.queue].running += 1;
+        self.slow += usize::from(running.slow);
+        self.clients.push(running.client);
+    }
 }

@@ -1,6 +1,7 @@
 //! Starts the threads of a bound server.
 
 use std::{
+    fmt,
     os::fd::AsRawFd,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::AtomicBool},
@@ -15,7 +16,8 @@ use super::{
     config::Config,
     events::Events,
     handle::Handle,
-    handler_pool::HandlerPool,
+    handler_pool::{HandlerPool, Spawn},
+    handler_thread::HandlerThread,
     listen::{Addresses, Listener},
     mailbox::Mailbox,
     shared::{Shared, ThreadGuard, set_current},
@@ -29,7 +31,6 @@ use crate::{
 };
 
 /// The parts of a server before its threads start.
-#[derive(Debug)]
 pub(super) struct Parts {
     pub(super) listeners: Vec<Listener>,
     pub(super) addresses: Addresses,
@@ -38,10 +39,24 @@ pub(super) struct Parts {
     pub(super) events: Events,
     pub(super) admission: Admission,
     pub(super) config: Config,
+    /// Runs the handler threads in place of this crate.
+    pub(super) threads: Option<Threads>,
 }
 
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts")
+            .field("addresses", &self.addresses)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Hands a handler thread to a binding, which runs it. It is called on a thread that may wait.
+pub(super) type Threads = Box<dyn Fn(HandlerThread) + Send + Sync>;
+
 pub(super) fn launch(parts: Parts) -> Result<Server, Error> {
-    let Parts { mut listeners, addresses, workers, clock, events, admission, config } = parts;
+    let Parts { mut listeners, addresses, workers, clock, events, admission, config, threads } = parts;
     let failed = Error::io("make a poller");
     let polls = (0..workers).map(|_| Poll::new()).collect::<Result<Vec<_>, _>>().map_err(failed)?;
     let mut mailboxes = Vec::new();
@@ -69,7 +84,10 @@ pub(super) fn launch(parts: Parts) -> Result<Server, Error> {
         detached: AtomicBool::new(false),
     };
     let config = Arc::new(config);
-    let pool = Arc::new(HandlerPool::new(shared.clone(), config.clone(), shutdown_complete_tx.clone()));
+    let parallel = threads.is_none();
+    let spawn = spawn(threads);
+    let pool =
+        Arc::new(HandlerPool::new(shared.clone(), config.clone(), spawn, parallel, shutdown_complete_tx.clone()));
     // Each worker holds a clone. The last worker to end closes the pool.
     let pool_guard = Arc::new(HandlerPoolGuard(pool.clone()));
     // Until all workers have started, none of them is the last to end.
@@ -95,6 +113,21 @@ pub(super) fn launch(parts: Parts) -> Result<Server, Error> {
     drop((shutdown_complete_tx, pool, pool_guard, starting));
     // If a thread was denied, dropping the server stops and joins those before it.
     started.map(|()| server)
+}
+
+/// How the pool starts a thread.
+fn spawn(threads: Option<Threads>) -> Box<Spawn> {
+    let threads = threads.map(Arc::new);
+    Box::new(move |pool, guard| {
+        let (shared, threads) = (guard.shared.clone(), threads.clone());
+        let thread = HandlerThread::new(pool, guard);
+        let thread = thread::spawn("daytime-handler".into(), move || match threads {
+            None => thread.run(),
+            Some(threads) => threads(thread),
+        });
+        shared.keep(thread.map_err(|error| error.to_string())?);
+        Ok(())
+    })
 }
 
 /// Closes the handler pool when the last worker drops it.

@@ -1,56 +1,107 @@
 //! How other threads reach a worker: a channel, and a waker that ends the wait of its poller.
+//!
+//! A wake-up costs the sender a system call and the worker a turn of its loop. So the worker says how deep it sleeps, and
+//! a sender of many messages rings once, at their end.
+//!
+//! | the worker | a message that can wait | any other message |
+//! |---|---|---|
+//! | is awake, and reads its messages before it sleeps | nothing | nothing |
+//! | dozes: it reads its messages within a millisecond | the sender rings soon | the sender rings |
+//! | sleeps | the sender rings | the sender rings |
+//!
+//! Both sides change the depth by a swap. If the sender's swap comes later, it sees the sleep and rings. If the worker's
+//! comes later, it sees the message, which it looks for before it sleeps.
 
-use std::sync::atomic::{AtomicBool, Ordering::AcqRel};
+use std::sync::atomic::{
+    AtomicU8,
+    Ordering::{AcqRel, Release},
+};
 
 use crossbeam_channel::Sender;
 use mio::{Waker, net::TcpStream};
 
 use super::{
+    conversation::Conversation,
     events::ClientId,
     listen::{Peer, Service},
     stats::ClientInfo,
 };
-use crate::{channel, protocol::Reply};
+use crate::channel;
 
 /// A request to a worker.
 pub(super) enum Message {
     /// Serve a client that the first worker accepted.
     NewConnection(TcpStream, Peer, Service, ClientId),
-    /// Send the reply of a handler, `None` if it failed, to the client that had this slot when it asked.
-    Reply { slot: usize, client: ClientId, command: usize, reply: Option<Reply> },
+    /// Take a session back, and send its replies.
+    Return(Box<Conversation>),
     /// Disconnect a client, and answer whether it was connected.
     Disconnect(ClientId, channel::Sender<bool>),
     /// Send this worker's part of the client list.
     ListClients(channel::Sender<Vec<ClientInfo>>),
 }
 
+/// How deep a worker sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Sleep {
+    Awake,
+    /// It wakes up within a millisecond.
+    Dozing,
+    Asleep,
+}
+
 /// The sending side of a worker's mailbox.
 pub(super) struct Mailbox {
     sender: Sender<Message>,
     waker: Waker,
-    /// The worker was woken and has not read its messages since.
-    wake_pending: AtomicBool,
+    /// A [`Sleep`].
+    sleep: AtomicU8,
 }
 
 impl Mailbox {
     pub(super) fn new(sender: Sender<Message>, waker: Waker) -> Self {
-        Mailbox { sender, waker, wake_pending: AtomicBool::new(false) }
+        Mailbox { sender, waker, sleep: AtomicU8::new(Sleep::Awake as u8) }
     }
 
     /// Sends a message and wakes the worker. The message is dropped if the worker has ended.
     pub(super) fn send(&self, message: Message) {
-        if self.sender.send(message).is_ok() && !self.wake_pending.swap(true, AcqRel) {
-            let _ = self.waker.wake();
+        if self.sender.send(message).is_ok() {
+            self.ring();
         }
     }
 
-    /// Wakes the worker even if a wake-up is pending: a change of state must reach a worker that is about to sleep.
+    /// Sends a message that can wait for a moment. Returns true if the sender must [`ring`](Self::ring) soon.
+    pub(super) fn send_lazily(&self, message: Message) -> bool {
+        if self.sender.send(message).is_err() {
+            return false;
+        }
+        // A read that takes part in the order of the swaps.
+        let sleep = self.sleep.fetch_or(0, AcqRel);
+        if sleep == Sleep::Asleep as u8 {
+            self.ring();
+        }
+        sleep == Sleep::Dozing as u8
+    }
+
+    /// Wakes the worker, unless it is awake and reads its messages before it sleeps.
+    pub(super) fn ring(&self) {
+        if self.sleep.swap(Sleep::Awake as u8, AcqRel) != Sleep::Awake as u8 {
+            self.wake();
+        }
+    }
+
+    /// Wakes the worker even if it is awake: a change of state must reach a worker that is about to sleep.
     pub(super) fn wake(&self) {
         let _ = self.waker.wake();
     }
 
-    /// The worker calls this before it reads its messages, so that a message sent after the last read wakes it again.
-    pub(super) fn clear_wakeup(&self) {
-        self.wake_pending.swap(false, AcqRel);
+    /// The worker calls this before it looks for messages for the last time before it sleeps.
+    pub(super) fn fall_asleep(&self, sleep: Sleep) {
+        self.sleep.swap(sleep as u8, AcqRel);
+    }
+
+    /// The worker calls this when it is awake.
+    pub(super) fn wake_up(&self) {
+        self.sleep.store(Sleep::Awake as u8, Release);
     }
 }

@@ -34,15 +34,20 @@ mod admission;
 mod bound;
 mod builder;
 mod config;
+mod conversation;
 mod events;
 mod handle;
 mod handler;
 mod handler_pool;
+mod handler_thread;
 mod launch;
 mod listen;
 mod mailbox;
+mod responder;
 mod shared;
 mod stats;
+mod tick;
+mod time_cache;
 mod worker;
 
 use std::{
@@ -59,8 +64,9 @@ pub use bound::Bound;
 pub use builder::ServerBuilder;
 pub use events::{ClientId, Event, Reason};
 pub use handle::Handle;
-pub use handler::{HandlerResult, Request};
+pub use handler::{ClientContext, HandlerResult, IntoReply, Request};
 pub use listen::Service;
+pub use responder::Responder;
 pub use stats::{ClientInfo, Stats};
 
 use crate::{Address, channel};

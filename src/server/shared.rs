@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    collections::BTreeSet,
     convert::Infallible,
     fmt,
     os::fd::RawFd,
@@ -21,7 +22,7 @@ use super::{
     admission::Admission,
     events::{ClientId, Events},
     mailbox::Mailbox,
-    stats::Counters,
+    stats::{Counters, Handled},
 };
 use crate::{channel, clock::SettableClock};
 
@@ -36,6 +37,7 @@ pub(super) struct Shared {
     pub(super) clock: SettableClock,
     pub(super) events: Events,
     pub(super) counters: Box<[Counters]>,
+    pub(super) handled: Handled,
     pub(super) admission: Admission,
     pub(super) refused: AtomicU64,
     /// How many times a reload of the time zones was requested.
@@ -52,6 +54,8 @@ pub(super) struct Shared {
     listeners: Vec<RawFd>,
     /// The listeners are open.
     pub(super) listening: AtomicBool,
+    /// Clients that left while their sessions are away.
+    left: Mutex<BTreeSet<ClientId>>,
 }
 
 /// The phase of a server.
@@ -77,6 +81,7 @@ impl Shared {
             clock,
             events,
             counters: mailboxes.iter().map(|_| Counters::default()).collect(),
+            handled: Handled::default(),
             mailboxes,
             admission,
             refused: AtomicU64::new(0),
@@ -88,6 +93,7 @@ impl Shared {
             process: process::id(),
             listeners,
             listening: AtomicBool::new(true),
+            left: Mutex::default(),
         }
     }
 
@@ -131,6 +137,25 @@ impl Shared {
     /// The mailbox of a client's worker, which follows from the id alone.
     pub(super) fn mailbox_of(&self, client: ClientId) -> &Mailbox {
         &self.mailboxes[client.worker(self.mailboxes.len())]
+    }
+
+    /// Notes that a client left while its session is away.
+    pub(super) fn note_left(&self, client: ClientId) {
+        self.left().insert(client);
+    }
+
+    /// The session of a client that left is back, and is dropped.
+    pub(super) fn forget(&self, client: ClientId) {
+        self.left().remove(&client);
+    }
+
+    /// Whether nobody waits for the reply to a client whose session is away.
+    pub(super) fn has_left(&self, client: ClientId) -> bool {
+        self.stopped.load(Acquire) || self.left().contains(&client)
+    }
+
+    fn left(&self) -> MutexGuard<'_, BTreeSet<ClientId>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps a thread to be joined, and drops those that have ended.

@@ -59,6 +59,23 @@ pub(super) struct Counters {
     pub(super) bytes_out: AtomicU64,
 }
 
+/// The commands that handler threads executed. All of these threads add to them.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(super) struct Handled {
+    commands: AtomicU64,
+    invalid: AtomicU64,
+}
+
+impl Handled {
+    pub(super) fn add(&self, executed: u64, invalid: u64) {
+        self.commands.fetch_add(executed, Relaxed);
+        if invalid > 0 {
+            self.invalid.fetch_add(invalid, Relaxed);
+        }
+    }
+}
+
 /// Adds to a counter. The caller must be its only writer.
 pub(super) fn add(counter: &AtomicU64, n: u64) {
     counter.store(counter.load(Relaxed).wrapping_add(n), Relaxed);
@@ -70,8 +87,12 @@ pub(super) fn sub(counter: &AtomicU64, n: u64) {
 }
 
 impl Stats {
-    pub(super) fn sum<'a>(counters: impl IntoIterator<Item = &'a Counters>) -> Self {
-        let mut sum = Stats::default();
+    pub(super) fn sum<'a>(counters: impl IntoIterator<Item = &'a Counters>, handled: &Handled) -> Self {
+        let mut sum = Stats {
+            commands: handled.commands.load(Relaxed),
+            invalid: handled.invalid.load(Relaxed),
+            ..Stats::default()
+        };
         for counter in counters {
             sum.clients += counter.clients.load(Relaxed);
             sum.accepted += counter.accepted.load(Relaxed);

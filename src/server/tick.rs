@@ -1,4 +1,4 @@
-//! Moments on the monotonic clock, as a worker counts them.
+//! Moments on the monotonic clock, as the threads of a server count them.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! A worker's cache of formatted times: of the server's zone, and of the zones that clients name.
+//! The formatted times of a thread: of the server's zone, and of the zones that clients name. Each worker has a cache, and
+//! so has each handler thread that meets a built-in command.
 
 use std::{
     collections::HashMap,
@@ -7,21 +8,19 @@ use std::{
 };
 
 use super::{
-    super::{
-        config::Config,
-        events::{ClientId, Event},
-        shared::Shared,
-    },
+    config::Config,
+    events::{ClientId, Event},
+    shared::Shared,
     tick::{Tick, ticks},
 };
 use crate::protocol::{Commands, FormattedTime, Respond, Zone};
 
-/// The most zones that a worker caches. A peer that asks for more empties the cache.
+/// The most zones that a thread caches. A peer that asks for more empties the cache.
 const ZONES_MAX: usize = 256;
 /// The age at which the cached zones are dropped and their files read again.
 const RENEWAL: Duration = Duration::from_secs(300);
 
-/// A worker's formatted times. It lives as long as the worker; the state of one read is a [`Read`].
+/// A thread's formatted times. It lives as long as the thread; the state of one read is a [`Read`].
 pub(super) struct TimeCache {
     shared: Arc<Shared>,
     config: Arc<Config>,
@@ -124,7 +123,7 @@ impl Respond for ReadResponder<'_> {
     }
 
     fn wants_names(&self) -> bool {
-        self.cache.shared.events.commands_wanted.load(Relaxed)
+        self.cache.shared.events.wants_commands()
     }
 
     fn executed(&mut self, line: &[u8], ok: bool) {

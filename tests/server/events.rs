@@ -185,7 +185,7 @@ fn disconnect_hits_whom_it_names_and_nobody_else() {
 
 #[test]
 fn each_subscription_is_its_own_and_commands_are_reported_where_asked_for() {
-    let server = builder().command("own", |_| Ok("x".into())).command("bad", |_| Err("y".into())).start().unwrap();
+    let server = builder().command("own", |_| "x").command("bad", |_| Err::<daytime::Reply, _>("y")).start().unwrap();
     let (plain, all, deaf) = (server.events(), server.events_with(100, true), server.events_with(1, true));
     let mut peer = Peer::greeted(server.port());
     peer.send("day\nTIME Asia/Tokyo\n\ntime nowhere\n bad\x01 word\nown 1\nbad\nquit\n");

@@ -10,7 +10,7 @@ use std::{
 };
 
 use daytime::{
-    Client, Clock, Error, Event, Reason, Reply, Server,
+    Client, Clock, Error, Event, HandlerResult, Reason, Reply, Server,
     protocol::{GREETING, errors},
 };
 
@@ -35,7 +35,7 @@ fn handlers_overlap_and_delay_nobody_else() {
     let server = builder
         .command("meet", move |_| {
             meeting.wait();
-            Ok("met".into())
+            "met"
         })
         .start()
         .unwrap();
@@ -77,7 +77,7 @@ fn replies_of_one_client_stay_in_order_and_nothing_is_lost() {
 
 #[test]
 fn an_custom_command_is_framed_as_any_other() {
-    let server = builder().command("Uptime", |request| Ok(format!("[{}]", request.argument).into())).start().unwrap();
+    let server = builder().command("Uptime", |request| format!("[{}]", request.argument)).start().unwrap();
     for (sent, actual) in [
         ("uptime", "[]"),
         ("UPTIME\n", "\n[]\n"),
@@ -123,12 +123,12 @@ fn handler_threads_start_on_demand_are_bounded_and_end_when_idle() {
 #[test]
 fn a_failing_handler_is_answered_and_reported_and_the_connection_lives() {
     let server = builder()
-        .command("err", |_| Err("no \u{1b}[31mluck".into()))
-        .command("panic", |_| panic!("out of cheese"))
-        .command("empty", |_| Ok("".into()))
-        .command("lines", |_| Ok("two\nlines".into()))
-        .command("long", |_| Ok("x".repeat(1024).into()))
-        .command("fits", |_| Ok("x".repeat(1023).into()))
+        .command("err", |_| Err::<Reply, _>("no \u{1b}[31mluck"))
+        .command("panic", |_| -> HandlerResult { panic!("out of cheese") })
+        .command("empty", |_| "")
+        .command("lines", |_| "two\nlines")
+        .command("long", |_| "x".repeat(1024))
+        .command("fits", |_| "x".repeat(1023))
         .start()
         .unwrap();
     let events = server.events();
@@ -156,7 +156,7 @@ fn a_failing_handler_is_answered_and_reported_and_the_connection_lives() {
 
 #[test]
 fn a_reply_can_close() {
-    let server = builder().command("bye", |_| Ok(Reply::closing("see you"))).start().unwrap();
+    let server = builder().command("bye", |_| Reply::closing("see you")).start().unwrap();
     let events = server.events();
     let mut peer = Peer::greeted(server.port());
     peer.send("bye\nday\n");
@@ -169,7 +169,7 @@ fn a_reply_can_close() {
 
 #[test]
 fn names_are_checked_where_they_are_given() {
-    let nothing = |_: &daytime::Request<'_>| Ok("x".into());
+    let nothing = |_: &daytime::Request<'_>| "x";
     for (name, why) in [
         ("", "is empty"),
         ("two words", "has a blank or a control character"),
@@ -194,7 +194,7 @@ fn names_are_checked_where_they_are_given() {
 fn a_handler_gets_who_asks_and_what() {
     let (seen, requests) = mpsc::channel();
     let server = builder()
-        .command("Who", move |request| {
+        .command("Who", move |request| -> HandlerResult {
             let request =
                 (request.command.to_owned(), request.argument.to_owned(), request.peer.clone(), request.client);
             seen.send(request)?;
@@ -256,20 +256,20 @@ fn no_reply_goes_to_a_later_client() {
 #[test]
 fn a_handler_may_use_its_server() {
     let server = builder()
-        .command("clients", |request| Ok(request.server().clients().len().to_string().into()))
-        .command("served", |request| Ok(request.server().stats().commands.to_string().into()))
+        .command("clients", |request| request.server().clients().len().to_string())
+        .command("served", |request| request.server().stats().commands.to_string())
         .command("later", |request| {
             request.server().set_clock(Clock::fixed_unix(MOMENT + 1));
-            Ok("set".into())
+            "set"
         })
         .command("kick", |request| {
             let others = request.server().clients().into_iter().filter(|other| other.id != request.client);
             let kicked = others.filter(|other| request.server().disconnect(other.id)).count();
-            Ok(kicked.to_string().into())
+            kicked.to_string()
         })
         .command("suicide", |request| {
             assert!(request.server().disconnect(request.client));
-            Ok("never read".into())
+            "never read"
         })
         .start()
         .unwrap();
@@ -289,7 +289,7 @@ fn a_handler_may_stop_its_server() {
         .command("stop", |request| {
             request.server().stop();
             request.server().stop();
-            Ok("stopping".into())
+            "stopping"
         })
         .start()
         .unwrap();
@@ -305,7 +305,7 @@ fn a_handler_may_drain_its_server_and_is_answered() {
     let server = builder()
         .command("drain", |request| {
             request.server().drain(TIMEOUT);
-            Ok("draining".into())
+            "draining"
         })
         .start()
         .unwrap();
@@ -325,7 +325,7 @@ fn a_server_may_be_dropped_inside_its_handler() {
     let (done, dropped) = mpsc::channel();
     let own = kept.clone();
     let server = builder()
-        .command("drop", move |_| {
+        .command("drop", move |_| -> HandlerResult {
             let server = own.lock().unwrap().take().ok_or("dropped already")?;
             let waited = server.wait(None);
             drop(server);
@@ -373,7 +373,7 @@ fn what_a_handler_holds_is_released_once() {
     let server = builder()
         .command("hold", move |_| {
             let _ = &held;
-            Ok("held".into())
+            "held"
         })
         .start()
         .unwrap();

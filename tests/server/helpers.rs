@@ -43,7 +43,7 @@ impl EventWatcher {
 pub(crate) fn blocking_command(builder: ServerBuilder) -> (ServerBuilder, Receiver<String>, Sender<()>) {
     let (entered, entries) = unbounded();
     let (leave, left) = bounded::<()>(0);
-    let builder = builder.command("wait", move |request| {
+    let builder = builder.command("wait", move |request| -> daytime::HandlerResult {
         entered.send(request.argument.to_owned())?;
         left.recv_timeout(TIMEOUT)?;
         Ok(format!("waited {}", request.argument).into())

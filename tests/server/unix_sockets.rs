@@ -445,7 +445,7 @@ fn the_file_goes_when_nobody_listens_any_more() {
     let (entered, entries) = crossbeam_channel::unbounded();
     let (leave, left) = crossbeam_channel::unbounded::<()>();
     let mut bound = bind();
-    let wait = move |_: &daytime::Request<'_>| {
+    let wait = move |_: &daytime::Request<'_>| -> daytime::HandlerResult {
         entered.send(())?;
         left.recv_timeout(TIMEOUT)?;
         Ok("waited".into())

@@ -10,12 +10,10 @@ use mio::net::TcpStream;
 use nix::errno::Errno;
 use socket2::SockRef;
 
-use super::{
-    super::{
-        events::{ClientId, Event, Reason},
-        listen::{Listener, Listening, Peer, Service},
-        shared::Shared,
-    },
+use super::super::{
+    events::{ClientId, Event, Reason},
+    listen::{Listener, Listening, Peer, Service},
+    shared::Shared,
     tick::{NEVER, Tick, ticks},
 };
 

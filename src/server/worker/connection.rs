@@ -6,7 +6,9 @@
 //! handler runs either.
 
 use std::{
+    collections::HashMap,
     io::{self, ErrorKind, Read, Write},
+    mem,
     net::Shutdown,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -14,19 +16,18 @@ use std::{
 
 use mio::net::TcpStream;
 
-use super::{
-    super::{
-        config::{Config, Settings},
-        events::{ClientId, Reason},
-        handler_pool::{HandlerPool, Job, JobId},
-        listen::{Peer, Service},
-        shared::Shared,
-        stats::{ClientInfo, add},
-    },
+use super::super::{
+    config::{Config, Settings},
+    conversation::{Conversation, State},
+    events::{ClientId, Reason},
+    handler_pool::{HandlerPool, Job, JobId, Submitted},
+    listen::{Peer, Service},
+    shared::Shared,
+    stats::{ClientInfo, add},
     tick::{NEVER, Tick, ticks},
     time_cache::{ReadResponder, TimeCache},
 };
-use crate::protocol::{Framing, Next, QUIET, Received, Reply, Respond, ServerSession, rfc867, rfc868};
+use crate::protocol::{Framing, Next, QUIET, Received, ServerSession, rfc867, rfc868};
 
 /// The size of the input buffer.
 const READ_MAX: usize = 16 * 1024;
@@ -47,7 +48,19 @@ pub(super) struct Context {
     input: Box<[u8]>,
     /// The replies of one read; empty between calls of `drive`.
     out: Vec<u8>,
+    /// The jobs of this turn of the loop. They are submitted together.
+    jobs: Vec<Submitted>,
+    /// The number of sessions that are away.
+    pub(super) away: usize,
+    /// The states of clients, as the hook `on_connect` returned them.
+    pub(super) states: HashMap<ClientId, State>,
+    /// Cleared conversations, whose buffers serve the next ones.
+    #[allow(clippy::vec_box, reason = "a box moves between threads, and a conversation is large")]
+    spare: Vec<Box<Conversation>>,
 }
+
+/// The most conversations that are kept for their buffers.
+const SPARE_MAX: usize = 64;
 
 /// The timeouts of a client, in ticks.
 struct Limits {
@@ -82,6 +95,28 @@ impl Context {
             now: 0,
             input: vec![0; READ_MAX].into(),
             out: Vec::new(),
+            jobs: Vec::new(),
+            away: 0,
+            states: HashMap::new(),
+            spare: Vec::new(),
+        }
+    }
+
+    /// Adds a job, to be submitted at the end of this turn.
+    pub(super) fn submit(&mut self, id: JobId, client: ClientId, job: Job) {
+        self.jobs.push(Submitted { id, client, job });
+    }
+
+    /// Submits the jobs of this turn.
+    pub(super) fn submit_jobs(&mut self) {
+        self.pool.submit(&mut self.jobs);
+    }
+
+    /// Keeps the buffers of a conversation.
+    fn recycle(&mut self, mut conversation: Box<Conversation>) {
+        if self.spare.len() < SPARE_MAX {
+            conversation.clear();
+            self.spare.push(conversation);
         }
     }
 }
@@ -105,7 +140,7 @@ pub(super) struct Connection {
     pub(super) peer: Peer,
     connected: Tick,
     pub(super) commands: u64,
-    session: ServerSession,
+    session: Place,
     pending: Option<Box<Pending>>,
     phase: Phase,
     /// When a byte last arrived or left. Deadlines count from here.
@@ -122,6 +157,13 @@ pub(super) struct Connection {
     pub(super) watches_writes: bool,
 }
 
+/// Where the session of a connection is.
+enum Place {
+    Here(ServerSession),
+    /// In a conversation, with this job.
+    Away(JobId),
+}
+
 /// Work that could not be done at once.
 #[derive(Default)]
 struct Pending {
@@ -129,8 +171,8 @@ struct Pending {
     sent: usize,
     /// The rest of a read that the session has not taken.
     input: Vec<u8>,
-    /// The job whose reply is awaited.
-    job: Option<JobId>,
+    /// The conversation of a custom command, which is called once the replies before it are sent.
+    conversation: Option<Box<Conversation>>,
 }
 
 /// The life of a connection, in this order. `Open`, `Leaving` and `Ended` still execute commands.
@@ -158,7 +200,7 @@ impl Connection {
             peer,
             connected: now,
             commands: 0,
-            session: ServerSession::new(framing),
+            session: Place::Here(ServerSession::new(framing)),
             pending: None,
             phase: Phase::Open,
             since: now,
@@ -170,13 +212,21 @@ impl Connection {
         }
     }
 
-    /// Sends the greeting.
+    /// Sends the greeting, and calls the hook `on_connect`.
     pub(super) fn greet(&mut self, cx: &mut Context) -> Progress {
-        self.session.greet(&cx.config.settings.greeting, &mut cx.out);
-        match self.send(cx) {
-            Ok(()) => Progress::Pending,
-            Err(_) => Progress::Close(Reason::Error),
+        if let Place::Here(session) = &self.session {
+            session.greet(&cx.config.settings.greeting, &mut cx.out);
         }
+        if self.send(cx).is_err() {
+            return Progress::Close(Reason::Error);
+        }
+        if cx.config.hooks.on_connect.is_some() {
+            let queue = cx.pool.connect_queue();
+            if let Some(conversation) = self.depart(Next::Read, &[], cx) {
+                self.submit(conversation, queue, cx);
+            }
+        }
+        Progress::Pending
     }
 
     /// Sends a text in place of the greeting, and closes.
@@ -202,27 +252,80 @@ impl Connection {
         }
     }
 
-    /// Takes the reply of the handler that is awaited, `None` if it failed.
-    pub(super) fn reply(&mut self, command: &str, reply: Option<Reply>, cx: &mut Context) -> Progress {
-        if let Some(pending) = &mut self.pending {
-            pending.job = None;
-        }
+    /// Takes the session back, with the replies of a conversation.
+    pub(super) fn resume(&mut self, mut conversation: Box<Conversation>, cx: &mut Context) -> Progress {
         self.since = cx.now;
-        let mut read = cx.time_cache.begin(self.id, cx.now);
-        let received = self.session.reply(reply.as_ref(), &mut cx.out);
-        let mut responder = ReadResponder { cache: &mut cx.time_cache, read: &mut read };
-        if responder.wants_names() {
-            responder.executed(command.as_bytes(), received.invalid == 0);
+        self.commands += mem::take(&mut conversation.executed);
+        mem::swap(&mut cx.out, &mut conversation.out);
+        let sent = self.send(cx);
+        mem::swap(&mut cx.out, &mut conversation.out);
+        if sent.is_err() {
+            return Progress::Close(Reason::Error);
         }
-        match self.follow(received, &[], cx) {
-            Ok(_) => self.drive(cx),
-            Err(_) => Progress::Close(Reason::Error),
+        if conversation.next_command().is_some() {
+            self.call(conversation, cx);
+            return self.drive(cx);
+        }
+        let session = mem::replace(&mut conversation.session, ServerSession::new(Framing::Auto));
+        self.session = Place::Here(session);
+        cx.away -= 1;
+        if !conversation.rest().is_empty() {
+            self.pending.get_or_insert_default().input = conversation.rest().to_vec();
+        }
+        if conversation.is_closed() {
+            self.close();
+        }
+        cx.recycle(conversation);
+        self.drive(cx)
+    }
+
+    /// The job of the session, if it is away.
+    pub(super) fn job(&self) -> Option<JobId> {
+        match self.session {
+            Place::Here(_) => None,
+            Place::Away(job) => Some(job),
         }
     }
 
-    /// The job to cancel when this connection is closed.
-    pub(super) fn job(&self) -> Option<JobId> {
-        self.pending.as_ref().and_then(|pending| pending.job)
+    /// Whether the conversation of the session waits here until the replies before it are sent.
+    pub(super) fn holds_conversation(&self) -> bool {
+        self.pending.as_ref().is_some_and(|pending| pending.conversation.is_some())
+    }
+
+    /// Moves the session into a conversation. `None` if it is away.
+    fn depart(&mut self, next: Next, rest: &[u8], cx: &mut Context) -> Option<Box<Conversation>> {
+        let session = match mem::replace(&mut self.session, Place::Away(JobId::NONE)) {
+            Place::Here(session) => session,
+            away => {
+                self.session = away;
+                return None;
+            }
+        };
+        let mut conversation = cx.spare.pop().unwrap_or_default();
+        conversation.worker = cx.worker;
+        conversation.slot = self.slot as usize;
+        conversation.client = self.id;
+        conversation.peer = self.peer.address();
+        conversation.session = session;
+        conversation.state = cx.states.get(&self.id).cloned();
+        conversation.set_next(next, rest);
+        cx.away += 1;
+        Some(conversation)
+    }
+
+    /// Has the handler of a conversation's command called, once no reply is owed any more.
+    fn call(&mut self, conversation: Box<Conversation>, cx: &mut Context) {
+        match conversation.next_command() {
+            Some(command) if !self.blocked() => self.submit(conversation, command, cx),
+            _ => self.pending.get_or_insert_default().conversation = Some(conversation),
+        }
+    }
+
+    fn submit(&mut self, conversation: Box<Conversation>, queue: usize, cx: &mut Context) {
+        // A server has fewer commands than fit into one reply to `help`.
+        let id = JobId { queue: queue as u32, submitted: cx.now };
+        self.session = Place::Away(id);
+        cx.submit(id, self.id, Job::Converse(conversation));
     }
 
     /// The poller reports input, perhaps EOF.
@@ -247,14 +350,16 @@ impl Connection {
             _ if self.blocked() => self.since.saturating_add(cx.limits.write),
             Phase::Lingering(_) => self.since.saturating_add(cx.limits.linger),
             Phase::Closing(_) => NEVER,
-            Phase::Open | Phase::Leaving | Phase::Ended if self.session.awaits_reply() => NEVER,
-            Phase::Open | Phase::Leaving | Phase::Ended => {
-                let quiet = match self.session.needs_timeout() {
-                    true => self.since.saturating_add(cx.limits.quiet),
-                    false => NEVER,
-                };
-                quiet.min(self.idle_deadline(cx).0)
-            }
+            Phase::Open | Phase::Leaving | Phase::Ended => match &self.session {
+                Place::Away(_) => NEVER,
+                Place::Here(session) => {
+                    let quiet = match session.needs_timeout() {
+                        true => self.since.saturating_add(cx.limits.quiet),
+                        false => NEVER,
+                    };
+                    quiet.min(self.idle_deadline(cx).0)
+                }
+            },
         }
     }
 
@@ -345,6 +450,9 @@ impl Connection {
                 if self.blocked() {
                     return Ok(Progress::Pending);
                 }
+                if let Some(conversation) = self.pending.as_mut().and_then(|pending| pending.conversation.take()) {
+                    self.call(conversation, cx);
+                }
             }
             match self.phase {
                 // The peer has closed its side, so that nothing it sends can destroy the replies.
@@ -357,15 +465,14 @@ impl Connection {
                 }
                 Phase::Lingering(_) => {}
                 Phase::Open | Phase::Leaving | Phase::Ended => {
-                    if self.session.awaits_reply() {
-                        return Ok(Progress::Pending);
-                    }
+                    let Place::Here(session) = &self.session else { return Ok(Progress::Pending) };
+                    let needs_timeout = session.needs_timeout();
                     if let Some(pending) = self.pending.take() {
                         self.serve(&pending.input, cx)?;
                         continue;
                     }
                     if self.phase == Phase::Leaving {
-                        match self.session.needs_timeout() {
+                        match needs_timeout {
                             true => self.handle_timeout(cx)?,
                             false => self.phase = Phase::Closing(Reason::Shutdown),
                         }
@@ -376,7 +483,7 @@ impl Connection {
             if !self.readable {
                 return Ok(Progress::Pending);
             }
-            let mut input = std::mem::take(&mut cx.input);
+            let mut input = mem::take(&mut cx.input);
             let progress = self.read(&mut input, cx);
             cx.input = input;
             if let Some(progress) = progress? {
@@ -422,8 +529,9 @@ impl Connection {
         let mut read = cx.time_cache.begin(self.id, cx.now);
         let mut at = 0;
         loop {
+            let Place::Here(session) = &mut self.session else { return Ok(()) };
             let mut responder = ReadResponder { cache: &mut cx.time_cache, read: &mut read };
-            let received = self.session.receive(&input[at..], &mut responder, &mut cx.out);
+            let received = session.receive(&input[at..], &mut responder, &mut cx.out);
             at += received.taken;
             if !self.follow(received, &input[at..], cx)? {
                 return Ok(());
@@ -433,16 +541,18 @@ impl Connection {
 
     /// The quiet time has passed.
     fn handle_timeout(&mut self, cx: &mut Context) -> io::Result<()> {
+        let Place::Here(session) = &mut self.session else { return Ok(()) };
         let mut read = cx.time_cache.begin(self.id, cx.now);
         let mut responder = ReadResponder { cache: &mut cx.time_cache, read: &mut read };
-        let received = self.session.handle_timeout(&mut responder, &mut cx.out);
+        let received = session.handle_timeout(&mut responder, &mut cx.out);
         self.follow(received, &[], cx).map(drop)
     }
 
     fn handle_eof(&mut self, cx: &mut Context) -> io::Result<()> {
+        let Place::Here(session) = &mut self.session else { return Ok(()) };
         let mut read = cx.time_cache.begin(self.id, cx.now);
         let mut responder = ReadResponder { cache: &mut cx.time_cache, read: &mut read };
-        let received = self.session.handle_eof(&mut responder, &mut cx.out);
+        let received = session.handle_eof(&mut responder, &mut cx.out);
         self.follow(received, &[], cx).map(drop)
     }
 
@@ -460,27 +570,34 @@ impl Connection {
             Next::Read => {}
             Next::Send if self.blocked() => self.pending.get_or_insert_default().input = rest.to_vec(),
             Next::Send => return Ok(true),
-            Next::Call(call) => {
-                let (worker, slot) = (cx.worker, self.slot as usize);
-                let job = Job { worker, slot, client: self.id, peer: self.peer.address(), call };
-                let job = cx.pool.submit(job);
-                let pending = self.pending.get_or_insert_default();
-                pending.input = rest.to_vec();
-                pending.job = Some(job);
+            Next::Call(_) => {
+                if let Some(conversation) = self.depart(received.next, rest, cx) {
+                    self.call(conversation, cx);
+                }
             }
-            Next::Close => {
-                self.phase = Phase::Closing(match self.phase {
-                    Phase::Ended => Reason::Eof,
-                    _ => Reason::Quit,
-                });
-            }
+            Next::Close => self.close(),
         }
         Ok(false)
     }
 
-    /// Writes the replies of this read, and buffers what the kernel does not take. Nothing else is owed.
+    /// The session has ended.
+    fn close(&mut self) {
+        self.phase = Phase::Closing(match self.phase {
+            Phase::Ended => Reason::Eof,
+            _ => Reason::Quit,
+        });
+    }
+
+    /// Writes replies, and buffers what the kernel does not take.
     fn send(&mut self, cx: &mut Context) -> io::Result<()> {
         if cx.out.is_empty() {
+            return Ok(());
+        }
+        // Replies of a conversation that come while earlier ones are still owed.
+        if self.blocked()
+            && let Some(pending) = &mut self.pending
+        {
+            pending.out.append(&mut cx.out);
             return Ok(());
         }
         let sent = match write(&mut self.stream, &cx.out) {
@@ -511,7 +628,7 @@ impl Connection {
         if pending.sent == pending.out.len() {
             pending.out = Vec::new();
             pending.sent = 0;
-            if pending.input.is_empty() && pending.job.is_none() {
+            if pending.input.is_empty() && pending.conversation.is_none() {
                 self.pending = None;
             }
         }

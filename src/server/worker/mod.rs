@@ -5,8 +5,6 @@
 
 mod acceptor;
 mod connection;
-mod tick;
-mod time_cache;
 
 use std::{
     collections::BTreeSet,
@@ -24,22 +22,27 @@ use slab::Slab;
 
 use super::{
     config::Config,
+    conversation::Conversation,
     events::{ClientId, Event, Reason},
-    handler_pool::HandlerPool,
+    handler_pool::{Departure, HandlerPool, Job, JobId},
     listen::{Peer, Service},
-    mailbox::Message,
+    mailbox::{Message, Sleep},
     shared::{Shared, State},
     stats::{add, sub},
+    tick::{NEVER, Tick, ticks},
 };
 use crate::protocol::errors;
 pub(super) use acceptor::Acceptor;
 use connection::{Connection, Context, Progress};
-use tick::{NEVER, Tick, ticks};
 
 /// The poller's token of the waker.
 pub(super) const WAKER: Token = Token(usize::MAX);
 /// The poller's tokens of listeners start here. Smaller ones are slots of connections.
 pub(super) const LISTENERS: usize = usize::MAX / 2;
+
+/// How often a worker looks for replies and for stuck handlers, while sessions are away and nothing wakes it. The poller
+/// counts in milliseconds.
+const DOZE: Duration = Duration::from_millis(1);
 
 /// The most refused connections that are kept open at once, so that their peers can read the error line. They use the
 /// file descriptors that the default of `max_clients` reserves.
@@ -63,6 +66,10 @@ pub(super) struct Worker {
     yielded: Vec<usize>,
     cx: Context,
     draining: bool,
+    /// When the handler pool is looked after next, while sessions are away.
+    nudge_at: Tick,
+    /// The last turn found work, or jobs wait: the next sleep is a doze while sessions are away.
+    dozes: bool,
 }
 
 impl Worker {
@@ -89,6 +96,8 @@ impl Worker {
             refused: 0,
             yielded: Vec::new(),
             draining: false,
+            nudge_at: 0,
+            dozes: false,
         }
     }
 
@@ -113,10 +122,10 @@ impl Worker {
                     State::Running | State::Draining(_) => {}
                 }
             }
-            let mut woken = false;
+            let mut worked = !events.is_empty();
             for event in &events {
                 match event.token() {
-                    WAKER => woken = true,
+                    WAKER => {}
                     Token(listener @ LISTENERS..) => self.listener_ready(listener - LISTENERS),
                     Token(slot) => {
                         let Some(connection) = self.connections.get_mut(slot) else { continue };
@@ -133,14 +142,14 @@ impl Worker {
                 }
             }
             // After the events: they refer to slots, which messages and new clients may reuse.
-            if woken {
-                self.read_messages();
-            }
+            worked |= self.read_messages();
             if self.accept_at <= self.cx.now {
                 self.accept();
             }
             self.drive_yielded();
             self.expire();
+            self.cx.submit_jobs();
+            self.dozes = self.cx.away > 0 && (self.nudge() || worked);
             if self.draining && (self.connections.is_empty() || drain_until <= self.cx.now) {
                 break;
             }
@@ -153,6 +162,16 @@ impl Worker {
             let reason = connection.closing().unwrap_or(Reason::Shutdown);
             self.remove(slot, reason);
         }
+        self.cx.submit_jobs();
+    }
+
+    /// Looks after the handler pool, if its time has come. Returns whether jobs wait for a thread.
+    fn nudge(&mut self) -> bool {
+        if self.cx.now < self.nudge_at {
+            return self.dozes;
+        }
+        self.nudge_at = self.cx.now.saturating_add(ticks(DOZE));
+        self.cx.pool.nudge()
     }
 
     /// Nanoseconds since the start of the server: 64 bits count 584 years.
@@ -160,18 +179,27 @@ impl Worker {
         self.shared.started.elapsed().as_nanos() as Tick
     }
 
-    /// Waits for the poller or the next deadline. With `busy_poll` it polls without sleeping first.
+    /// Waits for the poller, a message or the next deadline. With `busy_poll` it polls without sleeping first.
     fn wait(&mut self, events: &mut Events, drain_until: Tick) -> io::Result<()> {
         if let Some(spin) = self.config.settings.busy_poll {
             let began = Instant::now();
             while self.timeout(drain_until) != Some(Duration::ZERO) && began.elapsed() < spin {
                 self.poll.poll(events, Some(Duration::ZERO))?;
-                if !events.is_empty() {
+                if !events.is_empty() || !self.messages.is_empty() {
                     return Ok(());
                 }
             }
         }
-        self.poll.poll(events, self.timeout(drain_until))
+        let mailbox = &self.shared.mailboxes[self.index];
+        mailbox.fall_asleep(if self.dozes { Sleep::Dozing } else { Sleep::Asleep });
+        // After that, a message rings. One that came before is seen here.
+        let timeout = match self.messages.is_empty() {
+            true => self.timeout(drain_until),
+            false => Some(Duration::ZERO),
+        };
+        let polled = self.poll.poll(events, timeout);
+        mailbox.wake_up();
+        polled
     }
 
     fn timeout(&self, drain_until: Tick) -> Option<Duration> {
@@ -179,24 +207,21 @@ impl Worker {
             return Some(Duration::ZERO);
         }
         let timer = self.timers.first().map_or(NEVER, |(tick, _)| *tick);
-        match timer.min(self.accept_at).min(drain_until) {
+        let timeout = match timer.min(self.accept_at).min(drain_until) {
             NEVER => None,
             tick => Some(Duration::from_nanos(tick.saturating_sub(self.now()))),
-        }
+        };
+        if self.dozes { Some(timeout.map_or(DOZE, |timeout| timeout.min(DOZE))) } else { timeout }
     }
 
-    fn read_messages(&mut self) {
-        // Cleared first: a message that is sent after the last one was read wakes the worker again.
-        self.shared.mailboxes[self.index].clear_wakeup();
+    /// Returns whether there were messages.
+    fn read_messages(&mut self) -> bool {
+        let mut any = false;
         while let Ok(message) = self.messages.try_recv() {
+            any = true;
             match message {
                 Message::NewConnection(stream, peer, service, id) => self.connect(stream, peer, service, id),
-                Message::Reply { slot, client, command, reply } => {
-                    let connection = self.connections.get_mut(slot).filter(|connection| connection.id == client);
-                    let Some(connection) = connection else { continue };
-                    let progress = connection.reply(&self.config.handlers[command].0, reply, &mut self.cx);
-                    self.after_drive(slot, progress);
-                }
+                Message::Return(conversation) => self.resume(conversation),
                 Message::Disconnect(client, result) => {
                     let found =
                         |(_, connection): &(usize, &Connection)| connection.id == client && connection.is_open();
@@ -213,6 +238,41 @@ impl Worker {
                 }
             }
         }
+        any
+    }
+
+    /// Takes the session of a client back from the handler threads.
+    fn resume(&mut self, conversation: Box<Conversation>) {
+        let (slot, client) = (conversation.slot, conversation.client);
+        match self.connections.get_mut(slot).filter(|connection| connection.id == client) {
+            Some(connection) => {
+                if let Some(state) = &conversation.state
+                    && !self.cx.states.contains_key(&client)
+                {
+                    self.cx.states.insert(client, state.clone());
+                }
+                let progress = connection.resume(conversation, &mut self.cx);
+                self.after_drive(slot, progress);
+            }
+            None => {
+                self.shared.forget(client);
+                if conversation.state.is_some() {
+                    // Dropping it may run code of the embedder.
+                    let departure = Departure {
+                        address: conversation.peer.clone(),
+                        queued: Some(Job::Converse(conversation)),
+                        ..Departure::new(client, Reason::Shutdown)
+                    };
+                    self.depart(departure);
+                }
+            }
+        }
+    }
+
+    /// Has a handler thread call the hook for a client that left, and drop its state.
+    fn depart(&mut self, departure: Departure) {
+        let id = JobId { queue: self.cx.pool.disconnect_queue() as u32, submitted: self.cx.now };
+        self.cx.submit(id, departure.client, Job::Depart(Box::new(departure)));
     }
 
     fn listener_ready(&mut self, listener: usize) {
@@ -364,9 +424,6 @@ impl Worker {
     fn remove(&mut self, slot: usize, reason: Reason) {
         let connection = self.connections.remove(slot);
         self.timers.remove(&(connection.wake, slot));
-        if let Some(job) = connection.job() {
-            self.cx.pool.cancel(job);
-        }
         if !connection.is_client() {
             self.refused -= 1;
             return;
@@ -375,10 +432,56 @@ impl Worker {
         if reason == Reason::Kicked {
             connection.hang_up();
         }
+        let stays = self.release(&connection, reason);
         drop(connection);
-        self.shared.admission.leave(&peer);
+        if !stays {
+            self.shared.admission.leave(&peer);
+        }
         sub(&self.shared.counters[self.index].clients, 1);
         self.shared.events.emit(|| Event::Disconnected { client: id, peer: peer.address(), reason, commands });
+    }
+
+    /// Takes the job of a client back, and has the hook called and the state dropped. Returns whether the client stays
+    /// admitted until then.
+    fn release(&mut self, connection: &Connection, reason: Reason) -> bool {
+        let client = connection.id;
+        let hooks = &self.config.hooks;
+        // A client of RFC 867 or RFC 868 has no handlers and no hooks.
+        let stays = !hooks.are_none() && reason != Reason::Answered;
+        let mut departure = Departure::new(client, reason);
+        if stays {
+            departure.hook = hooks.on_disconnect.is_some();
+            departure.address = connection.peer.address();
+            departure.peer = Some(connection.peer.clone());
+            departure.state = self.cx.states.remove(&client);
+        }
+        let Some(job) = connection.job() else {
+            if stays {
+                self.depart(departure);
+            }
+            return stays;
+        };
+        self.cx.away -= 1;
+        if !connection.holds_conversation() {
+            // It may be a job of this turn.
+            self.cx.submit_jobs();
+            self.shared.note_left(client);
+            match self.cx.pool.leave(job, Box::new(departure)) {
+                None => return stays,
+                Some(left) => departure = *left,
+            }
+            if departure.queued.is_some() {
+                self.shared.forget(client);
+            }
+            if departure.queued.is_some() && job.queue as usize == self.cx.pool.connect_queue() {
+                // Its hook was not called yet.
+                return false;
+            }
+        }
+        if stays {
+            self.depart(departure);
+        }
+        stays
     }
 
     fn slots(&self) -> Vec<usize> {

@@ -55,8 +55,8 @@ fn embedded() -> Result<()> {
         .idle_timeout(Duration::from_secs(600))
         .first_command_timeout(Duration::from_secs(60))
         .write_timeout(Duration::from_secs(5))
-        .command("echo", |request| Ok(request.argument.into()))
-        .command("double", |request| Ok((2 * request.argument.parse::<i64>()?).to_string().into()))
+        .command("echo", |request| request.argument.to_owned())
+        .command("double", |request| request.argument.parse::<i64>().map(|n| (2 * n).to_string()))
         .start()?;
     let events = server.events();
     thread::Builder::new().name(machine::APPLICATION.into()).spawn(move || events.iter().for_each(drop))?;

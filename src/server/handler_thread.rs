@@ -1,0 +1,316 @@
+//! A handler thread: takes a job, calls the embedder's code, and goes on with the conversation as long as it can.
+
+use std::{
+    any::Any,
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    conversation::{Answer, Conversation, State},
+    events::{ClientId, Event},
+    handler::{ClientContext, Request},
+    handler_pool::{Departure, HandlerPool, Job, Running, Waited},
+    mailbox::Message,
+    responder::settle,
+    shared::{ThreadGuard, set_current},
+    tick::ticks,
+    time_cache::{ReadResponder, TimeCache},
+};
+use crate::{
+    Address,
+    protocol::{Call, Reply},
+};
+
+/// How long a thread waits for a job before it ends.
+pub(crate) const IDLE: Duration = Duration::from_secs(2);
+/// How long a thread stays with one client while its read has more custom commands. Then the client gets its replies, and
+/// others their turn.
+const SLICE: Duration = Duration::from_millis(1);
+/// The most time for which a reply waits for others that are sent together with it.
+const RING: Duration = Duration::from_micros(100);
+
+/// A thread that serves a pool.
+pub(crate) struct HandlerThread {
+    pool: Arc<HandlerPool>,
+    /// Made when the first built-in command follows a custom one.
+    time_cache: Option<Box<TimeCache>>,
+    task: Option<Work>,
+    /// The conversation of the task, unless its reply was deferred.
+    answer: Answer,
+    /// The conversation of the task before, until the pool says whether its client is still there.
+    ended: Option<Box<Conversation>>,
+    running: Option<Running>,
+    /// When the running job was taken.
+    began: Instant,
+    now: Instant,
+    /// The worker to ring, and since when.
+    owed: Option<(usize, Instant)>,
+    /// Dropped last: the server's end is reported then.
+    guard: ThreadGuard,
+}
+
+/// What a thread is to call.
+enum Work {
+    Command(Call),
+    Connect,
+    Disconnect(Box<Departure>),
+}
+
+/// What a thread is to call, for a binding that calls it by itself.
+#[cfg(feature = "python")]
+pub(crate) enum Task<'a> {
+    /// The handler of this index, with this name and this argument.
+    Command(usize, &'a str, &'a str),
+    Connect,
+    Disconnect(crate::Reason),
+}
+
+impl HandlerThread {
+    pub(super) fn new(pool: Arc<HandlerPool>, guard: ThreadGuard) -> Self {
+        let now = Instant::now();
+        HandlerThread {
+            pool,
+            time_cache: None,
+            task: None,
+            answer: Answer::default(),
+            ended: None,
+            running: None,
+            began: now,
+            now,
+            owed: None,
+            guard,
+        }
+    }
+
+    /// Marks the calling thread as one of the server's. Call it once, on the thread that calls the handlers.
+    pub(crate) fn enter(&mut self) {
+        set_current(&self.guard.shared);
+        self.now = Instant::now();
+    }
+
+    /// Serves the pool until no job comes, or the pool is closed.
+    pub(super) fn run(mut self) {
+        self.enter();
+        loop {
+            while self.next() {
+                self.call();
+            }
+            if self.wait(IDLE) != Waited::Woken {
+                break;
+            }
+        }
+    }
+
+    /// Takes the next task without waiting. Returns false if there is none.
+    pub(crate) fn next(&mut self) -> bool {
+        if self.task.is_some() {
+            return true;
+        }
+        let now = ticks(self.now.saturating_duration_since(self.guard.shared.started));
+        let (has_left, taken) = self.pool.take(self.running.take(), now);
+        if let Some(conversation) = self.ended.take() {
+            self.give_back(conversation, has_left);
+        }
+        let Some(taken) = taken else {
+            self.ring();
+            return false;
+        };
+        let running = taken.running;
+        let overdue = self.owed.is_some_and(|(_, since)| self.now.saturating_duration_since(since) > RING);
+        if running.slow || overdue {
+            self.ring();
+        }
+        self.running = Some(running);
+        self.began = self.now;
+        self.task = Some(match taken.job {
+            Job::Converse(mut conversation) => {
+                let work = conversation.take_call().map_or(Work::Connect, Work::Command);
+                self.answer.put(conversation);
+                work
+            }
+            Job::Depart(departure) => Work::Disconnect(departure),
+        });
+        true
+    }
+
+    /// Waits for a job, at most for `timeout`.
+    pub(crate) fn wait(&mut self, timeout: Duration) -> Waited {
+        let waited = self.pool.wait(timeout);
+        self.now = Instant::now();
+        waited
+    }
+
+    /// Calls the embedder's code. A panic is a failure like any other.
+    fn call(&mut self) {
+        let config = self.pool.config.clone();
+        let handle = &self.pool.handle;
+        match &self.task {
+            None => {}
+            Some(Work::Command(call)) => {
+                let custom = &config.handlers[call.command];
+                let Some(conversation) = self.answer.get() else { return };
+                let (client, state) = (conversation.client, conversation.state.clone());
+                let peer = mem::replace(&mut conversation.peer, Address::Name(String::new()));
+                let request = Request {
+                    command: &custom.name,
+                    argument: &call.argument,
+                    peer: &peer,
+                    client,
+                    handle,
+                    state: state.as_ref(),
+                    answer: &self.answer,
+                };
+                let result =
+                    catch(|| (custom.handler)(&request)).and_then(|result| result.map_err(|error| error.to_string()));
+                if let Some(conversation) = self.answer.get() {
+                    conversation.peer = peer;
+                }
+                self.finish(result);
+            }
+            Some(Work::Connect) => {
+                let Some(conversation) = self.answer.get() else { return };
+                let (client, peer) = (conversation.client, conversation.peer.clone());
+                let context = ClientContext { peer: &peer, client, handle, state: None };
+                let state = match &config.hooks.on_connect {
+                    Some(hook) => catch(|| hook(&context)).map(Some),
+                    None => Ok(None),
+                };
+                self.finish_connect(state);
+            }
+            Some(Work::Disconnect(departure)) => {
+                let Departure { client, hook: is_due, address, reason, state, .. } = &**departure;
+                let context = ClientContext { peer: address, client: *client, handle, state: state.as_ref() };
+                let result = match &config.hooks.on_disconnect {
+                    Some(hook) if *is_due => catch(|| hook(&context, *reason)),
+                    _ => Ok(()),
+                };
+                self.finish_disconnect(result);
+            }
+        }
+    }
+
+    /// Takes the result of a handler.
+    pub(crate) fn finish(&mut self, result: Result<Reply, String>) {
+        let Some(Work::Command(call)) = self.task.take() else { return };
+        let config = &self.pool.config;
+        if let Some(mut conversation) = self.answer.take() {
+            settle(&mut conversation, &config.handlers[call.command].name, result, &self.guard.shared);
+            if conversation.can_proceed() {
+                let cache = self
+                    .time_cache
+                    .get_or_insert_with(|| Box::new(TimeCache::new(self.guard.shared.clone(), config.clone())));
+                let now = ticks(self.now.saturating_duration_since(self.guard.shared.started));
+                let mut read = cache.begin(conversation.client, now);
+                let (executed, invalid) = conversation.proceed(&mut ReadResponder { cache, read: &mut read });
+                self.guard.shared.handled.add(executed, invalid);
+            }
+            self.now = Instant::now();
+            if let Some(command) = conversation.next_command()
+                && self.now.saturating_duration_since(self.began) < SLICE
+                && let Some(running) = &mut self.running
+                && self.pool.switch(running, command)
+            {
+                self.task = conversation.take_call().map(Work::Command);
+                self.answer.put(conversation);
+                return;
+            }
+            self.ended = Some(conversation);
+        } else {
+            self.now = Instant::now();
+        }
+        self.note_cost();
+    }
+
+    /// Takes the result of the hook `on_connect`.
+    pub(crate) fn finish_connect(&mut self, state: Result<Option<State>, String>) {
+        let Some(Work::Connect) = self.task.take() else { return };
+        if let Some(mut conversation) = self.answer.take() {
+            match state {
+                Ok(state) => conversation.state = state,
+                Err(error) => self.hook_failed("on_connect", conversation.client, error),
+            }
+            self.ended = Some(conversation);
+        }
+        self.now = Instant::now();
+        self.note_cost();
+    }
+
+    /// Takes the result of the hook `on_disconnect`.
+    pub(crate) fn finish_disconnect(&mut self, result: Result<(), String>) {
+        let Some(Work::Disconnect(departure)) = self.task.take() else { return };
+        if let Err(error) = result {
+            self.hook_failed("on_disconnect", departure.client, error);
+        }
+        if let Some(peer) = &departure.peer {
+            self.guard.shared.admission.leave(peer);
+        }
+        // Drops the client's state, whose code may panic like a handler.
+        let _ = catch(|| drop(departure));
+        self.now = Instant::now();
+        self.note_cost();
+    }
+
+    fn hook_failed(&self, hook: &str, client: ClientId, error: String) {
+        let command = hook.to_owned();
+        self.guard.shared.events.emit(|| Event::CommandFailed { client, command, error });
+    }
+
+    fn note_cost(&self) {
+        if let Some(running) = &self.running {
+            self.pool.note_cost(running, self.now.saturating_duration_since(self.began));
+        }
+    }
+
+    /// Returns a session to its worker, unless its client has left.
+    fn give_back(&mut self, conversation: Box<Conversation>, has_left: bool) {
+        let shared = &self.guard.shared;
+        if has_left {
+            shared.forget(conversation.client);
+            return;
+        }
+        let worker = conversation.worker;
+        if shared.mailboxes[worker].send_lazily(Message::Return(conversation)) {
+            match self.owed {
+                Some((other, _)) if other != worker => {
+                    self.ring();
+                    self.owed = Some((worker, self.now));
+                }
+                Some(_) => {}
+                None => self.owed = Some((worker, self.now)),
+            }
+        }
+    }
+
+    /// Rings the worker that has replies to send.
+    fn ring(&mut self) {
+        if let Some((worker, _)) = self.owed.take() {
+            self.guard.shared.mailboxes[worker].ring();
+        }
+    }
+}
+
+impl Drop for HandlerThread {
+    fn drop(&mut self) {
+        // The thread ended inside a task. (A binding's thread may, since it calls the handlers by itself.)
+        self.finish(Err("the handler's thread ended".into()));
+        self.finish_connect(Err("the hook's thread ended".into()));
+        self.finish_disconnect(Err("the hook's thread ended".into()));
+        if let Some(conversation) = self.ended.take() {
+            self.give_back(conversation, false);
+        }
+        self.ring();
+        self.pool.end_thread(self.running.take());
+    }
+}
+
+fn catch<T>(body: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(body)).map_err(|panic| format!("the handler panicked: {}", panic_message(&*panic)))
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+}
