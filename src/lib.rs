@@ -62,6 +62,10 @@ pub use server::{
     Server, ServerBuilder, Service, Stats,
 };
 
+/// For the Python module, which runs handlers on threads of its own.
+#[cfg(feature = "python")]
+pub(crate) use server::{HandlerThread, IDLE, Task, Waited};
+
 /// Checks the examples of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
 
+#[cfg(feature = "python")]
+use super::handler_thread::HandlerThread;
 use super::{
     Server,
     config::CustomCommand,
@@ -135,6 +137,13 @@ impl Bound {
         let (sender, receiver) = channel::channel(capacity);
         self.0.events.add(Box::new(sender), commands);
         move |deadline| receiver.receive(deadline)
+    }
+
+    /// Has handlers called by threads of a binding, in place of threads of this crate. `run` is called with each new handler
+    /// thread, on a thread that may wait. It starts a thread that calls [`HandlerThread::enter`], then takes tasks.
+    #[cfg(feature = "python")]
+    pub(crate) fn run_handlers_on(&mut self, run: impl Fn(HandlerThread) + Send + Sync + 'static) {
+        self.0.threads = Some(Box::new(run));
     }
 
     /// Starts the threads.

@@ -159,7 +159,7 @@ pub(super) struct Running {
 
 /// What a thread finds that has waited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Waited {
+pub(crate) enum Waited {
     /// Perhaps a job.
     Woken,
     TimedOut,

@@ -19,6 +19,8 @@ use super::{
     tick::ticks,
     time_cache::{ReadResponder, TimeCache},
 };
+#[cfg(feature = "python")]
+use super::{handle::Handle, responder::Responder};
 use crate::{
     Address,
     protocol::{Call, Reply},
@@ -62,9 +64,16 @@ enum Work {
 /// What a thread is to call, for a binding that calls it by itself.
 #[cfg(feature = "python")]
 pub(crate) enum Task<'a> {
-    /// The handler of this index, with this name and this argument.
-    Command(usize, &'a str, &'a str),
+    /// The handler of a custom command. Then call [`HandlerThread::finish`].
+    Command {
+        /// In the order of registration.
+        index: usize,
+        name: &'a str,
+        argument: &'a str,
+    },
+    /// The hook `on_connect`. Then call [`HandlerThread::finish_connect`].
     Connect,
+    /// The hook `on_disconnect`. Then call [`HandlerThread::finish_disconnect`].
     Disconnect(crate::Reason),
 }
 
@@ -141,6 +150,37 @@ impl HandlerThread {
         let waited = self.pool.wait(timeout);
         self.now = Instant::now();
         waited
+    }
+
+    /// The current task, and the client that it is for.
+    #[cfg(feature = "python")]
+    pub(crate) fn task(&mut self) -> Option<(Task<'_>, ClientId, &Address)> {
+        let task = match self.task.as_ref()? {
+            Work::Command(call) => {
+                let name = &self.pool.config.handlers[call.command].name;
+                Task::Command { index: call.command, name, argument: &call.argument }
+            }
+            Work::Connect => Task::Connect,
+            Work::Disconnect(departure) => {
+                return Some((Task::Disconnect(departure.reason), departure.client, &departure.address));
+            }
+        };
+        let conversation = self.answer.get()?;
+        Some((task, conversation.client, &conversation.peer))
+    }
+
+    /// Defers the reply of the current command, see [`Request::defer`].
+    #[cfg(feature = "python")]
+    pub(crate) fn defer(&mut self) -> Option<Responder> {
+        let Some(Work::Command(call)) = &self.task else { return None };
+        let command = self.pool.config.handlers[call.command].name.clone();
+        Some(Responder::new(self.answer.take()?, command, self.pool.handle.clone()))
+    }
+
+    /// The server of this thread.
+    #[cfg(feature = "python")]
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.pool.handle
     }
 
     /// Calls the embedder's code. A panic is a failure like any other.

@@ -65,6 +65,10 @@ pub use builder::ServerBuilder;
 pub use events::{ClientId, Event, Reason};
 pub use handle::Handle;
 pub use handler::{ClientContext, HandlerResult, IntoReply, Request};
+#[cfg(feature = "python")]
+pub(crate) use handler_pool::Waited;
+#[cfg(feature = "python")]
+pub(crate) use handler_thread::{HandlerThread, IDLE, Task};
 pub use listen::Service;
 pub use responder::Responder;
 pub use stats::{ClientInfo, Stats};

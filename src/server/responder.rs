@@ -43,6 +43,10 @@ pub struct Responder {
 }
 
 impl Responder {
+    pub(super) fn new(conversation: Box<Conversation>, command: String, handle: Handle) -> Self {
+        Responder { client: conversation.client, conversation: Some(conversation), command, handle }
+    }
+
     /// Replies. See [`IntoReply`] for what can be a reply. If the client has left, or the server has stopped, the reply is
     /// dropped.
     pub fn reply(mut self, reply: impl IntoReply) {
@@ -85,9 +89,7 @@ impl fmt::Debug for Responder {
 impl Request<'_> {
     /// Defers the reply: the result of the handler is ignored from now on. `None` if it was called before.
     pub(crate) fn defer(&self) -> Option<Responder> {
-        let conversation = self.answer.take()?;
-        let (client, command, handle) = (self.client, self.command.to_owned(), self.handle.clone());
-        Some(Responder { conversation: Some(conversation), client, command, handle })
+        Some(Responder::new(self.answer.take()?, self.command.to_owned(), self.handle.clone()))
     }
 }
 
