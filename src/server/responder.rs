@@ -1,6 +1,6 @@
 //! Replies that come later than their handler returns, and how every reply reaches its session.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, thread};
 
 use super::{
     conversation::Conversation,
@@ -66,6 +66,10 @@ impl Responder {
     fn finish(&mut self, result: Result<Reply, String>) {
         let Some(mut conversation) = self.conversation.take() else { return };
         let shared = &self.handle.shared;
+        if shared.is_inherited() {
+            // The client belongs to the parent of this forked process.
+            return;
+        }
         settle(&mut conversation, &self.command, result, shared);
         shared.mailboxes[conversation.worker].send(Message::Return(conversation));
     }
@@ -73,7 +77,11 @@ impl Responder {
 
 impl Drop for Responder {
     fn drop(&mut self) {
-        self.finish(Err("the responder was dropped without a reply".into()));
+        let error = match thread::panicking() {
+            true => "the handler panicked",
+            false => "the responder was dropped without a reply",
+        };
+        self.finish(Err(error.into()));
     }
 }
 

@@ -385,3 +385,513 @@ fn what_a_handler_holds_is_released_once() {
     drop(handle);
     assert_eq!(NEXT.load(SeqCst), 1);
 }
+
+// ---- Error lines, usage
+
+#[test]
+fn an_error_line_is_an_error_for_the_client_and_a_line_for_others() {
+    let server = builder()
+        .command("age", |request| match request.argument.parse::<u8>() {
+            Ok(age) => Reply::from(format!("{age} years")),
+            Err(error) => Reply::error(error.to_string()),
+        })
+        .command("fake", |_| "The command failed: not by the handler")
+        .command("fake2", |_| "The server is full")
+        .command("close", |_| Reply::closing("The command failed: bye"))
+        .command("empty", |_| Reply::error(""))
+        .command("fits", |_| Reply::error("x".repeat(1003)))
+        .command("long", |_| Reply::error("x".repeat(1004)))
+        .start()
+        .unwrap();
+    let events = server.events_with(64, true);
+    let mut client = Client::connect(&server.addresses()[0]).unwrap();
+    assert_eq!(client.request("age 7").unwrap(), "7 years");
+    for (command, error) in [
+        ("age x", "invalid digit found in string"),
+        ("fake", "The command failed"),
+        ("fake2", "The command failed"),
+        ("close", "The command failed"),
+        ("empty", "The command failed"),
+        ("long", "The command failed"),
+        ("fits", &"x".repeat(1003)),
+    ] {
+        assert!(matches!(client.request(command), Err(Error::Refused(text)) if text == error), "{command}");
+        if command == "close" {
+            client = Client::connect(&server.addresses()[0]).unwrap();
+        }
+    }
+    let replies = client.pipeline(["age 1", "age", "age 2"]).unwrap();
+    let texts = replies.into_iter().map(|reply| reply.unwrap_or_else(|error| format!("! {error}")));
+    assert_eq!(texts.collect::<Vec<_>>(), ["1 years", "! cannot parse integer from empty string", "2 years"]);
+    let mut peer = Peer::greeted(server.port());
+    peer.ask("age x\n", "\nThe command failed: invalid digit found in string\n");
+    // An error line on purpose is not a failure of the handler.
+    let (mut failed, mut refused) = (0, 0);
+    drop(server);
+    for event in events {
+        match event {
+            Event::CommandFailed { error, .. } => {
+                assert!(error.starts_with("the handler returned an invalid reply: it "), "{error}");
+                failed += 1;
+            }
+            Event::CommandServed { ok: false, .. } => refused += 1,
+            _ => {}
+        }
+    }
+    assert_eq!((failed, refused), (5, 9));
+}
+
+#[test]
+fn help_shows_usages() {
+    let reply = |_: &daytime::Request<'_>| "ok";
+    let server = builder()
+        .command("Score", reply)
+        .usage("score NAME [POINTS]")
+        .command("plain", reply)
+        .start()
+        .unwrap();
+    let mut client = Client::connect(&server.addresses()[0]).unwrap();
+    assert!(client.request("help").unwrap().ends_with("help, quit, exit, score NAME [POINTS], plain"));
+    for (asked, reply) in [
+        ("help score", "score NAME [POINTS]"),
+        ("HELP  SCORE ", "score NAME [POINTS]"),
+        ("help plain", "plain"),
+        ("help day", "day [ZONE]"),
+        ("help Quit", "quit"),
+        ("help help", "help"),
+    ] {
+        assert_eq!(client.request(asked).unwrap(), reply, "{asked}");
+    }
+    for unknown in ["help x", "help score NAME", "help day day"] {
+        assert!(matches!(client.request(unknown), Err(Error::Refused(text)) if text == errors::INVALID), "{unknown}");
+    }
+    for (usage, error) in [
+        ("", "does not begin with the name of a custom command"),
+        ("day ZONE", "does not begin with the name of a custom command"),
+        ("scores", "does not begin with the name of a custom command"),
+        (" score", "does not begin with the name of a custom command"),
+        ("score \u{7}", "has a control character"),
+        (&format!("score {}", "x".repeat(1000)), "makes the reply to help too long"),
+    ] {
+        let refused = builder().command("score", reply).usage(usage).check().unwrap_err();
+        assert_eq!(refused.to_string(), format!("the usage {usage:?} {error}"));
+        let mut bound = builder().command("score", reply).bind().unwrap();
+        assert!(matches!(bound.usage(usage), Err(Error::Invalid(_))));
+        bound.usage("score A B").unwrap();
+    }
+}
+
+// ---- Deferred replies
+
+#[test]
+fn a_deferred_reply_comes_from_any_thread_and_occupies_none() {
+    let (deferred, responders) = mpsc::channel();
+    let deferred = Mutex::new(deferred);
+    let server = builder()
+        .handler_threads(1)
+        .command_deferred("later", move |request, responder| {
+            deferred.lock().unwrap().send((request.argument.to_owned(), responder)).unwrap();
+        })
+        .command("now", |_| "now")
+        .start()
+        .unwrap();
+    let mut peers = [(); 20].map(|()| Peer::greeted(server.port()));
+    for (n, peer) in peers.iter_mut().enumerate() {
+        peer.send(format!("later {n}\nnow\ntime\nlater again\nday\n"));
+    }
+    let mut waiting: Vec<_> = (0..20).map(|_| responders.recv_timeout(TIMEOUT).unwrap()).collect();
+    // All of them wait, and the only handler thread is free.
+    Peer::greeted(server.port()).ask("now\n", "\nnow\n");
+    waiting.reverse();
+    for (text, responder) in waiting {
+        assert!(!responder.is_cancelled());
+        std::thread::spawn(move || responder.reply(format!("reply {text}")));
+    }
+    for (n, peer) in peers.iter_mut().enumerate() {
+        peer.expect(format!("\nreply {n}\nnow\n15:44:57\n"));
+    }
+    for _ in 0..20 {
+        responders.recv_timeout(TIMEOUT).unwrap().1.reply(Reply::error("no"));
+    }
+    for peer in &mut peers {
+        peer.expect("The command failed: no\nSunday\n");
+    }
+    assert_eq!((server.stats().commands, server.stats().invalid), (101, 20));
+}
+
+#[test]
+fn a_responder_that_is_dropped_fails_its_command() {
+    let server = builder()
+        .command_deferred("drop", |_, responder| drop(responder))
+        .command_deferred("panic", |_, _responder| panic!("out of cheese"))
+        .command_deferred("bad", |_, responder| responder.reply("two\nlines"))
+        .command_deferred("err", |_, responder| responder.reply(Err::<Reply, _>("no luck")))
+        .command_deferred("bye", |_, responder| responder.reply(Reply::closing("see you")))
+        .start()
+        .unwrap();
+    let events = server.events();
+    let mut peer = Peer::greeted(server.port());
+    peer.ask("\n", "\n");
+    assert!(matches!(next_event(&events), Event::Connected { .. }));
+    for (command, error) in [
+        ("drop", "the responder was dropped without a reply"),
+        ("panic", "the handler panicked"),
+        ("bad", "the handler returned an invalid reply: it has the control character '\\n'"),
+        ("err", "no luck"),
+    ] {
+        peer.ask(format!("{command}\nday\n"), "The command failed\nSunday\n");
+        let Event::CommandFailed { error: actual, .. } = next_event(&events) else { panic!() };
+        assert_eq!(actual, error);
+    }
+    peer.send("bye\nday\n");
+    peer.expect("see you\n");
+    peer.expect_eof();
+}
+
+#[test]
+fn a_responder_sees_that_its_client_left() {
+    let (deferred, responders) = mpsc::channel();
+    let deferred = Mutex::new(deferred);
+    let server = builder()
+        .command_deferred("later", move |_, responder| deferred.lock().unwrap().send(responder).unwrap())
+        .start()
+        .unwrap();
+    for way in ["reset", "kick", "stop"] {
+        let mut peer = Peer::greeted(server.port());
+        peer.send("later\n");
+        let responder = responders.recv_timeout(TIMEOUT).unwrap();
+        assert!(!responder.is_cancelled());
+        match way {
+            "reset" => peer.reset(),
+            "kick" => assert!(server.disconnect(responder.client())),
+            _ => server.stop(),
+        }
+        eventually("the client has left", || server.stats().clients == 0);
+        assert!(responder.is_cancelled(), "{way}");
+        responder.reply("too late");
+    }
+    assert!(server.wait(Some(TIMEOUT)));
+}
+
+#[test]
+fn a_drain_waits_for_deferred_replies_within_its_grace() {
+    let (deferred, responders) = mpsc::channel();
+    let deferred = Mutex::new(deferred);
+    let server = builder()
+        .command_deferred("later", move |_, responder| deferred.lock().unwrap().send(responder).unwrap())
+        .start()
+        .unwrap();
+    let [mut answered, mut forgotten] = [(); 2].map(|()| Peer::greeted(server.port()));
+    answered.send("later\n");
+    let first = responders.recv_timeout(TIMEOUT).unwrap();
+    forgotten.send("later\n");
+    let second = responders.recv_timeout(TIMEOUT).unwrap();
+    server.drain(Duration::from_millis(300));
+    assert!(!server.wait(Some(Duration::from_millis(20))), "replies are owed");
+    first.reply("in time");
+    answered.expect("\nin time\n");
+    answered.expect_eof();
+    assert!(server.wait(Some(TIMEOUT)), "the grace has an end");
+    forgotten.expect("\n");
+    forgotten.wait_closed();
+    assert!(second.is_cancelled());
+    drop(second);
+}
+
+#[test]
+fn a_responder_outlives_its_server() {
+    let (deferred, responders) = mpsc::channel();
+    let deferred = Mutex::new(deferred);
+    let server = builder()
+        .command_deferred("later", move |_, responder| deferred.lock().unwrap().send(responder).unwrap())
+        .start()
+        .unwrap();
+    let mut peer = Peer::greeted(server.port());
+    peer.send("later\n");
+    let responder = responders.recv_timeout(TIMEOUT).unwrap();
+    drop(server);
+    peer.wait_closed();
+    assert!(responder.is_cancelled());
+    responder.reply("too late");
+}
+
+// ---- State and hooks
+
+/// Counts its values that have not been dropped.
+struct Counted(Arc<AtomicUsize>, AtomicUsize);
+
+impl Counted {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, SeqCst);
+        Counted(count.clone(), AtomicUsize::new(0))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        assert!(std::thread::current().name().is_some_and(|name| name == "daytime-handler"));
+        self.0.fetch_sub(1, SeqCst);
+    }
+}
+
+#[test]
+fn the_state_of_a_client_is_its_own_and_is_dropped_when_it_leaves() {
+    let alive = Arc::<AtomicUsize>::default();
+    let (made, gone) = (alive.clone(), Arc::new(Mutex::new(Vec::new())));
+    let log = gone.clone();
+    let (wait_builder, entries, leave) = blocking_command(builder().workers(2));
+    let server = wait_builder
+        .on_connect(move |_| Counted::new(&made))
+        .on_disconnect(move |client, reason| {
+            let count = client.state::<Counted>().map(|state| state.1.load(SeqCst));
+            assert!(client.server().clients().iter().all(|other| other.id != client.client));
+            log.lock().unwrap().push((reason, count));
+        })
+        .command("count", |request| match request.state::<Counted>() {
+            Some(state) => (state.1.fetch_add(1, SeqCst) + 1).to_string(),
+            None => "nothing".into(),
+        })
+        .command("wrong", |request| format!("{:?}", request.state::<String>()))
+        .start()
+        .unwrap();
+    let [mut quits, mut resets, mut kicked, mut waits] = [(); 4].map(|()| Peer::greeted(server.port()));
+    quits.ask("count\ncount\nwrong\ncount\n", "\n1\n2\nNone\n3\n");
+    resets.ask("count\n", "\n1\n");
+    kicked.ask("day\n", "\nSunday\n");
+    waits.ask("count\n", "\n1\n");
+    assert_eq!(alive.load(SeqCst), 4);
+    quits.send("quit\n");
+    quits.expect_eof();
+    drop(quits);
+    eventually("the first state is dropped", || alive.load(SeqCst) == 3);
+    resets.reset();
+    eventually("the second state is dropped", || alive.load(SeqCst) == 2);
+    let id = server.clients()[0].id;
+    assert!(server.disconnect(id));
+    eventually("the third state is dropped", || alive.load(SeqCst) == 1);
+    // The state outlives a handler that runs.
+    waits.send("wait x\n");
+    entries.recv_timeout(TIMEOUT).unwrap();
+    waits.reset();
+    eventually("the client has left", || server.stats().clients == 0);
+    assert_eq!(alive.load(SeqCst), 1);
+    leave.send(()).unwrap();
+    eventually("the last state is dropped", || alive.load(SeqCst) == 0);
+    let reasons = gone.lock().unwrap().clone();
+    let expected = [
+        (Reason::Quit, Some(3)),
+        (Reason::Error, Some(1)),
+        (Reason::Kicked, Some(0)),
+        (Reason::Error, Some(1)),
+    ];
+    assert_eq!(reasons, expected);
+}
+
+#[test]
+fn a_stop_calls_the_hook_for_each_client_and_drops_each_state() {
+    for deferred in [false, true] {
+        let alive = Arc::<AtomicUsize>::default();
+        let (made, left) = (alive.clone(), Arc::<AtomicUsize>::default());
+        let count = left.clone();
+        let responders = Arc::new(Mutex::new(Vec::new()));
+        let kept = responders.clone();
+        let server = builder()
+            .on_connect(move |_| Counted::new(&made))
+            .on_disconnect(move |_, _| {
+                count.fetch_add(1, SeqCst);
+            })
+            .command_deferred("later", move |_, responder| kept.lock().unwrap().push(responder))
+            .start()
+            .unwrap();
+        let mut peers: Vec<_> = (0..50).map(|_| Peer::greeted(server.port())).collect();
+        for peer in &mut peers {
+            peer.ask("day\n", "\nSunday\n");
+            if deferred {
+                peer.send("later\n");
+            }
+        }
+        eventually("all wait", || !deferred || responders.lock().unwrap().len() == 50);
+        assert_eq!(alive.load(SeqCst), 50);
+        drop(server);
+        assert_eq!(left.load(SeqCst), 50);
+        if !deferred {
+            assert_eq!(alive.load(SeqCst), 0);
+        }
+    }
+}
+
+#[test]
+fn hooks_that_panic_are_reported_and_their_clients_served() {
+    let server = builder()
+        .on_connect(|_| -> u8 { panic!("no state") })
+        .on_disconnect(|_, _| panic!("no farewell"))
+        .command("state", |request| format!("{:?}", request.state::<u8>()))
+        .start()
+        .unwrap();
+    let events = server.events();
+    let mut peer = Peer::greeted(server.port());
+    peer.ask("state\nquit\n", "\nNone\n");
+    peer.expect_eof();
+    drop(peer);
+    let mut failures = Vec::new();
+    while failures.len() < 2 {
+        if let Event::CommandFailed { command, error, .. } = next_event(&events) {
+            failures.push((command, error));
+        }
+    }
+    assert_eq!(failures[0], ("on_connect".into(), "the handler panicked: no state".into()));
+    assert_eq!(failures[1], ("on_disconnect".into(), "the handler panicked: no farewell".into()));
+}
+
+#[test]
+fn clients_count_until_their_hook_has_returned() {
+    let (enter, entered) = crossbeam_channel::unbounded();
+    let (leave, left) = crossbeam_channel::unbounded::<()>();
+    let server = builder()
+        .max_clients(1)
+        .on_disconnect(move |_, _| {
+            enter.send(()).unwrap();
+            left.recv_timeout(TIMEOUT).unwrap();
+        })
+        .start()
+        .unwrap();
+    let mut first = Peer::greeted(server.port());
+    first.ask("quit\n", "\n");
+    first.expect_eof();
+    drop(first);
+    entered.recv_timeout(TIMEOUT).unwrap();
+    assert_eq!(converse(server.port(), b"day\n"), b"The server is full\n");
+    leave.send(()).unwrap();
+    eventually("there is room again", || converse(server.port(), b"day\n").starts_with(GREETING.as_bytes()));
+    leave.send(()).unwrap();
+}
+
+// ---- Sharing the threads
+
+#[test]
+fn a_slow_command_leaves_threads_for_others() {
+    let (enter, entered) = crossbeam_channel::unbounded();
+    let (leave, left) = crossbeam_channel::unbounded::<()>();
+    let slow = move |_: &daytime::Request<'_>| -> HandlerResult {
+        enter.send(())?;
+        left.recv_timeout(TIMEOUT)?;
+        Ok("slow".into())
+    };
+    let server = builder().command("slow", slow.clone()).command("other", slow).command("quick", |_| "quick");
+    let server = server.start().unwrap();
+    let mut peers: Vec<_> = (0..40).map(|_| Peer::greeted(server.port())).collect();
+    for peer in &mut peers[..20] {
+        peer.send("slow\n");
+    }
+    for _ in 0..12 {
+        entered.recv_timeout(TIMEOUT).unwrap();
+    }
+    for peer in &mut peers[20..] {
+        peer.send("other\n");
+    }
+    for _ in 0..3 {
+        entered.recv_timeout(TIMEOUT).unwrap();
+    }
+    // Fifteen threads are held by the two, and one is left, again and again.
+    let mut quick = Peer::greeted(server.port());
+    quick.ask("quick\n", "\nquick\n");
+    for _ in 0..100 {
+        quick.ask("quick\ntime\n", "quick\n15:44:57\n");
+    }
+    assert!(entered.is_empty());
+    for _ in 0..40 {
+        leave.send(()).unwrap();
+    }
+    for (n, peer) in peers.iter_mut().enumerate() {
+        peer.expect(if n < 20 { "\nslow\n" } else { "\nslow\n" });
+    }
+}
+
+#[test]
+fn one_command_alone_gets_every_thread() {
+    let (builder, entries, leave) = blocking_command(builder().handler_threads(5));
+    let server = builder.start().unwrap();
+    let mut peers = [(); 6].map(|()| Peer::greeted(server.port()));
+    for peer in &mut peers {
+        peer.send("wait x\n");
+    }
+    for _ in 0..5 {
+        entries.recv_timeout(TIMEOUT).unwrap();
+    }
+    for _ in 0..6 {
+        leave.send(()).unwrap();
+    }
+    entries.recv_timeout(TIMEOUT).unwrap();
+    for peer in &mut peers {
+        peer.expect("\nwaited x\n");
+    }
+}
+
+#[test]
+fn a_quick_handler_that_turns_slow_holds_up_no_other_command() {
+    let (slow, block) = (Arc::<AtomicUsize>::default(), Arc::new(Barrier::new(2)));
+    let (turned, gate) = (slow.clone(), block.clone());
+    let server = builder()
+        .command("moody", move |_| {
+            if turned.load(SeqCst) == 1 && turned.swap(2, SeqCst) == 1 {
+                gate.wait();
+            }
+            "ok"
+        })
+        .command("other", |_| "other")
+        .start()
+        .unwrap();
+    let mut peers = [(); 4].map(|()| Peer::greeted(server.port()));
+    for peer in &mut peers {
+        peer.ask("\n", "\n");
+    }
+    // Known to be quick: one thread serves all.
+    for _ in 0..200 {
+        for peer in &mut peers {
+            peer.ask("moody\nother\n", "ok\nother\n");
+        }
+    }
+    slow.store(1, SeqCst);
+    for peer in &mut peers {
+        peer.send("moody\nother\n");
+    }
+    let mut answered = 0;
+    let stuck = loop {
+        if let Some(stuck) = peers.iter().position(|peer| answered == 3 && !peer.has_input()) {
+            break stuck;
+        }
+        answered = peers.iter().filter(|peer| peer.has_input()).count();
+    };
+    block.wait();
+    for peer in &mut peers {
+        peer.expect("ok\nother\n");
+    }
+    assert!(stuck < 4);
+}
+
+#[test]
+fn replies_that_the_peer_does_not_read_come_in_order() {
+    // Built-in replies fill the socket's buffers; then custom ones are due.
+    let server = builder().workers(1).command("echo", |request| request.argument.to_owned()).start().unwrap();
+    let mut peer = Peer::greeted(server.port());
+    let help = Client::connect(&server.addresses()[0]).unwrap().request("help").unwrap();
+    let mut expected = vec![b'\n'];
+    let mut writer = peer.writer();
+    let sender = std::thread::spawn(move || {
+        for n in 0..20_000 {
+            writer.send(format!("help\necho {n}\nhelp\nhelp\ntime\n"));
+        }
+        writer.send("quit\n");
+    });
+    for n in 0..20_000 {
+        expected.extend_from_slice(format!("{help}\n{n}\n{help}\n{help}\n15:44:57\n").as_bytes());
+    }
+    eventually("the server waits for its peer", || {
+        let before = server.stats().bytes_out;
+        std::thread::yield_now();
+        before > 1_000_000 && server.stats().bytes_out == before
+    });
+    peer.expect(expected);
+    peer.expect_eof();
+    sender.join().unwrap();
+}

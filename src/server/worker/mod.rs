@@ -66,9 +66,9 @@ pub(super) struct Worker {
     yielded: Vec<usize>,
     cx: Context,
     draining: bool,
-    /// When the handler pool is looked after next, while sessions are away.
+    /// When to look after the handler pool next.
     nudge_at: Tick,
-    /// The last turn found work, or jobs wait: the next sleep is a doze while sessions are away.
+    /// Sessions are away, and the last turn found work or jobs that wait: the next sleep is a doze.
     dozes: bool,
 }
 
@@ -149,7 +149,7 @@ impl Worker {
             self.drive_yielded();
             self.expire();
             self.cx.submit_jobs();
-            self.dozes = self.cx.away > 0 && (self.nudge() || worked);
+            self.dozes = self.cx.away > 0 && self.watch(worked);
             if self.draining && (self.connections.is_empty() || drain_until <= self.cx.now) {
                 break;
             }
@@ -165,13 +165,18 @@ impl Worker {
         self.cx.submit_jobs();
     }
 
-    /// Looks after the handler pool, if its time has come. Returns whether jobs wait for a thread.
-    fn nudge(&mut self) -> bool {
-        if self.cx.now < self.nudge_at {
-            return self.dozes;
+    /// Looks after the handler pool each millisecond, as long as this worker works or jobs wait for a thread. Returns
+    /// whether to look again.
+    fn watch(&mut self, worked: bool) -> bool {
+        let was_due = self.cx.now >= self.nudge_at;
+        if was_due || !self.dozes {
+            self.nudge_at = self.cx.now.saturating_add(ticks(DOZE));
         }
-        self.nudge_at = self.cx.now.saturating_add(ticks(DOZE));
-        self.cx.pool.nudge()
+        match self.dozes {
+            true if was_due => self.cx.pool.nudge() || worked,
+            true => true,
+            false => worked,
+        }
     }
 
     /// Nanoseconds since the start of the server: 64 bits count 584 years.
