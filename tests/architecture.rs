@@ -57,7 +57,7 @@ const INCLUDES: &[(&str, &str)] = &[];
 const WITHOUT_CIRCLES: &[&str] = &["src/server", "src/python"];
 
 #[test]
-fn every_arrow_points_the_right_way() {
+fn every_module_uses_only_what_it_may() {
     let sources = sources();
     let exports = exports(&sources["src/lib.rs"]);
     for landmark in LANDMARKS {
@@ -133,7 +133,7 @@ fn a_circle_is_found() {
 }
 
 #[test]
-fn a_wrong_arrow_is_seen() {
+fn a_forbidden_import_is_found() {
     let exports = exports(
         "pub mod protocol; mod error; pub use clock::Clock; pub use error::Error; \
          pub use server::{Bound, Server}; pub use client::Client; pub use address::Address as Place;",

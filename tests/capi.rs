@@ -132,7 +132,7 @@ fn the_suite_is_clean_under_sanitizers_against_the_static_library() {
 }
 
 #[test]
-fn the_suite_leaves_no_block_behind() {
+fn the_suite_frees_every_block() {
     if installed(&["cc", "valgrind"]) {
         suite(&[], &shared_link(), |test, program| {
             let mut valgrind = Command::new("valgrind");
@@ -163,7 +163,7 @@ fn the_header_stands_alone_in_c_and_cpp() {
 }
 
 #[test]
-fn the_readmes_program_tells_the_day() {
+fn the_program_of_the_readme_prints_the_day() {
     if !installed(&["cc"]) {
         return;
     }
@@ -181,7 +181,7 @@ fn the_readmes_program_tells_the_day() {
 }
 
 #[test]
-fn what_is_declared_is_exported_and_called_with_null() {
+fn every_declared_function_is_exported_and_called_with_null() {
     let read = |path: &str| fs::read_to_string(root().join(path)).expect("it is committed");
     let (header, arguments) = (read("include/daytime.h"), read("tests/c/arguments.c"));
     let functions =
@@ -200,7 +200,7 @@ fn what_is_declared_is_exported_and_called_with_null() {
 }
 
 #[test]
-fn the_library_may_be_a_plug_in() {
+fn the_library_works_as_a_plug_in() {
     if installed(&["cc"]) {
         let folder = Folder::new();
         let (program, first, second) =
@@ -224,7 +224,7 @@ fn an_exception_in_a_handler_ends_the_process() {
 }
 
 #[test]
-fn the_examples_do_what_they_say() {
+fn the_examples_run_as_described() {
     if !installed(&["cc", "make"]) {
         return;
     }

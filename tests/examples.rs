@@ -98,7 +98,7 @@ fn the_classroom_client_runs() {
 
 /// Every relative link of a document leads to a file of the repository.
 #[test]
-fn the_links_of_the_documents_lead_somewhere() {
+fn the_links_of_the_documents_have_targets() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let documents = [
         "README.md",
@@ -122,7 +122,7 @@ fn the_links_of_the_documents_lead_somewhere() {
 }
 
 #[test]
-fn a_crate_outside_builds_without_the_programs_dependencies() {
+fn an_external_crate_builds_without_the_programs_dependencies() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     // Kept from run to run: the next build has less to do.
     let place = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("outside");

@@ -12,7 +12,7 @@ fn committed() -> String {
 }
 
 #[test]
-fn the_header_is_the_sources() {
+fn the_header_is_generated_from_the_sources() {
     let config = cbindgen::Config::from_file(path("include/cbindgen.toml")).expect("the settings are right");
     let builder = cbindgen::Builder::new().with_config(config).with_src(path("src/capi/mod.rs"));
     let mut made = Vec::new();
@@ -28,7 +28,7 @@ fn the_header_is_the_sources() {
 }
 
 #[test]
-fn the_version_is_the_packages() {
+fn the_version_is_that_of_the_package() {
     let header = committed();
     let number = |name: &str| -> u32 {
         let define = format!("#define DAYTIME_VERSION_{name} ");
@@ -41,7 +41,7 @@ fn the_version_is_the_packages() {
 }
 
 #[test]
-fn each_function_says_all_that_its_caller_must_know() {
+fn each_function_documents_its_whole_contract() {
     let header = committed();
     assert!(header.contains("extern \"C\" {"));
     let mut comment = String::new();

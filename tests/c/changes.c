@@ -115,7 +115,7 @@ static void put_zone(const char *directory, unsigned char hours) {
     CHECK(stream && fwrite(file, sizeof file, 1, stream) == 1 && fclose(stream) == 0 && rename(new, place) == 0);
 }
 
-static void actual(const daytime_server *server, daytime_client *client, const char *time, const char *line) {
+static void check_zone(const daytime_server *server, daytime_client *client, const char *time, const char *line) {
     char address[DAYTIME_ADDR_MAX], text[DAYTIME_REPLY_MAX];
     CHECK(!strcmp(ask(client, "time"), time) && !strcmp(ask(client, "time Here"), time));
     OK(daytime_server_address(server, DAYTIME_SERVICE_RFC867, 0, address, sizeof address));
@@ -134,12 +134,12 @@ static void zones(void) {
     OK(daytime_server_set_workers(server, 1));
     start(server);
     daytime_client *client = connect_client(server);
-    actual(server, client, "16:44:57", "Sunday, November 22, 2026 16:44:57-XYZ");
+    check_zone(server, client, "16:44:57", "Sunday, November 22, 2026 16:44:57-XYZ");
     put_zone(directory, 2);
-    actual(server, client, "16:44:57", "Sunday, November 22, 2026 16:44:57-XYZ");
+    check_zone(server, client, "16:44:57", "Sunday, November 22, 2026 16:44:57-XYZ");
     OK(daytime_server_reload_zones(server));
     OK(daytime_server_set_clock(server, SUNDAY + 1));
-    actual(server, client, "17:44:58", "Sunday, November 22, 2026 17:44:58-XYZ");
+    check_zone(server, client, "17:44:58", "Sunday, November 22, 2026 17:44:58-XYZ");
     snprintf(file, sizeof file, "%s/Here", directory);
     CHECK(unlink(file) == 0 && rmdir(directory) == 0);
     OK(daytime_server_reload_zones(server)); /* a server's zone that is gone stays as it was */

@@ -36,7 +36,7 @@ static int peer(const daytime_request *request, daytime_reply *reply, void *user
 }
 
 /* Clients that have bound a name: of a file, in the abstract namespace, and with all the 108 bytes that a path may have. */
-static void custom_names(daytime_server *server) {
+static void bound_names(daytime_server *server) {
     char names[3][sizeof ((struct sockaddr_un *)0)->sun_path + 1] = { "" };
     snprintf(names[0], sizeof names[0], "%s/client", directory);
     snprintf(names[1], sizeof names[1], "@daytime-client-%d", (int)getpid());
@@ -80,7 +80,7 @@ static void one_life(void) {
     CHECK(event.reason == DAYTIME_REASON_QUIT && !strcmp(event.peer, "unix:") && event.commands == 3);
     daytime_client_free(client);
 
-    custom_names(server);
+    bound_names(server);
     daytime_server_stop(server);
     OK(daytime_server_wait(server, 10000));
     CHECK(is_gone());

@@ -3,7 +3,7 @@
 use crate::common::process::{CLIENT, SERVER, run};
 
 #[test]
-fn bad_arguments_are_named() {
+fn errors_name_the_bad_argument() {
     let long = format!("--greeting={}", "x".repeat(1024));
     for (program, argument, named) in [
         (SERVER, "--nonsense", "--nonsense"),
@@ -78,7 +78,7 @@ fn bad_arguments_are_named() {
 }
 
 #[test]
-fn help_and_version_are_reported() {
+fn help_and_version_are_printed() {
     let server: &[&str] = &[
         "--config",
         "--print-config",

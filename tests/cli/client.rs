@@ -29,7 +29,7 @@ pub(crate) fn fixed_server() -> (Server, String) {
 // ---- Commands as arguments
 
 #[test]
-fn commands_are_answered_one_a_line() {
+fn each_reply_is_printed_on_a_line() {
     let (_server, address) = fixed_server();
     for (commands, replies) in [
         (&["day"][..], "Sunday\n"),
@@ -94,7 +94,7 @@ fn the_loop_reads_a_pipe_without_prompts() {
 }
 
 #[test]
-fn the_loop_with_the_original() {
+fn the_loop_works_with_the_original() {
     let (original, _) = FakeServer::original(original_reply);
     let outcome = run(CLIENT, &["--connect", &original.address().to_string()], "day\n\nDATE\nx\ntime\nquit\n");
     let replies = "Sunday\n26-11-22\nYou entered an invalid command\n15:44:57\n";
@@ -102,7 +102,7 @@ fn the_loop_with_the_original() {
 }
 
 #[test]
-fn each_reply_is_there_before_the_next_command() {
+fn each_reply_is_printed_before_the_next_command() {
     let (_server, address) = fixed_server();
     let mut client = Program::start(Command::new(CLIENT).args(["--connect", &address]));
     assert_eq!(client.out.line(), GREETING);
@@ -114,7 +114,7 @@ fn each_reply_is_there_before_the_next_command() {
 }
 
 #[test]
-fn a_reader_that_has_enough_is_no_error() {
+fn a_reader_that_closes_early_is_not_an_error() {
     let (_server, address) = fixed_server();
     // What `| head -1` does.
     let head = |arguments: &str| {
@@ -170,7 +170,7 @@ fn a_server_that_goes_away_ends_the_loop() {
 }
 
 #[test]
-fn a_dead_address_before_a_live_one_of_a_name() {
+fn a_name_with_a_dead_address_before_a_live_one_connects() {
     // A name with two addresses for one process: its namespace has its own hosts file.
     let folder = Folder::new();
     let hosts = folder.write("hosts", "::1 twin\n127.0.0.1 twin\n");

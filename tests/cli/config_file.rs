@@ -10,7 +10,7 @@ use crate::common::{
 };
 
 #[test]
-fn a_file_has_the_settings_of_flags_and_a_flag_counts_for_more() {
+fn a_file_has_the_settings_of_flags_and_a_flag_overrides_it() {
     let folder = Folder::new();
     let socket = folder.name("socket");
     let file = folder.write(
@@ -55,7 +55,7 @@ fn a_file_has_the_settings_of_flags_and_a_flag_counts_for_more() {
 }
 
 #[test]
-fn an_error_in_a_file_has_its_line() {
+fn an_error_in_a_file_names_the_line() {
     let folder = Folder::new();
     for (text, line, complaint) in [
         ("quiet = true\nlisen = []\n", 2, "unknown field `lisen`, expected one of `listen`,"),
@@ -97,7 +97,7 @@ fn an_error_in_a_file_has_its_line() {
 }
 
 #[test]
-fn printed_settings_are_a_file_of_settings() {
+fn printed_settings_are_a_valid_file() {
     let folder = Folder::new();
     let arguments = [
         "--listen=localhost:9",
@@ -137,7 +137,7 @@ fn printed_settings_are_a_file_of_settings() {
 }
 
 #[test]
-fn check_says_what_would_be_bound_and_binds_nothing() {
+fn check_prints_the_addresses_and_does_not_bind_them() {
     let folder = Folder::new();
     let socket = folder.name("socket");
     let taken = TcpListener::bind(local(0)).unwrap();

@@ -20,7 +20,7 @@ use crate::common::{
 };
 
 #[test]
-fn the_server_says_where_it_listens_and_who_connects() {
+fn the_server_prints_its_addresses_and_its_clients() {
     let (mut server, port) = daytime_server(&[]);
     let clients = [(); 3].map(|()| TcpStream::connect(local(port)).unwrap());
     let mut actual = [(); 3].map(|()| server.out.line());
@@ -37,7 +37,7 @@ fn the_server_says_where_it_listens_and_who_connects() {
 }
 
 #[test]
-fn the_server_says_nothing_of_clients_when_quiet() {
+fn a_quiet_server_does_not_print_its_clients() {
     let (mut server, port) = daytime_server(&["--quiet"]);
     assert!(replies_to(port, "\nday\nquit\n").starts_with(GREETING));
     server.signal(Signal::SIGTERM);
@@ -141,7 +141,7 @@ fn every_setting_has_its_effect() {
 }
 
 #[test]
-fn limits_turn_clients_away() {
+fn limits_reject_clients() {
     for (limit, line) in [("--max-clients=1", errors::FULL), ("--max-clients-per-source=1", errors::PER_SOURCE)] {
         let (_server, port) = daytime_server(&["--quiet", limit]);
         let mut first = TcpStream::connect(local(port)).unwrap();
@@ -177,7 +177,7 @@ fn the_environment_names_the_zone() {
 }
 
 #[test]
-fn the_server_takes_all_descriptors_that_it_may() {
+fn the_server_raises_its_limit_of_descriptors() {
     let line = r#"ulimit -Sn 64 && exec "$0" --quiet --listen 127.0.0.1:0"#;
     let (server, _) = Program::listening(Command::new("sh").args(["-c", line, SERVER]));
     let Ok(limits) = fs::read_to_string(format!("/proc/{}/limits", server.id())) else {
@@ -190,7 +190,7 @@ fn the_server_takes_all_descriptors_that_it_may() {
 }
 
 #[test]
-fn unix_sockets_are_served_and_asked() {
+fn the_server_and_the_client_use_unix_sockets() {
     let folder = Folder::new();
     let path = format!("unix:{}", folder.name("socket"));
     let name = format!("unix:@daytime-test-{}", std::process::id());
@@ -231,7 +231,7 @@ fn unix_sockets_are_served_and_asked() {
 }
 
 #[test]
-fn a_server_that_ends_by_itself_says_so() {
+fn a_server_that_ends_by_itself_prints_an_error() {
     if !can_trace() {
         return;
     }
@@ -258,7 +258,7 @@ fn older() -> (Program, u16, u16) {
 }
 
 #[test]
-fn both_older_protocols_tell_the_time() {
+fn both_older_protocols_give_the_time() {
     let (_server, rfc867, rfc868) = older();
     let before = SystemTime::now() - Duration::from_secs(1);
     let actual = daytime::rfc868(format!("127.0.0.1:{rfc868}")).unwrap();
@@ -281,7 +281,7 @@ fn rdate_reads_the_time_protocol() {
 }
 
 #[test]
-fn perls_net_time_reads_both() {
+fn perls_net_time_reads_both_protocols() {
     if !installed(&["perl"]) {
         return;
     }

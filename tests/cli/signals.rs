@@ -38,7 +38,7 @@ fn client_that_never_reads(port: u16) -> Socket {
 }
 
 #[test]
-fn a_signal_ends_the_server_in_good_order() {
+fn a_signal_drains_the_server() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let (mut server, port) = daytime_server(&["--quiet"]);
         let mut idle = TcpStream::connect(local(port)).unwrap();
@@ -56,7 +56,7 @@ fn a_signal_ends_the_server_in_good_order() {
 }
 
 #[test]
-fn the_drain_has_an_end() {
+fn the_drain_ends_after_its_grace() {
     let (mut server, port) = daytime_server(&["--quiet", "--drain", "0.3", "--write-timeout", "60"]);
     let _client = client_that_never_reads(port);
     server.signal(Signal::SIGTERM);
@@ -99,7 +99,7 @@ fn replies_or_nothing(port: u16) -> String {
 }
 
 #[test]
-fn sighup_reads_networks_again() {
+fn sighup_reloads_networks() {
     let folder = Folder::new();
     let file = folder.write("daytime.toml", "deny = [\"127.0.0.0/8\"]\nquiet = false\n");
     let arguments = ["--config", &file, "--listen", "127.0.0.1:0"];
@@ -129,7 +129,7 @@ fn sighup_reads_networks_again() {
 }
 
 #[test]
-fn sighup_reads_zones_again() {
+fn sighup_reloads_zones() {
     let source = Path::new("/usr/share/zoneinfo");
     if !source.join("Asia/Tokyo").exists() || !source.join("UTC").exists() {
         return skip("there is no zone database");

@@ -88,7 +88,7 @@ fn sockets_of_a_service_manager_are_served_by_their_names() {
 }
 
 #[test]
-fn sockets_that_are_none_to_serve_on_are_named() {
+fn errors_name_the_sockets_that_cannot_be_served() {
     let folder = Folder::new();
     let listener = TcpListener::bind(local(0)).unwrap();
     let connected = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -122,7 +122,7 @@ fn sockets_for_another_process_are_left_alone() {
 }
 
 #[test]
-fn systemd_socket_activate_starts_it() {
+fn systemd_socket_activate_starts_the_server() {
     if !installed(&["systemd-socket-activate"]) {
         return;
     }
@@ -140,7 +140,7 @@ fn systemd_socket_activate_starts_it() {
 }
 
 #[test]
-fn systemd_is_reported_when_it_serves_and_when_it_stops() {
+fn the_server_notifies_systemd_when_it_serves_and_when_it_stops() {
     let folder = Folder::new();
     let manager = UnixDatagram::bind(folder.name("notify")).unwrap();
     manager.set_read_timeout(Some(TIMEOUT)).unwrap();

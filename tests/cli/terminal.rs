@@ -34,7 +34,7 @@ fn terminal(term: &str, address: &str) -> Option<Program> {
 }
 
 #[test]
-fn a_terminal_is_prompted_in_the_originals_words() {
+fn a_terminal_shows_the_prompt_of_the_original() {
     for term in ["xterm", "dumb"] {
         let (_server, address) = fixed_server();
         let Some(mut client) = terminal(term, &address) else { return };
@@ -77,7 +77,7 @@ fn lines_are_edited_remembered_and_completed() {
 }
 
 #[test]
-fn control_keys_end_it() {
+fn control_keys_end_the_client() {
     for term in ["xterm", "dumb"] {
         for (key, code) in [("\x04", 0), ("\x03", 130)] {
             let (_server, address) = fixed_server();
@@ -92,7 +92,7 @@ fn control_keys_end_it() {
 }
 
 #[test]
-fn a_resized_or_stopped_terminal_goes_on() {
+fn the_client_survives_a_resized_or_stopped_terminal() {
     let (_server, address) = fixed_server();
     let Some(mut client) = terminal("xterm", &address) else { return };
     client.out.until("pid=");
@@ -113,7 +113,7 @@ fn a_resized_or_stopped_terminal_goes_on() {
 }
 
 #[test]
-fn a_hostile_server_commands_no_terminal() {
+fn control_characters_of_a_server_are_escaped_on_a_terminal() {
     let hostile = "\x1b[31mred\x1b]0;title\x07 \u{9b}2J\x08\x7f";
     let shown = r"\u{1b}[31mred\u{1b}]0;title\u{7} \u{9b}2J\u{8}\u{7f}";
     let answer = move |command: &str| (command != "quit").then(|| hostile.to_owned());
@@ -136,7 +136,7 @@ fn a_hostile_server_commands_no_terminal() {
 }
 
 #[test]
-fn the_original_on_a_terminal() {
+fn the_client_works_with_the_original_on_a_terminal() {
     let (original, _) = FakeServer::original(original_reply);
     let Some(mut client) = terminal("xterm", &original.address().to_string()) else { return };
     client.out.until(&format!("{GREETING}\r\n"));

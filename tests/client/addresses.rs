@@ -26,7 +26,7 @@ fn a_refused_connection_is_an_error_with_the_address() {
 }
 
 #[test]
-fn names_that_are_none() {
+fn invalid_and_unknown_names_are_errors() {
     for name in ["", "host:", "host:99999", "two words:1", "[::1", ":1", "a/b:1"] {
         assert_eq!(error_of(client_builder().connect(name)), "invalid", "{name:?}");
     }
@@ -55,7 +55,7 @@ fn every_address_of_a_name_is_tried() {
 }
 
 #[test]
-fn a_dead_address_before_a_live_one_takes_its_share_of_the_time() {
+fn a_dead_address_before_a_live_one_takes_its_share_of_the_timeout() {
     let resolved: Vec<_> = ("localhost", 1).to_socket_addrs().unwrap().map(|address| address.ip()).collect();
     let [dead, live] = resolved[..] else {
         return skip("localhost has one address here, see tests/cli/client.rs for a name that has two");

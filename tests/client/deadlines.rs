@@ -24,7 +24,7 @@ fn interrupt_at_second_check() -> impl Fn() -> bool + Send + Sync + 'static {
 }
 
 #[test]
-fn an_interrupt_ends_whatever_blocks() {
+fn an_interrupt_ends_every_blocking_call() {
     let interruptible = || client_builder().interrupt(interrupt_at_second_check());
     let assert_prompt = |(said, took): (String, Duration)| {
         assert_eq!(said, "interrupted");
@@ -60,7 +60,7 @@ fn an_interrupt_ends_whatever_blocks() {
 }
 
 #[test]
-fn an_interrupt_ends_what_trickles() {
+fn an_interrupt_ends_a_call_whose_input_trickles() {
     // Never silent for as long as a slice, and never done.
     let trickle = |mut peer: Peer| {
         let mut left = 100;
@@ -88,7 +88,7 @@ fn an_interrupt_ends_what_trickles() {
 }
 
 #[test]
-fn timeout_can_be_changed() {
+fn the_timeout_can_be_changed() {
     let fake = FakeServer::new(|mut peer| {
         peer.complete_greeting("Hi");
         peer.stay_silent();
@@ -101,7 +101,7 @@ fn timeout_can_be_changed() {
 }
 
 #[test]
-fn timeout_without_end_is_allowed() {
+fn an_endless_timeout_is_allowed() {
     let server = builder().start().unwrap();
     let mut client = Client::builder().timeout(Duration::MAX).connect(&server.addresses()[0]).unwrap();
     assert_eq!(client.day().unwrap(), Weekday::Sun);

@@ -32,7 +32,7 @@ fn a_silent_server_times_out() {
 }
 
 #[test]
-fn a_greeting_in_pieces() {
+fn a_greeting_may_arrive_in_pieces() {
     for pieces in [
         vec!["Welcome to the server\n"],
         vec!["Welcome to the server", "\n"],
@@ -53,7 +53,7 @@ fn a_greeting_in_pieces() {
 }
 
 #[test]
-fn a_greeting_with_a_reply_in_its_wake_breaks_the_client() {
+fn a_reply_right_after_the_greeting_breaks_the_client() {
     for (sent, left) in [
         ("Hi\nSunday\n", "protocol: Sunday\\n"),
         ("Hi\n\n", "protocol: \\n"),
@@ -77,7 +77,7 @@ fn a_greeting_with_a_reply_in_its_wake_breaks_the_client() {
 }
 
 #[test]
-fn a_greeting_without_end_is_bounded() {
+fn an_endless_greeting_is_bounded() {
     for length in [70_000, 10 << 20] {
         for end in ["", "\n"] {
             let fake = FakeServer::new(move |mut peer| {
@@ -100,7 +100,7 @@ fn a_greeting_without_end_is_bounded() {
 }
 
 #[test]
-fn a_greeting_that_is_none_is_an_error_that_carries_it() {
+fn an_invalid_greeting_is_an_error_that_contains_it() {
     let endings: [(&str, Script); 2] = [("end of file", drop), ("deadline", Peer::stay_silent)];
     for (ending, end) in endings {
         for (sent, on_eof, on_deadline) in [
@@ -125,7 +125,7 @@ fn a_greeting_that_is_none_is_an_error_that_carries_it() {
 }
 
 #[test]
-fn a_reset_in_place_of_a_greeting_closes() {
+fn a_reset_in_place_of_a_greeting_closes_the_client() {
     let fake = FakeServer::new(|mut peer| {
         peer.expect("\n");
         peer.reset();
@@ -134,7 +134,7 @@ fn a_reset_in_place_of_a_greeting_closes() {
 }
 
 #[test]
-fn error_lines_in_place_of_a_greeting_refuse() {
+fn an_error_line_in_place_of_a_greeting_refuses_the_client() {
     for line in errors::ALL {
         for end in ["\n", "\r\n"] {
             for split in [0, 7, line.len()] {
@@ -159,7 +159,7 @@ fn error_lines_in_place_of_a_greeting_refuse() {
 // ---- In step, or broken: K4 of tests/server/faults.rs
 
 #[test]
-fn a_late_reply_is_never_handed_out() {
+fn a_late_reply_is_never_returned() {
     for (early, late) in [("", "Sunday\n"), ("Sun", "day\n"), ("Sunday\r", "\n")] {
         let (timed_out, go) = channel();
         let (said, fake, client) = ask_day(200, move |mut peer| {
@@ -176,7 +176,7 @@ fn a_late_reply_is_never_handed_out() {
 }
 
 #[test]
-fn unasked_bytes_break_the_client() {
+fn unexpected_bytes_break_the_client() {
     /// A server that sends unexpected bytes when the returned function is called; the function returns after the send.
     fn on_demand(unasked: &'static str) -> (FakeServer, impl Fn()) {
         let (ask, asked) = channel();
@@ -212,7 +212,7 @@ fn unasked_bytes_break_the_client() {
 }
 
 #[test]
-fn a_reply_with_another_in_its_wake_breaks_the_client() {
+fn a_second_reply_to_one_command_breaks_the_client() {
     let (said, _fake, mut client) = ask_day(30_000, |mut peer| {
         peer.send("Sunday\nMonday\n");
         peer.stay_silent();
@@ -223,7 +223,7 @@ fn a_reply_with_another_in_its_wake_breaks_the_client() {
 }
 
 #[test]
-fn a_server_that_dies_between_question_and_reply_closes() {
+fn a_server_that_ends_before_its_reply_closes_the_client() {
     let scripts: [Script; 4] = [
         Peer::reset,
         drop,
@@ -242,7 +242,7 @@ fn a_server_that_dies_between_question_and_reply_closes() {
 }
 
 #[test]
-fn replies_in_any_segments() {
+fn replies_may_arrive_in_any_segments() {
     for pieces in [
         vec!["Sunday\n"],
         vec!["Sun", "day\n"],
@@ -279,7 +279,7 @@ fn an_endless_reply_is_bounded() {
 }
 
 #[test]
-fn a_reply_that_is_no_text_breaks_the_client() {
+fn a_reply_that_is_not_utf_8_breaks_the_client() {
     let (said, _fake, client) = ask_day(30_000, |mut peer| {
         peer.send(b"\xffSunday\n");
         peer.stay_silent();

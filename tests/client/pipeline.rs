@@ -11,7 +11,7 @@ use crate::common::{
 use crate::helpers::{FRAMINGS, assert_broken, client_builder, connect, error_of, with_timeout};
 
 #[test]
-fn pipeline_of_200_000_commands() {
+fn a_pipeline_may_have_200_000_commands() {
     let cycle = [
         ("day", "Sunday"),
         ("date", "26-11-22"),
@@ -36,7 +36,7 @@ fn pipeline_of_200_000_commands() {
 }
 
 #[test]
-fn pipeline_with_errors_between() {
+fn a_pipeline_may_contain_errors() {
     let long = format!("day {}", "x".repeat(COMMAND_MAX - 4));
     let overlong = "x".repeat(COMMAND_MAX + 1);
     let (invalid, unknown) = (format!("refused: {}", errors::INVALID), format!("refused: {}", errors::UNKNOWN_ZONE));
@@ -85,7 +85,7 @@ fn a_pipeline_keeps_4_kib_in_flight_and_reads_between() {
 }
 
 #[test]
-fn a_pipeline_that_breaks_gives_its_error() {
+fn a_pipeline_that_breaks_returns_its_error() {
     let cases: [(&str, Script); 3] =
         [("closed", drop), ("timeout", Peer::stay_silent), ("protocol: \\xff\\n", |mut peer| peer.send(b"\xff\n"))];
     for (expected, script) in cases {

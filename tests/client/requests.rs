@@ -19,7 +19,7 @@ use crate::common::{TIMEOUT, builder, fake_server::FakeServer, outcome};
 use crate::helpers::{FRAMINGS, assert_broken, client_builder, connect, error_of, with_timeout};
 
 #[test]
-fn requests_and_their_replies() {
+fn each_request_gets_its_reply() {
     let longest = "x".repeat(COMMAND_MAX);
     let invalid = format!("refused: {}", errors::INVALID);
     let unknown = format!("refused: {}", errors::UNKNOWN_ZONE);
@@ -51,7 +51,7 @@ fn requests_and_their_replies() {
 }
 
 #[test]
-fn what_cannot_be_asked_is_not_sent() {
+fn invalid_commands_are_not_sent() {
     let server = builder().start().unwrap();
     let mut client = connect(&server);
     let overlong = "x".repeat(COMMAND_MAX + 1);
@@ -82,7 +82,7 @@ fn what_cannot_be_asked_is_not_sent() {
 }
 
 #[test]
-fn greetings_of_every_kind() {
+fn a_server_may_have_any_greeting() {
     let longest = "é".repeat(REPLY_MAX / 2);
     for greeting in ["", "Hi", " Hi ", errors::INVALID, "day", "日曜日", &longest] {
         for framing in FRAMINGS {
@@ -99,7 +99,7 @@ fn greetings_of_every_kind() {
 }
 
 #[test]
-fn quit_waits_until_everything_before_is_done() {
+fn quit_waits_until_the_server_closes() {
     let server = builder().start().unwrap();
     let events = server.events();
     let mut client = connect(&server);
@@ -152,7 +152,7 @@ fn a_server_that_goes_away_closes_its_clients() {
 }
 
 #[test]
-fn an_interrupt_that_is_not_meant_disturbs_nothing() {
+fn an_interrupt_that_stays_false_changes_nothing() {
     let server = builder().start().unwrap();
     let mut client = client_builder().interrupt(|| false).connect(&server.addresses()[0]).unwrap();
     assert_eq!(client.day().unwrap(), Weekday::Sun);

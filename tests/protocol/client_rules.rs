@@ -125,7 +125,7 @@ fn an_error_line_in_place_of_the_greeting_is_the_error() {
 }
 
 #[test]
-fn the_originals_greeting_stands_before_its_error_text_once_it_is_quiet() {
+fn the_quiet_time_ends_the_greeting_of_the_original() {
     check(&[
         (&[b"Welcome to the serverYou entered an invalid command", PAUSE], "bare: Welcome to the server"),
         (&[b"Welcome to the server", b"You entered an invalid command", PAUSE], "bare: Welcome to the server"),
@@ -144,7 +144,7 @@ fn the_originals_greeting_stands_before_its_error_text_once_it_is_quiet() {
 }
 
 #[test]
-fn silence_alone_proves_nothing() {
+fn the_quiet_time_alone_does_not_end_the_greeting() {
     check(&[
         (&[PAUSE, PAUSE], "waits"),
         (&[b"Welcome to the server", PAUSE], "waits"),
@@ -162,7 +162,7 @@ fn silence_alone_proves_nothing() {
 }
 
 #[test]
-fn the_end_before_the_greeting_is_an_error_that_carries_the_text() {
+fn an_eof_before_the_greeting_is_an_error_that_contains_the_text() {
     check(&[
         (&[EOF], "Closed"),
         (&[b"Welcome to the server", EOF], "unexpected: Welcome to the server"),
@@ -179,7 +179,7 @@ fn the_end_before_the_greeting_is_an_error_that_carries_the_text() {
 }
 
 #[test]
-fn a_greeting_that_is_not_utf_8_is_an_error_that_carries_the_text() {
+fn a_greeting_that_is_not_utf_8_is_an_error_that_contains_the_text() {
     check(&[
         (&[b"Hi\xff\n"], "unexpected: Hi\\xff\\n"),
         (&[b"Hi\xff"], "waits"),
@@ -218,7 +218,7 @@ fn at_most_64_kib_are_read_for_the_greeting() {
 // Questions
 
 #[test]
-fn a_question_is_a_line_or_bare() {
+fn a_command_is_sent_as_a_line_or_bare() {
     for (question, line) in [
         ("day", "day\n"),
         ("Time Europe/Berlin", "Time Europe/Berlin\n"),
@@ -232,7 +232,7 @@ fn a_question_is_a_line_or_bare() {
 }
 
 #[test]
-fn questions_that_cannot_be_asked_are_refused_and_change_nothing() {
+fn invalid_commands_are_rejected_and_change_nothing() {
     let (long, wide) = ("x".repeat(COMMAND_MAX + 1), "ß".repeat(COMMAND_MAX / 2 + 1));
     let blank = ["", " ", "\t", "\r", "\n", " \t\r"];
     let control = ["day\n", "day\r", "day\r\n", "\nday", "day\nquit", "a\rb", "\0", "day\x1b", "day \x7f", "\x01day"];
@@ -250,7 +250,7 @@ fn questions_that_cannot_be_asked_are_refused_and_change_nothing() {
 }
 
 #[test]
-fn a_question_before_the_greeting_is_refused() {
+fn a_command_before_the_greeting_is_rejected() {
     let mut session = ClientSession::new();
     assert!(matches!(ask(&mut session, "day"), Err(SessionError::InvalidCommand(_))));
     session.receive(b"Hi\n").unwrap();
@@ -258,7 +258,7 @@ fn a_question_before_the_greeting_is_refused() {
 }
 
 #[test]
-fn a_question_within_the_greeting_is_refused_and_changes_nothing() {
+fn a_command_within_the_greeting_is_rejected_and_changes_nothing() {
     let mut session = ClientSession::new();
     session.receive(b"H").unwrap();
     assert!(matches!(ask(&mut session, "day"), Err(SessionError::InvalidCommand(_))));
@@ -267,7 +267,7 @@ fn a_question_within_the_greeting_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn the_original_is_asked_one_question_at_a_time() {
+fn the_original_gets_one_command_at_a_time() {
     let mut session = bare();
     ask(&mut session, "day").unwrap();
     assert!(matches!(ask(&mut session, "time"), Err(SessionError::InvalidCommand(_))));
@@ -282,7 +282,7 @@ fn the_original_is_asked_one_question_at_a_time() {
 // Replies
 
 #[test]
-fn a_reply_is_a_line_an_error_line_as_any_other() {
+fn a_reply_is_any_line_and_may_be_an_error_line() {
     for (come, expected) in [
         (&b"Sunday\n"[..], "Sunday"),
         (b"Sunday\r\n", "Sunday"),
@@ -303,7 +303,7 @@ fn a_reply_is_a_line_an_error_line_as_any_other() {
 }
 
 #[test]
-fn split_and_joined_replies_come_out_one_by_one() {
+fn split_and_joined_replies_are_returned_one_by_one() {
     let mut session = lines();
     for question in ["day", "time", "echo a", "date"] {
         ask(&mut session, question).unwrap();
@@ -327,7 +327,7 @@ fn split_and_joined_replies_come_out_one_by_one() {
 }
 
 #[test]
-fn nobody_who_did_not_ask_gets_a_reply() {
+fn a_session_without_a_request_returns_no_reply() {
     let mut session = lines();
     assert!(!session.awaits_replies());
     assert_eq!(reply(&mut session, b""), "…");
@@ -336,7 +336,7 @@ fn nobody_who_did_not_ask_gets_a_reply() {
 }
 
 #[test]
-fn what_is_left_over_breaks_the_next_question() {
+fn leftover_bytes_break_the_next_request() {
     for (come, left) in [
         (&b"Sunday\n15:44:57\n"[..], &b"15:44:57\n"[..]),
         (b"Sunday\n\n", b"\n"),
@@ -369,7 +369,7 @@ fn what_is_left_over_breaks_the_next_question() {
 }
 
 #[test]
-fn what_is_left_over_breaks_the_next_question_of_a_pipeline_too() {
+fn leftover_bytes_break_the_next_request_of_a_pipeline() {
     for (asked, come, left) in [
         (1, &b"Sunday\nnobody asked\n"[..], &b"nobody asked\n"[..]),
         (1, b"Sunday\n1", b"1"),
@@ -416,7 +416,7 @@ fn at_most_64_kib_are_read_for_a_reply() {
 }
 
 #[test]
-fn what_an_error_carries_is_at_most_64_kib() {
+fn an_error_contains_at_most_64_kib() {
     for come in [[&b"Hi\n"[..], &[b'x'; LIMIT + 1]].concat(), [&b"Hi\n"[..], &b"x\n".repeat(LIMIT)].concat()] {
         let mut session = ClientSession::new();
         session.receive(&come).unwrap();
@@ -428,7 +428,7 @@ fn what_an_error_carries_is_at_most_64_kib() {
 }
 
 #[test]
-fn the_originals_replies_are_found_by_their_shape() {
+fn replies_of_the_original_are_recognized_by_their_shape() {
     for (question, come, expected) in [
         ("day", &b"Sunday"[..], "Sunday"),
         ("DAY", b"Wednesday", "Wednesday"),
@@ -499,7 +499,7 @@ fn every_weekday_is_a_reply_of_the_original() {
 }
 
 #[test]
-fn the_end_while_a_reply_is_awaited_is_the_end() {
+fn an_eof_in_place_of_a_reply_closes_the_session() {
     for mut session in [lines(), bare()] {
         ask(&mut session, "quit").unwrap();
         assert_eq!(session.reply(), Ok(None));
@@ -508,7 +508,7 @@ fn the_end_while_a_reply_is_awaited_is_the_end() {
 }
 
 #[test]
-fn what_the_original_answers_is_understood() {
+fn a_session_understands_the_original() {
     // The original classroom server takes each read for a command.
     let original = |read: &str| match read.to_lowercase().as_str() {
         "day" => "Sunday",

@@ -118,7 +118,7 @@ fn formats_have_the_conversions_of_strftime() {
 }
 
 #[test]
-fn formats_that_give_no_reply_are_refused_when_they_are_set() {
+fn invalid_formats_are_rejected_when_they_are_set() {
     // S12, and conversions that depend on a locale.
     let bad = [
         "%Q", "%^a", "%#Z", "%", "%2f", "%9999Y", "%n", "", "%t", "%A %", "%%%", "%-", "%_-", "%é", "%.3f", "%f", "%N",
@@ -142,7 +142,7 @@ fn formats_that_give_no_reply_are_refused_when_they_are_set() {
 }
 
 #[test]
-fn formats_belong_each_to_its_command() {
+fn each_format_belongs_to_its_command() {
     let formats = Formats::new("%a", "%F", "%R").unwrap();
     let formatted = FormattedTime::new(MOMENT, &Zone::UTC, &formats);
     let commands = [Command::Day, Command::Date, Command::Time, Command::Datetime];
@@ -154,7 +154,7 @@ fn formats_belong_each_to_its_command() {
 }
 
 #[test]
-fn a_text_that_grows_beyond_a_reply_is_cut() {
+fn a_text_longer_than_a_reply_is_cut() {
     let formats = Formats::new(&"%Z".repeat(341), &format!("{}%Z", "ß".repeat(510)), "%T").unwrap();
     for (zone, day, date) in [("UTC", "UTC".repeat(341), "UTC"), ("+05:30", "+05:30".repeat(171), "+05")] {
         let formatted = FormattedTime::new(MOMENT, &Zone::parse(zone).unwrap(), &formats);

@@ -334,7 +334,7 @@ proptest! {
     #![proptest_config(cases(48))]
 
     #[test]
-    fn so_does_a_client_that_is_owed_more_than_it_may_be(
+    fn every_segmentation_gives_the_same_conversation_beyond_owed_max(
         lines in prop::collection::vec(prop::sample::select(vec![
             "help\n", "help\r\n", "HELP  \n", "page\n", "flood\r\n", " \n", "time\n", "day\nDAY\ndate\n",
         ]), 300..1000),
@@ -395,7 +395,7 @@ proptest! {
     #![proptest_config(cases(512))]
 
     #[test]
-    fn a_session_survives_anything_and_stays_small(
+    fn a_server_session_survives_anything_and_stays_small(
         events in prop::collection::vec(server_event(), 0..24),
         framing in prop_oneof![Just(Framing::Auto), Just(Framing::Line)],
     ) {
@@ -447,7 +447,7 @@ proptest! {
     }
 
     #[test]
-    fn a_dialogue_survives_anything_and_hands_out_no_reply_that_nobody_asked_for(
+    fn a_client_session_survives_anything_and_returns_only_requested_replies(
         events in prop::collection::vec(client_event(), 0..24),
     ) {
         let (mut session, mut asked) = (ClientSession::new(), 0);
@@ -564,7 +564,7 @@ proptest! {
     }
 
     #[test]
-    fn our_client_and_our_server_understand_each_other_in_every_segmentation(
+    fn the_client_understands_the_server_in_every_segmentation(
         framing in prop_oneof![Just(Framing::Auto), Just(Framing::Line)],
         questions in prop::collection::vec(command(), 0..12),
         there in cuts(), back in cuts(), habits in habits(),
@@ -643,7 +643,7 @@ proptest! {
     }
 
     #[test]
-    fn a_format_that_was_taken_gives_a_reply_at_every_moment(
+    fn an_accepted_format_gives_a_reply_at_every_moment(
         parts in prop::collection::vec(prop_oneof![
             3 => "%[_0^#-]{0,2}[a-zA-Z%]",
             1 => "\\PC{1,3}",

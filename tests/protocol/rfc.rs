@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::common::MOMENT;
 
 #[test]
-fn a_line_of_rfc_867_is_of_its_first_syntax() {
+fn a_line_of_rfc_867_has_its_first_syntax() {
     let zone = |name: &str| Zone::parse(name).unwrap();
     for (second, name, line) in [
         (MOMENT, "UTC", "Sunday, November 22, 2026 15:44:57-UTC"),
@@ -28,7 +28,7 @@ fn a_line_of_rfc_867_is_of_its_first_syntax() {
 }
 
 #[test]
-fn bytes_of_rfc_868_count_from_1900_and_begin_again() {
+fn bytes_of_rfc_868_count_from_1900_and_wrap_around() {
     for (second, bytes) in [
         (MOMENT, 0xeead_8c79),
         // The table of RFC 868: 1970, 1976, 1980, 1983.
@@ -86,12 +86,12 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_time_about_2036_survives_rfc_868(second in PIVOT) {
+    fn a_time_about_2036_survives_a_round_trip_through_rfc_868(second in PIVOT) {
         prop_assert_eq!(rfc868_seconds(rfc868(second)), second);
     }
 
     #[test]
-    fn any_four_bytes_of_rfc_868_mean_a_time_that_has_them(bytes: [u8; 4]) {
+    fn any_four_bytes_of_rfc_868_survive_a_round_trip(bytes: [u8; 4]) {
         prop_assert!(PIVOT.contains(&rfc868_seconds(bytes)));
         prop_assert_eq!(rfc868(rfc868_seconds(bytes)), bytes);
     }

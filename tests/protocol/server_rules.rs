@@ -18,7 +18,7 @@ fn padded(text: &str, len: usize) -> Vec<u8> {
 // ---- The original
 
 #[test]
-fn the_originals_clients_read_what_they_read_from_it() {
+fn clients_of_the_original_get_the_replies_of_the_original() {
     let full = |reads: &[&[u8]]| {
         let mut conversation = Conversation::new(Auto, GREETING);
         reads.iter().for_each(|read| conversation.read(read));
@@ -35,7 +35,7 @@ fn the_originals_clients_read_what_they_read_from_it() {
 }
 
 #[test]
-fn the_originals_faults_are_gone() {
+fn the_faults_of_the_original_are_fixed() {
     auto(&[
         (&[b"day\n"], "Hi\nSunday\n"),
         (&[b"day\ntime\n"], "Hi\nSunday\n15:44:57\n"),
@@ -94,7 +94,7 @@ fn rule_2_the_first_line_end_frames_lines_for_good() {
 }
 
 #[test]
-fn rule_3_before_that_a_read_that_is_exactly_a_name_is_answered_at_once() {
+fn rule_3_a_bare_name_is_answered_at_once() {
     auto(&[
         (&[b"day"], "HiSunday"),
         (&[b"DATETIME"], "Hi2026-11-22T15:44:57+00:00"),
@@ -120,7 +120,7 @@ fn rule_3_before_that_a_read_that_is_exactly_a_name_is_answered_at_once() {
 }
 
 #[test]
-fn rule_4_what_is_held_is_one_command_once_it_is_quiet() {
+fn rule_4_the_quiet_time_ends_a_held_command() {
     auto(&[
         (&[b"day UTC", PAUSE], "HiSunday"),
         (&[b" day\t", PAUSE], "HiSunday"),
@@ -145,7 +145,7 @@ fn rule_4_what_is_held_is_one_command_once_it_is_quiet() {
 }
 
 #[test]
-fn rule_5_a_line_end_completes_what_was_sent_bare() {
+fn rule_5_a_line_end_completes_a_bare_reply() {
     auto(&[
         (&[b"day\n"], "Hi\nSunday\n"),
         (&[b"day\r\n"], "Hi\r\nSunday\r\n"),
@@ -188,7 +188,7 @@ fn rule_5_an_empty_line_gives_one_terminator_in_all() {
 }
 
 #[test]
-fn rule_5_an_empty_greeting_is_completed_as_any_other() {
+fn rule_5_an_empty_greeting_is_completed_like_any_other() {
     for (framing, read, expected) in [
         (Auto, &b"\n"[..], "\n"),
         (Auto, b"day\r\n", "\r\nSunday\r\n"),
@@ -203,7 +203,7 @@ fn rule_5_an_empty_greeting_is_completed_as_any_other() {
 }
 
 #[test]
-fn rule_6_the_end_ends_what_is_held() {
+fn rule_6_an_eof_ends_a_held_command() {
     auto(&[
         (&[EOF], "Hi■"),
         (&[b"time UTC", EOF], "Hi15:44:57■"),
@@ -271,7 +271,7 @@ fn rule_7_a_cr_at_the_edge_counts_if_it_does_not_end_the_line() {
 }
 
 #[test]
-fn rule_7_of_a_longer_one_nothing_is_kept() {
+fn rule_7_a_longer_command_is_discarded() {
     let mut conversation = Conversation::new(Auto, "Hi");
     let fresh = size(&conversation.session);
     conversation.read(&[0xff; COMMAND_MAX]);
@@ -287,7 +287,7 @@ fn rule_7_of_a_longer_one_nothing_is_kept() {
 }
 
 #[test]
-fn rule_7_the_quiet_time_ends_a_long_one_only_before_the_first_line_end() {
+fn rule_7_the_quiet_time_ends_a_longer_command_only_before_the_first_line_end() {
     let long: &[u8] = &[b'x'; 2000];
     auto(&[
         (&[long, PAUSE], "HiYou entered an invalid command"),
@@ -310,7 +310,7 @@ fn rule_8_blanks_around_a_command_are_ignored() {
 }
 
 #[test]
-fn rule_8_the_argument_is_trimmed_neither_folded_nor_split() {
+fn rule_8_the_argument_is_trimmed_but_neither_folded_nor_split() {
     for (line, argument) in [
         (&b"echo\n"[..], ""),
         (b" echo \t\r\n", ""),
@@ -342,7 +342,7 @@ fn rule_8_names_fold_in_ascii_only() {
 }
 
 #[test]
-fn rule_8_a_control_byte_or_bad_utf_8_make_it_invalid_and_the_connection_lives() {
+fn rule_8_a_command_with_control_bytes_or_invalid_utf_8_is_an_error() {
     let mut bad: Vec<Vec<u8>> = Vec::new();
     for byte in (0..=0x1f).chain([0x7f]).filter(|byte| !b"\t\r\n".contains(byte)) {
         // Before, within and after the name, and in the argument.
@@ -379,7 +379,7 @@ fn rule_8_a_control_byte_or_bad_utf_8_make_it_invalid_and_the_connection_lives()
 }
 
 #[test]
-fn rule_8_an_argument_too_many_makes_it_invalid() {
+fn rule_8_a_command_with_an_extra_argument_is_an_error() {
     for name in ["timestamp", "help", "quit", "exit"] {
         let line = format!("{name} now\nday\n");
         assert_eq!(converse(Auto, &[line.as_bytes()]), "Hi\nYou entered an invalid command\nSunday\n", "{name}");
@@ -456,7 +456,7 @@ fn framing_is_auto_or_line() {
 }
 
 #[test]
-fn limits_as_the_docs_have_them() {
+fn limits_are_as_documented() {
     auto(&[
         // A first line that TCP cuts exactly after a command's name; and the two ways around it.
         (&[b"time", b"\n"], "Hi15:44:57\n"),

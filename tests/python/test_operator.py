@@ -64,7 +64,7 @@ def test_an_abstract_name() -> None:
         daytime.connect(host)
 
 
-def test_any_path_makes_an_address(path: Path) -> None:
+def test_any_path_is_a_valid_address(path: Path) -> None:
     host = "unix:" + os.fsdecode(os.fsencode(path) + b"\xff\n\xe2\x82\xac")
     with daytime.serve(host) as server:
         assert server.address == (host, 0)
@@ -123,7 +123,7 @@ def test_invalid_unix_addresses(path: Path) -> None:
         daytime.Server(f"unix:{path}/none")
 
 
-def test_a_unix_socket_is_taken_over_and_its_file_left(path: Path) -> None:
+def test_a_unix_socket_is_adopted_and_its_file_stays(path: Path) -> None:
     sock = socket.socket(socket.AF_UNIX)
     sock.bind(str(path))
     with daytime.serve(sock=sock) as server:
@@ -237,7 +237,7 @@ def test_rfc_867_and_868(make_daytime_server: Make, path: Path) -> None:
         assert daytime.rfc868(*binary) == moment
 
 
-def test_their_clients_are_events(make_daytime_server: Make) -> None:
+def test_clients_of_rfc_867_are_events(make_daytime_server: Make) -> None:
     server = make_daytime_server(listen_rfc867=LOCAL)
     events = server.events(timeout=5)
     daytime.rfc867(*server.addresses_of("rfc867")[0])
@@ -258,7 +258,7 @@ def test_a_server_of_rfc_867_alone() -> None:
         assert daytime.rfc867(host, port) == "Monday, November 23, 2026 00:44:57-JST"
 
 
-def test_errors_of_their_clients(make_daytime_server: Make) -> None:
+def test_errors_of_clients_of_the_rfcs(make_daytime_server: Make) -> None:
     no_text = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)  # its four bytes are not UTF-8
     server = make_daytime_server(clock=no_text, listen_rfc867=LOCAL, listen_rfc868=LOCAL)
     (text,), (binary,) = server.addresses_of("rfc867"), server.addresses_of("rfc868")
@@ -284,7 +284,7 @@ def test_errors_of_their_clients(make_daytime_server: Make) -> None:
             read(timeout=0)
 
 
-def test_zones_are_read_again(tmp_path: Path) -> None:
+def test_zones_are_reloaded(tmp_path: Path) -> None:
     """In a new process, whose zones are in TZDIR."""
 
     def zone(name: str, rule: bytes) -> bytes:

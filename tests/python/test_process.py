@@ -49,7 +49,7 @@ BLOCKED = {
 
 
 @pytest.mark.parametrize("what", BLOCKED)
-def test_ctrl_c_ends_it_within_200_ms(what: str) -> None:
+def test_ctrl_c_ends_a_blocking_call_within_200_ms(what: str) -> None:
     code = f"""
 import signal, socket, sys, time, warnings
 import daytime

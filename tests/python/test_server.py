@@ -19,14 +19,14 @@ MOMENT = dt.datetime(2026, 11, 22, 15, 44, 57, tzinfo=dt.UTC)
 Make = Callable[..., daytime.Server]
 
 
-def test_serves_and_asks() -> None:
+def test_a_server_serves_a_client() -> None:
     with daytime.serve(port=0) as s, daytime.connect(*s.address) as c:
         assert isinstance(c.date(), dt.date)
     assert s.state == "stopped"
     assert c.closed
 
 
-def test_answers_the_original_client(make_daytime_server: Make) -> None:
+def test_the_original_client_gets_its_replies(make_daytime_server: Make) -> None:
     server = make_daytime_server(clock=MOMENT, timezone="UTC")
     replies = bare(server.address, "day", "DATE", "time", "nonsense")
     assert replies == [
@@ -73,7 +73,7 @@ def test_states_and_repr() -> None:
         pass
 
 
-def test_stopped_before_it_was_started() -> None:
+def test_a_server_may_stop_before_it_starts() -> None:
     server = daytime.Server(port=0)
     server.stop()
     assert server.state == "stopped"
@@ -145,7 +145,7 @@ def test_settings(make_daytime_server: Make) -> None:
         {"commands": {"day": lambda request: "no"}},
     ],
 )
-def test_refused_settings(settings: dict[str, object]) -> None:
+def test_invalid_settings(settings: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"."):
         daytime.Server(**({"port": 0} | settings))  # type: ignore[arg-type]
 
@@ -157,7 +157,7 @@ def test_several_addresses() -> None:
             assert daytime.request("help", *address).startswith("day")
 
 
-def test_a_socket_is_taken_over() -> None:
+def test_a_socket_is_adopted() -> None:
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
     port = sock.getsockname()[1]
@@ -203,7 +203,7 @@ def test_events_match(make_daytime_server: Make, unraisable: list[BaseException]
     ]
 
 
-def test_events_end_by_timeout_and_count_what_they_lose(daytime_server: daytime.Server) -> None:
+def test_events_end_by_timeout_and_count_lost_events(daytime_server: daytime.Server) -> None:
     began = time.monotonic()
     assert list(daytime_server.events(timeout=0.1)) == []
     assert 0.09 < time.monotonic() - began < 2
@@ -247,14 +247,14 @@ def test_drain(daytime_server: daytime.Server, daytime_client: daytime.Client) -
         daytime_client.day()
 
 
-def test_serve_forever_ends_with_stop_from_elsewhere() -> None:
+def test_serve_forever_ends_when_another_thread_stops_it() -> None:
     server = daytime.Server(port=0)
     threading.Timer(0.1, server.stop).start()
     server.serve_forever()
     assert server.state == "stopped"
 
 
-def test_no_pickle_no_copy_no_subclass(daytime_server: daytime.Server, daytime_client: daytime.Client) -> None:
+def test_pickling_copying_and_subclassing_are_errors(daytime_server: daytime.Server, daytime_client: daytime.Client) -> None:
     for thing in (daytime_server, daytime_client):
         for duplicate in (pickle.dumps, copy.copy, copy.deepcopy):
             with pytest.raises(TypeError, match="cannot pickle"):
@@ -266,7 +266,7 @@ def test_no_pickle_no_copy_no_subclass(daytime_server: daytime.Server, daytime_c
     assert (error.command, error.reply) == ("day", "why")
 
 
-def test_one_that_nobody_stopped_warns_and_stops() -> None:
+def test_a_server_that_was_not_stopped_warns_and_stops() -> None:
     server = daytime.serve(port=0)
     address = server.address
     with pytest.warns(ResourceWarning, match=r"unclosed <daytime\.Server"):
@@ -304,7 +304,7 @@ def test_a_cycle_through_a_handler_is_collected() -> None:
     assert server_gone() is None
 
 
-def test_an_exception_in_the_with_block_stops_and_goes_on() -> None:
+def test_an_exception_in_the_with_block_stops_the_server_and_propagates() -> None:
     with pytest.raises(ZeroDivisionError), daytime.serve(port=0) as server, daytime.connect(*server.address) as client:
         1 / 0  # noqa: B018
     assert server.state == "stopped"

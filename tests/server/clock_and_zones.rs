@@ -108,7 +108,7 @@ fn one_read_is_answered_from_one_reading() {
 
 /// S11 of faults.rs, as far as sockets show it; faults.rs shows which files are opened.
 #[test]
-fn zones() {
+fn commands_accept_known_zones() {
     let server = server();
     let mut peer = Peer::greeted(server.port());
     peer.ask("\n", "\n");
@@ -181,7 +181,7 @@ fn the_zone_of_the_server_is_a_setting() {
 }
 
 #[test]
-fn zones_are_read_again_by_every_worker() {
+fn every_worker_reloads_zones() {
     // The environment names the database, so a new process is needed.
     let folder = Folder::new();
     if !in_own_process_with(&[("TZDIR", folder.path())]) {

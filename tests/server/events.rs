@@ -14,7 +14,7 @@ use crate::common::{TIMEOUT, builder, eventually, next_event, next_event_or_end,
 use crate::helpers::EventWatcher;
 
 #[test]
-fn events_tell_of_every_client_in_order() {
+fn events_report_every_client_in_order() {
     let server = builder().workers(1).start().unwrap();
     let events = server.events();
     let mut addresses = Vec::new();
@@ -43,7 +43,7 @@ fn events_tell_of_every_client_in_order() {
 }
 
 #[test]
-fn events_tell_why_a_client_left() {
+fn events_report_why_a_client_left() {
     let server = builder().write_timeout(Duration::from_millis(300)).start().unwrap();
     let events = EventWatcher::new(&server);
     let [mut quits, mut ends, breaks, mut stays] = [(); 4].map(|()| Peer::greeted(server.port()));
@@ -82,7 +82,7 @@ fn events_tell_why_a_client_left() {
 }
 
 #[test]
-fn a_deaf_subscriber_loses_events() {
+fn a_subscriber_that_does_not_read_loses_events() {
     let server = server();
     let deaf = server.events_with(0, false); // at least 1
     let hasty = server.events_with(1, false);
@@ -149,7 +149,7 @@ fn clients_and_stats_are_exact() {
 }
 
 #[test]
-fn disconnect_hits_whom_it_names_and_nobody_else() {
+fn disconnect_closes_only_the_client_with_that_number() {
     let server = server();
     let events = server.events();
     let mut stale = Peer::greeted(server.port());
@@ -184,7 +184,7 @@ fn disconnect_hits_whom_it_names_and_nobody_else() {
 }
 
 #[test]
-fn each_subscription_is_its_own_and_commands_are_reported_where_asked_for() {
+fn subscriptions_are_independent_and_only_some_have_commands() {
     let server = builder().command("own", |_| Ok("x".into())).command("bad", |_| Err("y".into())).start().unwrap();
     let (plain, all, deaf) = (server.events(), server.events_with(100, true), server.events_with(1, true));
     let mut peer = Peer::greeted(server.port());
@@ -223,7 +223,7 @@ fn each_subscription_is_its_own_and_commands_are_reported_where_asked_for() {
 }
 
 #[test]
-fn a_subscription_begins_when_it_is_made_and_may_be_given_up() {
+fn a_subscription_begins_at_once_and_may_be_dropped() {
     let server = server();
     drop(server.events());
     let mut peer = Peer::greeted(server.port());
@@ -239,7 +239,7 @@ fn a_subscription_begins_when_it_is_made_and_may_be_given_up() {
 }
 
 #[test]
-fn counters_are_exact_and_back_at_zero_after_a_storm() {
+fn counters_are_exact_and_return_to_zero_after_a_storm() {
     let server = builder().max_clients_per_source(10_000).start().unwrap();
     let mut peer = Peer::greeted(server.port());
     peer.ask("day\r\nfoo\r\n", "\r\nSunday\r\nYou entered an invalid command\r\n");

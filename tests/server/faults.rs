@@ -7,85 +7,85 @@
 //!
 //! | # | case and right outcome | tests |
 //! |---|---|---|
-//! | S1 | The original's client sends every command: the replies are the original's, byte for byte. | `server/framing.rs::original_exchange`, `protocol/server_rules.rs::the_originals_clients_read_what_they_read_from_it`, `python/test_server.py::test_answers_the_original_client` |
+//! | S1 | The original's client sends every command: the replies are the original's, byte for byte. | `server/framing.rs::the_exchange_of_the_original_is_unchanged`, `protocol/server_rules.rs::clients_of_the_original_get_the_replies_of_the_original`, `python/test_server.py::test_the_original_client_gets_its_replies` |
 //! | S2 | A command arrives byte by byte: one reply. | `server/faults.rs::s2_a_command_byte_by_byte` |
 //! | S3 | Lines with all terminators in one segment: replies in order, each with its own terminator; nothing after `quit` is executed. | `server/faults.rs::s3_lines_of_all_kinds_in_one_segment`, `protocol/server_rules.rs::rule_9_after_quit_nothing_more_is_executed` |
-//! | S4 | Endless commands, and the client never reads: reading pauses, the write timeout closes, memory stays flat. | `server/faults.rs::s4_clients_that_send_for_ever_and_never_read` |
-//! | S5 | Endless input without a line end: one error, the rest is discarded, memory stays flat. | `server/faults.rs::s5_64_mib_without_a_line_end`, `protocol/server_rules.rs::rule_7_of_a_longer_one_nothing_is_kept` |
+//! | S4 | Endless commands, and the client never reads: reading pauses, the write timeout closes, memory stays flat. | `server/faults.rs::s4_clients_that_send_endlessly_and_never_read` |
+//! | S5 | Endless input without a line end: one error, the rest is discarded, memory stays flat. | `server/faults.rs::s5_64_mib_without_a_line_end`, `protocol/server_rules.rs::rule_7_a_longer_command_is_discarded` |
 //! | S6 | Commands of the greatest length, one byte less and one more, cut at every edge: the limit is exact. | `server/faults.rs::s6_the_longest_command`, `protocol/server_rules.rs::rule_7_a_command_may_have_1024_bytes` |
-//! | S7 | Bytes that are not text, escape sequences, other encodings: an error text; the connection lives, and the log has no control characters. | `server/faults.rs::s7_bytes_that_are_no_text`, `protocol/server_rules.rs::rule_8_a_control_byte_or_bad_utf_8_make_it_invalid_and_the_connection_lives` |
+//! | S7 | Bytes that are not text, escape sequences, other encodings: an error text; the connection lives, and the log has no control characters. | `server/faults.rs::s7_bytes_that_are_not_text`, `protocol/server_rules.rs::rule_8_a_command_with_control_bytes_or_invalid_utf_8_is_an_error` |
 //! | S8 | Other protocols (TLS, HTTP, SSH, PROXY): error texts. | `server/faults.rs::s8_other_protocols` |
 //! | S9 | Empty and blank lines: each is answered by its own terminator. | `server/faults.rs::s9_blank_lines`, `protocol/server_rules.rs::rule_5_an_empty_line_gives_one_terminator_in_all` |
 //! | S10 | Letters that fold to ASCII in Unicode only: an error, since names fold in ASCII. | `server/faults.rs::s10_names_fold_in_ascii_only`, `protocol/server_rules.rs::rule_8_names_fold_in_ascii_only` |
-//! | S11 | Zone names that are paths: "unknown time zone", and no file outside the zone database is opened. | `server/faults.rs::s11_zone_names_open_nothing_outside_the_database`, `server/clock_and_zones.rs::zones`, `protocol/formats.rs::zones_of_the_core_are_utc_and_offsets` |
-//! | S12 | Bad formats (`%Q`, `%`, empty, too long): rejected when they are set. | `protocol/formats.rs::formats_that_give_no_reply_are_refused_when_they_are_set`, `protocol/properties.rs::a_format_that_was_taken_gives_a_reply_at_every_moment`, `cli/arguments.rs::bad_arguments_are_named` |
+//! | S11 | Zone names that are paths: "unknown time zone", and no file outside the zone database is opened. | `server/faults.rs::s11_zone_names_open_only_files_of_the_database`, `server/clock_and_zones.rs::commands_accept_known_zones`, `protocol/formats.rs::zones_of_the_core_are_utc_and_offsets` |
+//! | S12 | Bad formats (`%Q`, `%`, empty, too long): rejected when they are set. | `protocol/formats.rs::invalid_formats_are_rejected_when_they_are_set`, `protocol/properties.rs::an_accepted_format_gives_a_reply_at_every_moment`, `cli/arguments.rs::errors_name_the_bad_argument` |
 //!
 //! # Server: connections
 //!
 //! | # | case and right outcome | tests |
 //! |---|---|---|
-//! | S13 | Connections that close or reset before the greeting: the descriptors are released. | `server/faults.rs::s13_connections_that_end_before_they_begin` |
+//! | S13 | Connections that close or reset before the greeting: the descriptors are released. | `server/faults.rs::s13_connections_that_end_before_the_greeting` |
 //! | S14 | A half-close after a command: the reply, then the end. | `server/framing.rs::original_fault_flood_at_half_close`, `server/unix_sockets.rs::a_half_closed_unix_client_gets_every_reply` |
 //! | S15 | A reset in the middle of a reply: the descriptor is released, and no SIGPIPE is raised. | `server/faults.rs::s15_resets_in_the_middle_of_a_reply`, `server/unix_sockets.rs::a_unix_client_that_vanishes_raises_no_signal`, `c/host.c::vanishing_peers` |
-//! | S16 | Very slow clients, and clients that flood: timeouts close them, and other clients are not delayed. | `server/limits.rs::slow_clients_delay_nobody`, `server/limits.rs::silence_ends_in_time_and_says_why`, `server/faults.rs::s16_a_flood_that_is_faster_than_reading` |
-//! | S17 | Many idle clients: almost no processor time, little memory. | `server/lifecycle.rs::an_idle_server_uses_no_time`, `scale.rs::nine_thousand_clients_at_once`, `src/server/worker/connection.rs::an_idle_connection_is_small` |
-//! | S18 | The server is full, then a client leaves: the refusal is delivered, and the next client is accepted. | `server/limits.rs::a_full_server_says_so_and_takes_the_next_when_one_leaves`, `src/server/admission.rs::a_client_that_leaves_makes_room` |
+//! | S16 | Very slow clients, and clients that flood: timeouts close them, and other clients are not delayed. | `server/limits.rs::slow_clients_delay_no_other_client`, `server/limits.rs::timeouts_close_silent_clients_with_a_reason`, `server/faults.rs::s16_a_flood_that_is_faster_than_reading` |
+//! | S17 | Many idle clients: almost no processor time, little memory. | `server/lifecycle.rs::an_idle_server_uses_no_processor_time`, `scale.rs::nine_thousand_clients_at_once`, `src/server/worker/connection.rs::an_idle_connection_is_small` |
+//! | S18 | The server is full, then a client leaves: the refusal is delivered, and the next client is accepted. | `server/limits.rs::a_full_server_rejects_clients_until_one_leaves`, `src/server/admission.rs::a_client_that_leaves_makes_room` |
 //! | S19 | No descriptors left: accepting pauses, clients are served, accepting resumes. | `server/faults.rs::s19_no_descriptors_left` |
 //! | S20 | Each error of accept4: a retry at once or a pause; the server never ends. | `server/faults.rs::s20_errors_of_accept` |
-//! | S21 | A thread cannot be started: a clear error, and nothing is left behind. | `server/faults.rs::s21_no_thread_can_be_made`, `server/unix_sockets.rs::the_file_goes_when_the_server_cannot_start` |
+//! | S21 | A thread cannot be started: a clear error, and nothing is left behind. | `server/faults.rs::s21_a_thread_cannot_be_started`, `server/unix_sockets.rs::the_file_is_removed_when_the_server_cannot_start` |
 //! | S22 | Interrupted calls, and a stopped process: no reply is lost or doubled. | `server/faults.rs::s22_interrupted_calls`, `server/faults.rs::s22_stopped_and_continued` |
 //! | S23 | Short writes and reads: every byte arrives once. | `server/faults.rs::s23_short_writes` |
-//! | S24 | SIGTERM with busy and idle clients: owed replies are sent, the exit code is 0; a second signal ends at once. | `server/faults.rs::s24_terminated_with_clients`, `server/faults.rs::s24_a_client_that_does_not_read_does_not_hold_it_up`, `cli/signals.rs::a_second_signal_ends_the_server_at_once` |
-//! | S25 | `stop` twice, from two threads, from a handler, during the start: idempotent, without a deadlock. | `server/lifecycle.rs::stop_may_come_twice_from_two_threads_and_early`, `server/handlers.rs::a_handler_may_stop_its_server`, `c/lifecycle.c::many_threads` |
-//! | S26 | Addresses that cannot be bound (in use, privileged, malformed, too long, not a socket): a clear error; only a stale socket file is removed. | `server/faults.rs::s26_addresses_that_cannot_be_bound`, `server/faults.rs::s26_a_taken_address_is_tried_again`, `server/unix_sockets.rs::a_file_that_nobody_answers_on_is_replaced`, `server/unix_sockets.rs::a_file_that_is_not_a_socket_is_left_alone` |
-//! | S27 | A restart while sockets are in TIME_WAIT: the address is bound. | `server/lifecycle.rs::restarts_at_once` |
-//! | S28 | Socket activation with none, several, or wrong sockets, or for another process: used, or rejected with a message. | `cli/systemd.rs::sockets_of_a_service_manager_are_served_by_their_names`, `cli/systemd.rs::sockets_that_are_none_to_serve_on_are_named`, `cli/systemd.rs::sockets_for_another_process_are_left_alone` |
-//! | S29 | A notification socket that is missing: one message. Watchdog messages come from the running server. | `cli/systemd.rs::systemd_is_reported_when_it_serves_and_when_it_stops` |
-//! | S30 | Output that is closed, full or not read: the server goes on. | `server/faults.rs::s30_nowhere_to_print_to`, `server/faults.rs::s30_nobody_reads_what_is_printed`, `server/faults.rs::s30_what_is_printed_goes_to_a_closed_pipe` |
+//! | S24 | SIGTERM with busy and idle clients: owed replies are sent, the exit code is 0; a second signal ends at once. | `server/faults.rs::s24_terminated_with_clients`, `server/faults.rs::s24_a_client_that_does_not_read_does_not_delay_the_end`, `cli/signals.rs::a_second_signal_ends_the_server_at_once` |
+//! | S25 | `stop` twice, from two threads, from a handler, during the start: idempotent, without a deadlock. | `server/lifecycle.rs::stop_may_be_called_twice_and_from_two_threads`, `server/handlers.rs::a_handler_may_stop_its_server`, `c/lifecycle.c::many_threads` |
+//! | S26 | Addresses that cannot be bound (in use, privileged, malformed, too long, not a socket): a clear error; only a stale socket file is removed. | `server/faults.rs::s26_addresses_that_cannot_be_bound`, `server/faults.rs::s26_a_taken_address_is_retried`, `server/unix_sockets.rs::a_stale_socket_file_is_replaced`, `server/unix_sockets.rs::a_file_that_is_not_a_socket_is_left_alone` |
+//! | S27 | A restart while sockets are in TIME_WAIT: the address is bound. | `server/lifecycle.rs::a_server_restarts_at_once` |
+//! | S28 | Socket activation with none, several, or wrong sockets, or for another process: used, or rejected with a message. | `cli/systemd.rs::sockets_of_a_service_manager_are_served_by_their_names`, `cli/systemd.rs::errors_name_the_sockets_that_cannot_be_served`, `cli/systemd.rs::sockets_for_another_process_are_left_alone` |
+//! | S29 | A notification socket that is missing: one message. Watchdog messages come from the running server. | `cli/systemd.rs::the_server_notifies_systemd_when_it_serves_and_when_it_stops` |
+//! | S30 | Output that is closed, full or not read: the server goes on. | `server/faults.rs::s30_output_that_is_closed_or_full`, `server/faults.rs::s30_output_that_is_not_read`, `server/faults.rs::s30_output_to_a_closed_pipe` |
 //! | S31 | A panic in a handler: `The command failed`, an event, and the connection lives. | `server/handlers.rs::a_failing_handler_is_answered_and_reported_and_the_connection_lives` |
 //! | S32 | The limit by source with IPv4-mapped addresses and IPv6 networks: normalised; the table is bounded. | `src/server/admission.rs::a_source_is_an_ipv4_address_or_an_ipv6_network_of_64_bits`, `src/server/admission.rs::the_table_is_empty_once_all_clients_have_left` |
-//! | S33 | Networks that overlap, and 100,000 of them: the longest prefix decides. | `server/networks.rs::networks_decide_as_a_scan_of_all_of_them`, `src/networks.rs::a_hundred_thousand_networks_are_each_found` |
+//! | S33 | Networks that overlap, and 100,000 of them: the longest prefix decides. | `server/networks.rs::networks_decide_like_a_scan_of_every_entry`, `src/networks.rs::a_hundred_thousand_networks_are_each_found` |
 //! | S34 | PROXY headers. | None: the server does not read them. S8 shows that they are commands like any other. |
-//! | S35 | Twelve hours of mixed load. | None: too long for a test. S4, S5 and S13 bound memory and descriptors, as does `server/events.rs::counters_are_exact_and_back_at_zero_after_a_storm`. |
+//! | S35 | Twelve hours of mixed load. | None: too long for a test. S4, S5 and S13 bound memory and descriptors, as does `server/events.rs::counters_are_exact_and_return_to_zero_after_a_storm`. |
 //!
 //! # Clocks and zones
 //!
 //! | # | case and right outcome | tests |
 //! |---|---|---|
-//! | C1 | The clock jumps while clients are served: replies follow it, timeouts do not. | `server/faults.rs::c1_a_clock_that_jumps_ends_no_wait` |
-//! | C2 | A clock before 1970, and the ends of time: a sane text, no panic. | `server/faults.rs::c2_a_machine_that_woke_up_before_1970`, `protocol/formats.rs::the_ends_of_time_have_texts_in_every_zone` |
-//! | C3 | Daylight saving time begins or ends, a zone changes its rules or skips a day: the text is right at each second. | `server/faults.rs::c3_when_clocks_change`, `src/protocol/formatted_time.rs::zones_with_rules_are_right_at_their_boundary_seconds` |
-//! | C4 | The zone files are replaced, or TZ is odd: read again on request; UTC and a warning for nonsense. | `server/faults.rs::c4_the_zone_of_the_environment`, `server/clock_and_zones.rs::zones_are_read_again_by_every_worker`, `cli/signals.rs::sighup_reads_zones_again`, `src/clock.rs::zone_files_that_are_replaced_are_read_again` |
-//! | C5 | No zone database: UTC and one warning. | `server/faults.rs::c5_no_zones_at_all` |
-//! | C6 | Midnight within a pipeline: the replies to one read are of one moment. | `server/clock_and_zones.rs::one_read_is_answered_from_one_reading`, `client/original_server.rs::a_midnight_between_the_originals_date_and_time` |
+//! | C1 | The clock jumps while clients are served: replies follow it, timeouts do not. | `server/faults.rs::c1_a_clock_that_jumps_changes_no_timeout` |
+//! | C2 | A clock before 1970, and the ends of time: a sane text, no panic. | `server/faults.rs::c2_a_clock_before_1970`, `protocol/formats.rs::the_ends_of_time_have_texts_in_every_zone` |
+//! | C3 | Daylight saving time begins or ends, a zone changes its rules or skips a day: the text is right at each second. | `server/faults.rs::c3_offsets_that_change`, `src/protocol/formatted_time.rs::zones_with_rules_are_right_at_their_boundary_seconds` |
+//! | C4 | The zone files are replaced, or TZ is odd: read again on request; UTC and a warning for nonsense. | `server/faults.rs::c4_the_zone_of_the_environment`, `server/clock_and_zones.rs::every_worker_reloads_zones`, `cli/signals.rs::sighup_reloads_zones`, `src/clock.rs::zone_files_that_are_replaced_are_read_again` |
+//! | C5 | No zone database: UTC and one warning. | `server/faults.rs::c5_a_machine_without_zones` |
+//! | C6 | Midnight within a pipeline: the replies to one read are of one moment. | `server/clock_and_zones.rs::one_read_is_answered_from_one_reading`, `client/original_server.rs::a_midnight_between_date_and_time_of_the_original_is_noticed` |
 //! | C7 | A leap second: never in a text. | `protocol/formats.rs::formatted_times_are_right_at_every_edge_of_time` |
-//! | C8 | RFC 868 in 2036: the counter wraps around, and readers know that. | `server/rfc.rs::the_answers_of_rfc_867_and_rfc_868_are_exact`, `protocol/rfc.rs::bytes_of_rfc_868_mean_a_time_about_2036` |
+//! | C8 | RFC 868 in 2036: the counter wraps around, and readers know that. | `server/rfc.rs::the_replies_of_rfc_867_and_rfc_868_are_exact`, `protocol/rfc.rs::bytes_of_rfc_868_mean_a_time_about_2036` |
 //! | C9 | The host calls `setenv("TZ")` on another thread. | None: the library reads TZ once, through std, and never calls localtime_r or setenv. `src/clock.rs::tz_is_read_as_tzset_does` shows how TZ is read. |
 //!
 //! # Client
 //!
 //! | # | case and right outcome | tests |
 //! |---|---|---|
-//! | K1 | A server that is silent, greets in pieces, or sends endlessly: a timeout, the right greeting, a bounded read. | `client/misbehaving_server.rs::a_silent_server_times_out`, `client/misbehaving_server.rs::a_greeting_in_pieces`, `client/misbehaving_server.rs::a_greeting_without_end_is_bounded` |
-//! | K2 | Addresses that refuse or do not answer, names with several addresses: typed errors, all addresses within one deadline. | `client/addresses.rs::every_address_of_a_name_is_tried`, `client/addresses.rs::a_dead_address_before_a_live_one_takes_its_share_of_the_time`, `cli/client.rs::a_dead_address_before_a_live_one_of_a_name` |
-//! | K3 | The server ends between a command and its reply: the client is closed; it never reconnects. | `client/misbehaving_server.rs::a_server_that_dies_between_question_and_reply_closes` |
-//! | K4 | A reply arrives after the timeout: it is never the reply to a later command. | `client/misbehaving_server.rs::a_late_reply_is_never_handed_out`, `client/misbehaving_server.rs::unasked_bytes_break_the_client`, `python/test_client.py::test_a_late_reply_is_nobodys` |
-//! | K5 | A reply with control characters: a terminal shows them escaped. | `cli/terminal.rs::a_hostile_server_commands_no_terminal` |
-//! | K6 | The end of input, Ctrl-C, Ctrl-D, a resized or dumb terminal, a closed pipe: clean exit codes. | `cli/terminal.rs::control_keys_end_it`, `cli/terminal.rs::a_resized_or_stopped_terminal_goes_on`, `cli/client.rs::a_reader_that_has_enough_is_no_error` |
+//! | K1 | A server that is silent, greets in pieces, or sends endlessly: a timeout, the right greeting, a bounded read. | `client/misbehaving_server.rs::a_silent_server_times_out`, `client/misbehaving_server.rs::a_greeting_may_arrive_in_pieces`, `client/misbehaving_server.rs::an_endless_greeting_is_bounded` |
+//! | K2 | Addresses that refuse or do not answer, names with several addresses: typed errors, all addresses within one deadline. | `client/addresses.rs::every_address_of_a_name_is_tried`, `client/addresses.rs::a_dead_address_before_a_live_one_takes_its_share_of_the_timeout`, `cli/client.rs::a_name_with_a_dead_address_before_a_live_one_connects` |
+//! | K3 | The server ends between a command and its reply: the client is closed; it never reconnects. | `client/misbehaving_server.rs::a_server_that_ends_before_its_reply_closes_the_client` |
+//! | K4 | A reply arrives after the timeout: it is never the reply to a later command. | `client/misbehaving_server.rs::a_late_reply_is_never_returned`, `client/misbehaving_server.rs::unexpected_bytes_break_the_client`, `python/test_client.py::test_a_late_reply_is_never_returned` |
+//! | K5 | A reply with control characters: a terminal shows them escaped. | `cli/terminal.rs::control_characters_of_a_server_are_escaped_on_a_terminal` |
+//! | K6 | The end of input, Ctrl-C, Ctrl-D, a resized or dumb terminal, a closed pipe: clean exit codes. | `cli/terminal.rs::control_keys_end_the_client`, `cli/terminal.rs::the_client_survives_a_resized_or_stopped_terminal`, `cli/client.rs::a_reader_that_closes_early_is_not_an_error` |
 //! | K7 | A history file that cannot be used. | None: the history is kept in memory only. |
 //!
 //! # C
 //!
 //! | # | case and right outcome | tests |
 //! |---|---|---|
-//! | A1 | NULL, wrong states, a freed handle in another state: an error code. | `c/arguments.c::main`, `c/lifecycle.c::orders`, `capi.rs::what_is_declared_is_exported_and_called_with_null` |
+//! | A1 | NULL, wrong states, a freed handle in another state: an error code. | `c/arguments.c::main`, `c/lifecycle.c::orders`, `capi.rs::every_declared_function_is_exported_and_called_with_null` |
 //! | A2 | Strings that are not UTF-8, buffers of every size: always NUL-terminated, and the connection stays in step. | `c/strings.c::buffers`, `c/strings.c::refusals` |
 //! | A3 | A panic within a function: a status. | `src/capi/mod.rs::a_panic_becomes_a_status_and_a_message` |
 //! | A4 | A handler calls the API of its own server: no deadlock. | `c/commands.c::from_inside` |
 //! | A5 | A handler throws a C++ exception: the process ends. | `capi.rs::an_exception_in_a_handler_ends_the_process` |
 //! | A6 | fork() with a running server: every handle is dead in the child, the parent is unaffected. | `c/fork.c::child`, `server/fork.rs::a_forked_child_has_no_part_in_the_server`, `src/server/listen/unix.rs::a_forked_child_removes_no_file` |
-//! | A7 | dlclose with running threads, the library twice in one process, exit with a running server: no crash. | `c/unload.c::main`, `capi.rs::the_library_may_be_a_plug_in` |
-//! | A8 | The host's signals, limits and small stacks: unchanged and enough; every thread of the library blocks all signals. | `c/host.c::threads`, `c/host.c::signals_and_descriptors`, `c/host.c::small_stack`, `server/lifecycle.rs::the_host_process_is_left_as_it_was` |
+//! | A7 | dlclose with running threads, the library twice in one process, exit with a running server: no crash. | `c/unload.c::main`, `capi.rs::the_library_works_as_a_plug_in` |
+//! | A8 | The host's signals, limits and small stacks: unchanged and enough; every thread of the library blocks all signals. | `c/host.c::threads`, `c/host.c::signals_and_descriptors`, `c/host.c::small_stack`, `server/lifecycle.rs::the_host_process_stays_unchanged` |
 //! | A9 | Structs of an older or newer header: the known part is written, the rest is zero. | `c/events.c::sizes` |
 //! | A10 | Descriptors: all close on exec. | `c/host.c::descriptors`, `server/fork.rs::a_forked_child_has_no_part_in_the_server` |
 //! | A11 | malloc fails. | None: Rust aborts the process. S4 and S5 bound what a client can make the server allocate. |
@@ -95,18 +95,18 @@
 //!
 //! | # | case and right outcome | tests |
 //! |---|---|---|
-//! | P1 | Ctrl-C in a blocking call: KeyboardInterrupt within 200 ms. | `python/test_process.py::test_ctrl_c_ends_it_within_200_ms` |
+//! | P1 | Ctrl-C in a blocking call: KeyboardInterrupt within 200 ms. | `python/test_process.py::test_ctrl_c_ends_a_blocking_call_within_200_ms` |
 //! | P2 | The interpreter ends with a running server: no hang, no crash. | `python/test_process.py::test_the_interpreter_ends_50_times_of_50` |
 //! | P3 | A handler raises, blocks, or returns a wrong type: an error line, and only its client waits. | `python/test_handlers.py::test_raising`, `python/test_handlers.py::test_wrong_returns`, `python/test_handlers.py::test_a_sleeping_handler_delays_its_own_client_alone` |
 //! | P4 | fork and multiprocessing: the child cannot use its parent's server. | `python/test_process.py::test_a_forked_child_uses_nothing_of_its_parent_and_closes_the_listeners`, `python/test_process.py::test_multiprocessing` |
 //! | P5 | Fifty threads share a client: no replies are mixed up. | `python/test_client.py::test_fifty_threads_on_one_client` |
-//! | P6 | An exception in a `with` block, closing twice, no closing at all: closed once, or a ResourceWarning. | `python/test_server.py::test_an_exception_in_the_with_block_stops_and_goes_on`, `python/test_client.py::test_close_twice_and_use_after`, `python/test_server.py::test_one_that_nobody_stopped_warns_and_stops` |
+//! | P6 | An exception in a `with` block, closing twice, no closing at all: closed once, or a ResourceWarning. | `python/test_server.py::test_an_exception_in_the_with_block_stops_the_server_and_propagates`, `python/test_client.py::test_close_twice_and_use_after`, `python/test_server.py::test_a_server_that_was_not_stopped_warns_and_stops` |
 //! | P7 | A cycle through a handler: collected. | `python/test_server.py::test_a_cycle_through_a_handler_is_collected` |
-//! | P8 | Pickling, copying, subclassing: TypeError. | `python/test_server.py::test_no_pickle_no_copy_no_subclass` |
+//! | P8 | Pickling, copying, subclassing: TypeError. | `python/test_server.py::test_pickling_copying_and_subclassing_are_errors` |
 //! | P9 | (This number is not used.) | |
 //! | P10 | Huge, negative and odd numbers: ValueError or OverflowError. | `python/test_numbers.py::test_durations`, `python/test_numbers.py::test_counts`, `python/test_numbers.py::test_clocks` |
 //! | P11 | asyncio: a cancelled call, a closed loop. | `python/test_async.py::test_a_cancellation_never_shifts_answers`, `python/test_async.py::test_the_loop_ends_while_a_client_is_open` |
-//! | P12 | Another package with the name `daytime`: a test shows which one is imported. | `python/test_package.py::test_which_daytime_this_is` |
+//! | P12 | Another package with the name `daytime`: a test shows which one is imported. | `python/test_package.py::test_the_imported_package_is_this_one` |
 
 use std::{
     fs,
@@ -176,7 +176,7 @@ fn s3_lines_of_all_kinds_in_one_segment() {
 }
 
 #[test]
-fn s4_clients_that_send_for_ever_and_never_read() {
+fn s4_clients_that_send_endlessly_and_never_read() {
     let (program, port) = program(&["--write-timeout", "1"]);
     let pid = program.id();
     assert_serves(port);
@@ -261,7 +261,7 @@ fn s6_the_longest_command() {
 }
 
 #[test]
-fn s7_bytes_that_are_no_text() {
+fn s7_bytes_that_are_not_text() {
     let (mut program, port) = program(&[]);
     let bytes: [&[u8]; 14] = [
         b"\xff",
@@ -377,7 +377,7 @@ fn s10_names_fold_in_ascii_only() {
 }
 
 #[test]
-fn s11_zone_names_open_nothing_outside_the_database() {
+fn s11_zone_names_open_only_files_of_the_database() {
     let folder = Folder::new();
     let trace = folder.at("trace");
     let Some(tracer) = traced("open,openat,openat2,readlink,readlinkat", trace.to_str().unwrap()) else { return };
@@ -404,7 +404,7 @@ fn s11_zone_names_open_nothing_outside_the_database() {
 // ---- Connections
 
 #[test]
-fn s13_connections_that_end_before_they_begin() {
+fn s13_connections_that_end_before_the_greeting() {
     let (mut program, port) = program(&[]);
     assert_serves(port);
     program.out.close();
@@ -559,7 +559,7 @@ fn s20_errors_of_accept() {
 }
 
 #[test]
-fn s21_no_thread_can_be_made() {
+fn s21_a_thread_cannot_be_started() {
     for when in 1.. {
         let Some(wrapper) = inject(&[&format!("clone3:error=EAGAIN:when={when}")]) else { return };
         let mut program = Program::start(&mut fixed_server(&wrapper, &["--workers", "2"]));
@@ -665,7 +665,7 @@ fn s24_terminated_with_clients() {
 }
 
 #[test]
-fn s24_a_client_that_does_not_read_does_not_hold_it_up() {
+fn s24_a_client_that_does_not_read_does_not_delay_the_end() {
     for (drain, second, code) in [("0.3", false, 0), ("600", true, 1)] {
         for signal in [Signal::SIGTERM, Signal::SIGINT] {
             let (mut program, port) = program(&["--drain", drain, "--write-timeout", "600"]);
@@ -714,7 +714,7 @@ fn s26_addresses_that_cannot_be_bound() {
 }
 
 #[test]
-fn s26_a_taken_address_is_tried_again() {
+fn s26_a_taken_address_is_retried() {
     let taken = TcpListener::bind("127.0.0.26:0").unwrap();
     let address = taken.local_addr().unwrap();
     let mut program =
@@ -727,7 +727,7 @@ fn s26_a_taken_address_is_tried_again() {
 }
 
 #[test]
-fn s30_nowhere_to_print_to() {
+fn s30_output_that_is_closed_or_full() {
     for redirection in [">&-", "2>&-", ">&- 2>&-", ">/dev/full", "2>/dev/full", ">/dev/full 2>/dev/full"] {
         let mut command = under_shell(&format!("exec {redirection}"), &[]);
         // Something to complain of.
@@ -744,7 +744,7 @@ fn s30_nowhere_to_print_to() {
 }
 
 #[test]
-fn s30_nobody_reads_what_is_printed() {
+fn s30_output_that_is_not_read() {
     // A pipe takes 64 KiB, and a line for each client is more.
     let (mut program, port) = program(&[]);
     for _ in 0..1500 {
@@ -756,7 +756,7 @@ fn s30_nobody_reads_what_is_printed() {
 }
 
 #[test]
-fn s30_what_is_printed_goes_to_a_closed_pipe() {
+fn s30_output_to_a_closed_pipe() {
     let (mut program, port) = program(&[]);
     program.out.close();
     for _ in 0..10 {
@@ -769,7 +769,7 @@ fn s30_what_is_printed_goes_to_a_closed_pipe() {
 // ---- Clocks and zones
 
 #[test]
-fn c1_a_clock_that_jumps_ends_no_wait() {
+fn c1_a_clock_that_jumps_changes_no_timeout() {
     let server = builder().write_timeout(Duration::from_secs(600)).start().unwrap();
     let mut deaf = Peer::narrow(server.port());
     deaf.send("help\n".repeat(3000));
@@ -785,7 +785,7 @@ fn c1_a_clock_that_jumps_ends_no_wait() {
 }
 
 #[test]
-fn c2_a_machine_that_woke_up_before_1970() {
+fn c2_a_clock_before_1970() {
     // That program waits for the one it starts, which would outlive it; what it does is known from the environment.
     let Ok(faked) = Command::new("faketime").args(["1969-12-31 23:59:00", "env"]).output() else {
         return skip("faketime is missing");
@@ -807,7 +807,7 @@ fn c2_a_machine_that_woke_up_before_1970() {
 }
 
 #[test]
-fn c3_when_clocks_change() {
+fn c3_offsets_that_change() {
     // A second before, at it, and after; checked against Python's zoneinfo.
     let table = [
         (
@@ -939,7 +939,7 @@ fn c4_the_zone_of_the_environment() {
 }
 
 #[test]
-fn c5_no_zones_at_all() {
+fn c5_a_machine_without_zones() {
     let hide = "for d in /usr/share/zoneinfo /usr/share/lib/zoneinfo /etc/zoneinfo; do test ! -d $d || mount -t tmpfs none $d || exit 9; done";
     let apart = ["unshare", "-m", "sh", "-c", &format!("{hide}; exec \"$@\""), "sh"];
     if !Command::new(apart[0]).args(&apart[1..]).arg("true").output().is_ok_and(|output| output.status.success()) {

@@ -24,7 +24,7 @@ use crate::model::model;
 // ---- The original's exchange, and its faults
 
 #[test]
-fn original_exchange() {
+fn the_exchange_of_the_original_is_unchanged() {
     assert_eq!(GREETING.len(), 21);
     let server = server();
     let mut peer = Peer::greeted(server.port());
@@ -272,7 +272,7 @@ fn quit_delivers_replies_and_discards_the_rest() {
 
 /// A peer that never closes, and one that never stops sending, are given a second.
 #[test]
-fn lingering_ends() {
+fn lingering_ends_after_a_second() {
     let server = server();
     let events = EventWatcher::new(&server);
     let [mut silent, mut flooding] = [(); 2].map(|()| Peer::greeted(server.port()));
@@ -290,7 +290,7 @@ fn lingering_ends() {
 // ---- Streams
 
 #[test]
-fn streams_of_lines() {
+fn streams_of_lines_get_every_reply() {
     let server = server();
     for terminator in ["\n", "\r\n"] {
         let lines = |lines: &[&str]| lines.iter().flat_map(|line| [line, terminator]).collect::<String>();
@@ -308,7 +308,7 @@ fn streams_of_lines() {
 }
 
 #[test]
-fn two_hundred_thousand_commands_in_one_stream() {
+fn one_stream_may_have_200_000_commands() {
     let table = [
         ("day\n", "Sunday\n"),
         ("date\r\n", "26-11-22\r\n"),
@@ -357,7 +357,7 @@ proptest! {
 
     /// The invariant: the output does not depend on how TCP cuts the input.
     #[test]
-    fn any_segmentation_gives_the_same(
+    fn every_segmentation_gives_the_same_output(
         input in transcripts(),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
         line in any::<bool>(),

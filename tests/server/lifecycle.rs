@@ -31,7 +31,7 @@ fn clients_queue_between_bind_and_start() {
 }
 
 #[test]
-fn restarts_at_once() {
+fn a_server_restarts_at_once() {
     // No other test uses this address, so none takes the port meanwhile.
     let first = builder().listen("127.0.0.27:0").start().unwrap();
     let address = tcp(&first.addresses()[1]);
@@ -50,7 +50,7 @@ fn restarts_at_once() {
 }
 
 #[test]
-fn wait_tells_whether_it_has_ended() {
+fn wait_returns_whether_the_server_has_ended() {
     let server = server();
     assert!(!server.wait(Some(Duration::ZERO)));
     assert!(!server.wait(Some(Duration::from_millis(20))));
@@ -75,7 +75,7 @@ fn wait_tells_whether_it_has_ended() {
 }
 
 #[test]
-fn dropping_it_joins_its_threads_and_closes_everything() {
+fn dropping_a_server_joins_its_threads_and_closes_everything() {
     if !in_own_process() {
         return;
     }
@@ -100,7 +100,7 @@ fn dropping_it_joins_its_threads_and_closes_everything() {
 }
 
 #[test]
-fn the_host_process_is_left_as_it_was() {
+fn the_host_process_stays_unchanged() {
     if !in_own_process() {
         return;
     }
@@ -128,7 +128,7 @@ fn the_host_process_is_left_as_it_was() {
 }
 
 #[test]
-fn an_idle_server_uses_no_time() {
+fn an_idle_server_uses_no_processor_time() {
     if !in_own_process() {
         return;
     }
@@ -156,7 +156,7 @@ fn an_idle_server_uses_no_time() {
 }
 
 #[test]
-fn stop_may_come_twice_from_two_threads_and_early() {
+fn stop_may_be_called_twice_and_from_two_threads() {
     for _ in 0..50 {
         let server = builder().workers(2).start().unwrap();
         let handle = server.handle();
@@ -175,7 +175,7 @@ fn stop_may_come_twice_from_two_threads_and_early() {
 // ---- Draining
 
 #[test]
-fn draining_closes_idle_clients_and_delivers_what_is_owed() {
+fn draining_closes_idle_clients_and_delivers_owed_replies() {
     let server = server();
     let events = EventWatcher::new(&server);
     let mut idle: Vec<Peer> = (0..6).map(|_| Peer::greeted(server.port())).collect();
@@ -211,7 +211,7 @@ fn draining_closes_idle_clients_and_delivers_what_is_owed() {
 }
 
 #[test]
-fn draining_ends_with_its_grace() {
+fn draining_ends_after_its_grace() {
     let server = server();
     let mut deaf = Peer::narrow(server.port());
     deaf.send("help\n".repeat(3000));
@@ -231,7 +231,7 @@ fn draining_without_clients_ends_at_once() {
 
 /// A client that was accepted, and is on its way to its worker, when the drain begins.
 #[test]
-fn draining_forgets_no_client_that_has_just_come() {
+fn draining_closes_clients_that_were_just_accepted() {
     let grace = Duration::from_secs(10);
     for round in 0..100 {
         let server = server();

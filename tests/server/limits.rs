@@ -11,7 +11,7 @@ use crate::common::{TIMEOUT, builder, eventually, peer::Peer};
 use crate::helpers::blocking_command;
 
 #[test]
-fn a_full_server_says_so_and_takes_the_next_when_one_leaves() {
+fn a_full_server_rejects_clients_until_one_leaves() {
     let server = builder().max_clients(2).start().unwrap();
     let events = server.events();
     let (mut first, mut second) = (Peer::greeted(server.port()), Peer::greeted(server.port()));
@@ -37,7 +37,7 @@ fn a_full_server_says_so_and_takes_the_next_when_one_leaves() {
 }
 
 #[test]
-fn those_turned_away_hold_no_more_than_their_share() {
+fn rejected_clients_keep_a_limited_number_of_connections() {
     let server = builder().workers(1).max_clients(1).start().unwrap();
     let mut seated = Peer::greeted(server.port());
     // They read nothing and do not leave. Each has had its line, or a close.
@@ -54,7 +54,7 @@ fn those_turned_away_hold_no_more_than_their_share() {
 }
 
 #[test]
-fn the_client_reports_a_refusal_with_the_servers_words() {
+fn the_client_reports_the_error_line_of_a_full_server() {
     let server = builder().max_clients(1).start().unwrap();
     let seated = Client::connect(&server.addresses()[0]).unwrap();
     let refused = Client::connect(&server.addresses()[0]).unwrap_err();
@@ -63,7 +63,7 @@ fn the_client_reports_a_refusal_with_the_servers_words() {
 }
 
 #[test]
-fn a_source_has_so_many_seats() {
+fn a_source_has_a_limited_number_of_clients() {
     let server = builder().max_clients_per_source(2).start().unwrap();
     let from = |source: [u8; 4]| Peer::connect_from(source, server.port());
     let mut guests: Vec<Peer> = (0..2).map(|_| from([127, 0, 0, 2])).collect();
@@ -83,7 +83,7 @@ fn a_source_has_so_many_seats() {
 }
 
 #[test]
-fn silence_ends_in_time_and_says_why() {
+fn timeouts_close_silent_clients_with_a_reason() {
     // The slow ones are never silent, and never say a whole command either.
     let server = builder()
         .idle_timeout(Duration::from_millis(300))
@@ -133,7 +133,7 @@ fn a_client_that_waits_for_its_handler_is_not_idle() {
 }
 
 #[test]
-fn slow_clients_delay_nobody() {
+fn slow_clients_delay_no_other_client() {
     let server = builder().first_command_timeout(Duration::from_secs(2)).start().unwrap();
     let mut slow: Vec<Peer> = (0..500).map(|_| Peer::greeted(server.port())).collect();
     // In line framing: before it, a pause would make a command of what they send.
@@ -171,7 +171,7 @@ fn limits_are_checked_when_they_are_set() {
 }
 
 #[test]
-fn settings_that_are_refused() {
+fn settings_out_of_bounds_are_rejected() {
     let long = "x".repeat(1024);
     let table = [
         ("workers must be between 1 and 1,024, got 1,025", builder().workers(1025)),

@@ -23,7 +23,7 @@ use crate::helpers::{assert_serves_unix, connect_unix, unix_address};
 use crate::rfc::{LINE, SECONDS};
 
 #[test]
-fn several_listeners() {
+fn a_server_may_have_several_listeners() {
     let server = builder().listen("127.0.0.2:0").listen(SocketAddr::from(([127, 0, 0, 3], 0))).start().unwrap();
     let bound: Vec<SocketAddr> = server.addresses().iter().map(tcp).collect();
     let ips: Vec<IpAddr> = bound.iter().map(SocketAddr::ip).collect();
@@ -35,7 +35,7 @@ fn several_listeners() {
 }
 
 #[test]
-fn a_name_binds_all_its_addresses_with_one_port() {
+fn a_name_binds_all_its_addresses_to_one_port() {
     let server = Server::builder().listen("localhost:0").start().unwrap();
     let bound: Vec<SocketAddr> = server.addresses().iter().map(tcp).collect();
     let wanted = ("localhost", server.port()).to_socket_addrs().unwrap();
@@ -49,7 +49,7 @@ fn a_name_binds_all_its_addresses_with_one_port() {
 }
 
 #[test]
-fn any_ipv6_address_takes_ipv4_too_unless_that_has_a_listener() {
+fn the_ipv6_wildcard_serves_ipv4_unless_ipv4_has_a_listener() {
     let both = match builder().listen("[::]:0").start() {
         Ok(server) => server,
         Err(error) => return skip(format!("there is no IPv6: {error}")),
@@ -67,7 +67,7 @@ fn any_ipv6_address_takes_ipv4_too_unless_that_has_a_listener() {
 }
 
 #[test]
-fn addresses_that_cannot_be_bound() {
+fn addresses_that_cannot_be_bound_are_errors() {
     let taken = server();
     let taken = taken.addresses()[0].to_string();
     let long = format!("{}:1", "x".repeat(300));
@@ -97,7 +97,7 @@ fn addresses_that_cannot_be_bound() {
 }
 
 #[test]
-fn listeners_of_every_kind_are_each_served_by_every_worker() {
+fn every_worker_serves_listeners_of_every_kind() {
     let folder = Folder::new();
     let server = unbound_builder()
         .listen("127.0.0.1:0")
@@ -171,7 +171,7 @@ fn an_ipv6_listener_leaves_ipv4_to_a_listener_of_another_protocol() {
 // ---- Sockets that listen already
 
 #[test]
-fn sockets_that_listen_already_are_taken() {
+fn listening_sockets_are_adopted() {
     let folder = Folder::new();
     let path = folder.at("socket");
     let of_867 = UnixListener::bind(folder.at("rfc867")).unwrap();
@@ -200,7 +200,7 @@ fn sockets_that_listen_already_are_taken() {
 }
 
 #[test]
-fn clients_that_had_queued_up_are_served() {
+fn queued_clients_of_an_adopted_socket_are_served() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let mut early: Vec<Peer> = (0..5).map(|_| Peer::connect(port)).collect();
@@ -210,7 +210,7 @@ fn clients_that_had_queued_up_are_served() {
 }
 
 #[test]
-fn descriptors_of_anything_else_are_refused_by_number() {
+fn other_descriptors_are_rejected_by_number() {
     let folder = Folder::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();

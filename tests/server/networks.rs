@@ -17,7 +17,7 @@ use crate::helpers::assert_invalid;
 use crate::rfc::SECONDS;
 
 #[test]
-fn who_is_denied_is_closed_without_a_word() {
+fn denied_clients_are_closed_silently() {
     let server = unbound_builder()
         .listen("127.0.0.1:0")
         .listen_as(Service::Rfc868, "127.0.0.1:0")
@@ -69,7 +69,7 @@ fn networks_are_set_while_clients_are_served() {
 }
 
 #[test]
-fn an_ipv4_client_of_an_ipv6_listener_is_of_ipv4() {
+fn an_ipv4_client_of_an_ipv6_listener_has_an_ipv4_address() {
     let server = match unbound_builder().listen("[::]:0").deny("127.0.0.0/8").start() {
         Ok(server) => server,
         Err(error) => return skip(format!("there is no IPv6: {error}")),
@@ -160,7 +160,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
     #[test]
-    fn networks_decide_as_a_scan_of_all_of_them(
+    fn networks_decide_like_a_scan_of_every_entry(
         entries in prop::collection::vec(entries(), 0..24),
         others in prop::collection::vec(addresses(), 1..24),
     ) {

@@ -41,7 +41,7 @@ fn rfc_ports(server: &Server) -> [u16; 2] {
 // ---- The server
 
 #[test]
-fn the_answers_of_rfc_867_and_rfc_868_are_exact() {
+fn the_replies_of_rfc_867_and_rfc_868_are_exact() {
     for (moment, zone, line, seconds) in [
         (MOMENT, "UTC", LINE, SECONDS),
         (MOMENT, "+05:30", "Sunday, November 22, 2026 21:14:57-+05:30\r\n", SECONDS),
@@ -82,7 +82,7 @@ fn the_clock_of_the_rfcs_is_set_while_they_are_served() {
 }
 
 #[test]
-fn what_the_client_sent_does_not_destroy_the_answer() {
+fn input_of_the_client_does_not_destroy_the_reply() {
     let server = rfc_settings().start().unwrap();
     let events = server.events();
     for (port, answer) in rfc_ports(&server).into_iter().zip([LINE.as_bytes(), &SECONDS]) {
@@ -102,7 +102,7 @@ fn what_the_client_sent_does_not_destroy_the_answer() {
 }
 
 #[test]
-fn events_tell_of_clients_that_have_their_answer() {
+fn events_report_clients_that_got_their_reply() {
     let server = rfc_settings().start().unwrap();
     let events = server.events_with(100, true);
     for port in rfc_ports(&server) {
@@ -123,7 +123,7 @@ fn events_tell_of_clients_that_have_their_answer() {
 }
 
 #[test]
-fn a_client_that_does_not_close_is_gone_after_a_second() {
+fn a_client_that_does_not_close_is_disconnected_after_a_second() {
     let server = rfc_settings().start().unwrap();
     let events = server.events();
     let began = Instant::now();
@@ -140,7 +140,7 @@ fn a_client_that_does_not_close_is_gone_after_a_second() {
 }
 
 #[test]
-fn a_full_server_tells_no_wrong_time() {
+fn a_full_server_sends_no_time() {
     for (limit, reason) in [
         (rfc_settings().max_clients(1), Reason::Full),
         (rfc_settings().max_clients(2).max_clients_per_source(1), Reason::PerSource),
@@ -167,7 +167,7 @@ fn a_full_server_tells_no_wrong_time() {
 }
 
 #[test]
-fn a_server_that_ends_has_answered() {
+fn clients_of_a_server_that_ends_count_as_answered() {
     for end in [|server: &Server| server.stop(), |server: &Server| server.drain(TIMEOUT)] {
         let server = rfc_settings().start().unwrap();
         let events = server.events();
@@ -184,7 +184,7 @@ fn a_server_that_ends_has_answered() {
 }
 
 #[test]
-fn the_rfcs_have_their_own_default_ports() {
+fn each_rfc_has_its_default_port() {
     for (text, port) in [("127.0.0.1", 13), ("localhost", 37), ("::1", 13), ("[::1]", 37)] {
         assert!(Address::from(text).resolve(port).unwrap().iter().all(|address| address.port() == port), "{text}");
     }
@@ -215,7 +215,7 @@ fn within(milliseconds: u64) -> daytime::ClientBuilder {
 }
 
 #[test]
-fn the_reader_of_rfc_868_takes_four_bytes() {
+fn the_reader_of_rfc_868_accepts_four_bytes() {
     // The pieces that the server sends, with a pause between two; then it closes.
     type Row = (&'static [&'static [u8]], String);
     let table: [Row; 7] = [
@@ -249,7 +249,7 @@ fn the_reader_of_rfc_868_takes_four_bytes() {
 }
 
 #[test]
-fn the_reader_of_rfc_867_takes_text() {
+fn the_reader_of_rfc_867_accepts_text() {
     let longest = "x".repeat(4096);
     let longer = longest.clone() + "x";
     for (sent, expected) in [
@@ -284,7 +284,7 @@ fn the_reader_of_rfc_867_takes_text() {
 }
 
 #[test]
-fn readers_wait_no_longer_than_they_were_reported() {
+fn readers_wait_no_longer_than_their_timeout() {
     type Read = fn(daytime::ClientBuilder, SocketAddr) -> String;
     let readers: [Read; 2] = [
         |builder, address| outcome(builder.rfc867(address)),
@@ -309,7 +309,7 @@ fn readers_wait_no_longer_than_they_were_reported() {
 }
 
 #[test]
-fn readers_and_clients_at_the_wrong_door_fail_at_once() {
+fn readers_and_clients_of_another_protocol_fail_at_once() {
     const WRAPPED: i64 = 2_085_978_497;
     let folder = Folder::new();
     let server = rfc_settings()

@@ -83,7 +83,7 @@ fn a_unix_socket_speaks_the_same_protocol() {
 }
 
 #[test]
-fn clients_of_a_unix_socket_are_served_by_every_worker_and_reported_of() {
+fn every_worker_serves_and_reports_clients_of_a_unix_socket() {
     let folder = Folder::new();
     let path = folder.at("socket");
     let bound = unbound_builder().listen(unix_address(&path)).bind().unwrap();
@@ -115,7 +115,7 @@ fn clients_of_a_unix_socket_are_served_by_every_worker_and_reported_of() {
 }
 
 #[test]
-fn a_client_that_has_bound_a_name_is_reported_by_it() {
+fn a_client_that_has_bound_a_name_is_reported_by_that_name() {
     let folder = Folder::new();
     let path = folder.at("socket");
     let server = unbound_builder().listen(unix_address(&path)).start().unwrap();
@@ -139,7 +139,7 @@ fn a_client_that_has_bound_a_name_is_reported_by_it() {
 }
 
 #[test]
-fn a_client_whose_name_has_no_room_for_its_end_is_served() {
+fn a_client_whose_name_fills_the_address_structure_is_served() {
     // A path of 108 bytes fills the system's structure, which then reports 109 bytes. A safe interface cannot bind it.
     const CLIENT: &str = "
 import ctypes, socket, sys
@@ -188,7 +188,7 @@ fn a_half_closed_unix_client_gets_every_reply() {
 }
 
 #[test]
-fn a_unix_client_that_takes_no_replies_is_disconnected() {
+fn a_unix_client_that_does_not_read_is_disconnected() {
     let folder = Folder::new();
     let path = folder.at("socket");
     let server =
@@ -247,7 +247,7 @@ fn a_unix_client_that_vanishes_raises_no_signal() {
 }
 
 #[test]
-fn limits_by_address_are_none_of_unix_clients_and_the_others_are() {
+fn only_limits_without_addresses_apply_to_unix_clients() {
     let folder = Folder::new();
     let path = folder.at("socket");
     let server = unbound_builder()
@@ -301,7 +301,7 @@ fn a_file_has_its_mode_before_anybody_can_connect() {
 }
 
 #[test]
-fn a_file_that_nobody_answers_on_is_replaced() {
+fn a_stale_socket_file_is_replaced() {
     let folder = Folder::new();
     let path = folder.at("socket");
     stale(&path);
@@ -318,7 +318,7 @@ fn a_file_that_nobody_answers_on_is_replaced() {
 }
 
 #[test]
-fn a_file_that_somebody_answers_on_is_not() {
+fn a_socket_file_in_use_is_not_replaced() {
     let folder = Folder::new();
     let path = folder.at("socket");
     let server = unbound_builder().listen(unix_address(&path)).start().unwrap();
@@ -380,7 +380,7 @@ fn a_file_that_is_not_a_socket_is_left_alone() {
 }
 
 #[test]
-fn paths_that_no_socket_can_have() {
+fn paths_that_a_socket_cannot_have_are_rejected() {
     let folder = Folder::new();
     for path in ["unix:", "unix:@", "unix:a\0b", "unix:@a\0b"] {
         let shown = path.replace('\0', "\\u{0}");
@@ -410,7 +410,7 @@ fn paths_that_no_socket_can_have() {
 }
 
 #[test]
-fn a_directory_that_may_not_be_written() {
+fn a_directory_without_write_permission_is_an_error() {
     let folder = Folder::new();
     let (closed, path) = (folder.at("closed"), folder.at("closed/socket"));
     fs::create_dir(&closed).unwrap();
@@ -423,7 +423,7 @@ fn a_directory_that_may_not_be_written() {
 }
 
 #[test]
-fn the_file_goes_when_nobody_listens_any_more() {
+fn the_file_is_removed_when_its_listener_closes() {
     let folder = Folder::new();
     let path = folder.at("socket");
     let bind = || -> Bound {
@@ -470,7 +470,7 @@ fn the_file_goes_when_nobody_listens_any_more() {
 }
 
 #[test]
-fn the_file_goes_when_the_server_cannot_start() {
+fn the_file_is_removed_when_the_server_cannot_start() {
     if !in_own_process() {
         return;
     }
@@ -487,7 +487,7 @@ fn the_file_goes_when_the_server_cannot_start() {
 }
 
 #[test]
-fn a_file_that_somebody_else_has_put_there_stays() {
+fn a_file_of_another_owner_stays() {
     let folder = Folder::new();
     let path = folder.at("socket");
     let server = unbound_builder().listen(unix_address(&path)).start().unwrap();
@@ -505,7 +505,7 @@ fn a_file_that_somebody_else_has_put_there_stays() {
 }
 
 #[test]
-fn a_server_follows_another_without_a_gap() {
+fn a_server_takes_the_path_of_the_one_before() {
     let folder = Folder::new();
     let path = folder.at("socket");
     let mut server = unbound_builder().workers(1).listen(unix_address(&path)).start().unwrap();
