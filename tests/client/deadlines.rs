@@ -17,17 +17,17 @@ use crate::common::{
 };
 use crate::helpers::{SLACK, assert_broken, client_builder, error_of, with_timeout};
 
-/// True from the second time on that it is asked.
+/// An interrupt function that returns true from its second call on.
 fn interrupt_at_second_check() -> impl Fn() -> bool + Send + Sync + 'static {
-    let asked = AtomicUsize::new(0);
-    move || asked.fetch_add(1, SeqCst) > 0
+    let calls = AtomicUsize::new(0);
+    move || calls.fetch_add(1, SeqCst) > 0
 }
 
 #[test]
 fn an_interrupt_ends_every_blocking_call() {
     let interruptible = || client_builder().interrupt(interrupt_at_second_check());
-    let assert_prompt = |(said, took): (String, Duration)| {
-        assert_eq!(said, "interrupted");
+    let assert_prompt = |(outcome, took): (String, Duration)| {
+        assert_eq!(outcome, "interrupted");
         assert!(took < Duration::from_secs(1), "{took:?}");
     };
 
@@ -61,18 +61,18 @@ fn an_interrupt_ends_every_blocking_call() {
 
 #[test]
 fn an_interrupt_ends_a_call_whose_input_trickles() {
-    // Never silent for as long as a slice, and never done.
+    // The server always sends before the client's next check of the interrupt, and never completes its line.
     let trickle = |mut peer: Peer| {
-        let mut left = 100;
-        while left > 0 && peer.try_send(b"x") {
+        let mut remaining = 100;
+        while remaining > 0 && peer.try_send(b"x") {
             thread::sleep(Duration::from_millis(20));
-            left -= 1;
+            remaining -= 1;
         }
     };
     let fake = FakeServer::new(trickle);
-    let (said, took) =
+    let (outcome, took) =
         timed(|| error_of(client_builder().interrupt(interrupt_at_second_check()).connect(fake.address())));
-    assert_eq!(said, "interrupted");
+    assert_eq!(outcome, "interrupted");
     assert!(took < Duration::from_secs(1), "{took:?}");
     drop(fake);
 
@@ -82,8 +82,8 @@ fn an_interrupt_ends_a_call_whose_input_trickles() {
         trickle(peer);
     });
     let mut client = client_builder().interrupt(interrupt_at_second_check()).connect(fake.address()).unwrap();
-    let (said, took) = timed(|| error_of(client.request("day")));
-    assert_eq!(said, "interrupted");
+    let (outcome, took) = timed(|| error_of(client.request("day")));
+    assert_eq!(outcome, "interrupted");
     assert!(took < Duration::from_secs(1), "{took:?}");
 }
 
@@ -110,7 +110,7 @@ fn an_endless_timeout_is_allowed() {
 
 #[test]
 fn every_call_has_one_deadline() {
-    // Each reply comes within the deadline, the third of them would come after it.
+    // The first two replies arrive before the deadline. The third would arrive after it.
     let (fake, _) = FakeServer::line_based("Hi", |command| {
         thread::sleep(Duration::from_millis(400));
         Some(if command == "datetime" { errors::INVALID.into() } else { original_reply(command) })

@@ -1,4 +1,4 @@
-//! Servers that send other bytes than they should, or at another time.
+//! Servers that send wrong bytes, or send bytes at a wrong time.
 
 use std::{
     sync::mpsc::{Receiver, channel},
@@ -54,13 +54,13 @@ fn a_greeting_may_arrive_in_pieces() {
 
 #[test]
 fn a_reply_right_after_the_greeting_breaks_the_client() {
-    for (sent, left) in [
+    for (sent, error) in [
         ("Hi\nSunday\n", "protocol: Sunday\\n"),
         ("Hi\n\n", "protocol: \\n"),
         ("Hi\r\nS", "protocol: S"),
         ("Hi\nYou entered an invalid command\n", "protocol: You entered an invalid command\\n"),
     ] {
-        for ask in [
+        for request in [
             |client: &mut Client| error_of(client.request("day")),
             |client: &mut Client| error_of(client.pipeline(["day", "day"])),
         ] {
@@ -70,7 +70,7 @@ fn a_reply_right_after_the_greeting_breaks_the_client() {
             });
             let mut client = client_builder().connect(fake.address()).unwrap();
             assert_eq!(client.greeting(), "Hi");
-            assert_eq!(ask(&mut client), left);
+            assert_eq!(request(&mut client), error);
             assert_broken(client);
         }
     }
@@ -149,26 +149,26 @@ fn an_error_line_in_place_of_a_greeting_refuses_the_client() {
             }
         }
     }
-    // Like one of them is not one of them.
+    // A line that only resembles an error line is a greeting.
     for line in ["The server is full.", "the server is full", " The server is full"] {
         let fake = FakeServer::new(move |mut peer| peer.complete_greeting(line));
         assert_eq!(client_builder().connect(fake.address()).unwrap().greeting(), line);
     }
 }
 
-// ---- In step, or broken: K4 of tests/server/faults.rs
+// ---- Each reply belongs to its command, or the client is broken: K4 of tests/server/faults.rs
 
 #[test]
 fn a_late_reply_is_never_returned() {
     for (early, late) in [("", "Sunday\n"), ("Sun", "day\n"), ("Sunday\r", "\n")] {
-        let (timed_out, go) = channel();
-        let (said, fake, client) = ask_day(200, move |mut peer| {
+        let (timed_out, timeout) = channel();
+        let (outcome, fake, client) = ask_day(200, move |mut peer| {
             peer.send(early);
-            go.recv().unwrap();
+            timeout.recv().unwrap();
             peer.try_send(late.as_bytes());
             peer.stay_silent();
         });
-        assert_eq!(said, "timeout");
+        assert_eq!(outcome, "timeout");
         timed_out.send(()).unwrap();
         assert_broken(client);
         fake.finish();
@@ -178,34 +178,34 @@ fn a_late_reply_is_never_returned() {
 #[test]
 fn unexpected_bytes_break_the_client() {
     /// A server that sends unexpected bytes when the returned function is called; the function returns after the send.
-    fn on_demand(unasked: &'static str) -> (FakeServer, impl Fn()) {
-        let (ask, asked) = channel();
-        let (tell, done): (_, Receiver<()>) = channel();
+    fn on_demand(unexpected: &'static str) -> (FakeServer, impl Fn()) {
+        let (demand, demanded) = channel();
+        let (sent, done): (_, Receiver<()>) = channel();
         let fake = FakeServer::new(move |mut peer| {
             peer.complete_greeting("Hi");
             peer.expect("day\n");
             peer.send("Sunday\n");
-            asked.recv().unwrap();
-            peer.send(unasked);
-            tell.send(()).unwrap();
+            demanded.recv().unwrap();
+            peer.send(unexpected);
+            sent.send(()).unwrap();
             peer.stay_silent();
         });
         (fake, move || {
-            ask.send(()).unwrap();
+            demand.send(()).unwrap();
             done.recv().unwrap();
         })
     }
-    for unasked in ["Monday\n", "\n", "M"] {
-        for ask in [
+    for unexpected in ["Monday\n", "\n", "M"] {
+        for request in [
             |client: &mut Client| error_of(client.request("day")),
             |client: &mut Client| error_of(client.datetime()),
             |client: &mut Client| error_of(client.pipeline(["day", "day"])),
         ] {
-            let (fake, speak) = on_demand(unasked);
+            let (fake, send) = on_demand(unexpected);
             let mut client = client_builder().connect(fake.address()).unwrap();
             assert_eq!(client.request("day").unwrap(), "Sunday");
-            speak();
-            assert_eq!(ask(&mut client), format!("protocol: {}", unasked.escape_default()));
+            send();
+            assert_eq!(request(&mut client), format!("protocol: {}", unexpected.escape_default()));
             assert_broken(client);
         }
     }
@@ -213,11 +213,11 @@ fn unexpected_bytes_break_the_client() {
 
 #[test]
 fn a_second_reply_to_one_command_breaks_the_client() {
-    let (said, _fake, mut client) = ask_day(30_000, |mut peer| {
+    let (outcome, _fake, mut client) = ask_day(30_000, |mut peer| {
         peer.send("Sunday\nMonday\n");
         peer.stay_silent();
     });
-    assert_eq!(said, "Sunday");
+    assert_eq!(outcome, "Sunday");
     assert_eq!(error_of(client.request("day")), "protocol: Monday\\n");
     assert_broken(client);
 }
@@ -234,8 +234,8 @@ fn a_server_that_ends_before_its_reply_closes_the_client() {
         },
     ];
     for script in scripts {
-        let (said, fake, client) = ask_day(30_000, script);
-        assert_eq!(said, "closed");
+        let (outcome, fake, client) = ask_day(30_000, script);
+        assert_eq!(outcome, "closed");
         assert_broken(client);
         fake.finish();
     }
@@ -250,18 +250,18 @@ fn replies_may_arrive_in_any_segments() {
         vec!["Sunday", "\r", "\n"],
         vec!["S", "u", "n", "d", "a", "y", "\r\n"],
     ] {
-        let (said, _fake, _client) = ask_day(30_000, |mut peer| {
+        let (outcome, _fake, _client) = ask_day(30_000, |mut peer| {
             peer.send_pieces(pieces);
             peer.stay_silent();
         });
-        assert_eq!(said, "Sunday");
+        assert_eq!(outcome, "Sunday");
     }
 }
 
 #[test]
 fn an_endless_reply_is_bounded() {
     for (length, fits) in [(60_000, true), (70_000, false), (10 << 20, false)] {
-        let (said, _fake, client) = ask_day(30_000, move |mut peer| {
+        let (outcome, _fake, client) = ask_day(30_000, move |mut peer| {
             let mut reply = vec![b'x'; length];
             if fits {
                 reply.push(b'\n');
@@ -270,9 +270,13 @@ fn an_endless_reply_is_bounded() {
             peer.stay_silent();
         });
         if fits {
-            assert_eq!(said.len(), length);
+            assert_eq!(outcome.len(), length);
         } else {
-            assert!(said.starts_with("protocol: x") && said.len() <= "protocol: ".len() + 64 * 1024, "{}", said.len());
+            assert!(
+                outcome.starts_with("protocol: x") && outcome.len() <= "protocol: ".len() + 64 * 1024,
+                "{}",
+                outcome.len()
+            );
             assert_broken(client);
         }
     }
@@ -280,10 +284,10 @@ fn an_endless_reply_is_bounded() {
 
 #[test]
 fn a_reply_that_is_not_utf_8_breaks_the_client() {
-    let (said, _fake, client) = ask_day(30_000, |mut peer| {
+    let (outcome, _fake, client) = ask_day(30_000, |mut peer| {
         peer.send(b"\xffSunday\n");
         peer.stay_silent();
     });
-    assert_eq!(said, "protocol: \\xffSunday\\n");
+    assert_eq!(outcome, "protocol: \\xffSunday\\n");
     assert_broken(client);
 }

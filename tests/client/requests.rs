@@ -55,7 +55,7 @@ fn invalid_commands_are_not_sent() {
     let server = builder().start().unwrap();
     let mut client = connect(&server);
     let overlong = "x".repeat(COMMAND_MAX + 1);
-    let refused = [
+    let invalid = [
         "",
         " ",
         "\t ",
@@ -73,10 +73,10 @@ fn invalid_commands_are_not_sent() {
         " quit\t",
         &overlong,
     ];
-    for command in refused {
+    for command in invalid {
         assert_eq!(error_of(client.request(command)), "invalid", "{command:?}");
     }
-    assert!(client.pipeline(refused).unwrap().into_iter().all(|result| error_of(result) == "invalid"));
+    assert!(client.pipeline(invalid).unwrap().into_iter().all(|result| error_of(result) == "invalid"));
     assert_eq!(client.request("day").unwrap(), "Sunday");
     assert_eq!(server.stats().commands, 1);
 }
@@ -105,8 +105,8 @@ fn quit_waits_until_the_server_closes() {
     let mut client = connect(&server);
     client.pipeline(["day"; 1000]).unwrap();
     client.quit().unwrap();
-    let left = events.iter().find(|event| matches!(event, Event::Disconnected { .. }));
-    let Some(Event::Disconnected { reason, commands, .. }) = left else { panic!("{left:?}") };
+    let event = events.iter().find(|event| matches!(event, Event::Disconnected { .. }));
+    let Some(Event::Disconnected { reason, commands, .. }) = event else { panic!("{event:?}") };
     assert_eq!((reason, commands), (Reason::Quit, 1001));
 
     let closing = Arc::new(AtomicBool::new(false));
@@ -133,12 +133,12 @@ fn quit_waits_until_the_server_closes() {
 
 #[test]
 fn a_server_that_goes_away_closes_its_clients() {
-    for leave in [|server: &Server| server.stop(), |server: &Server| server.drain(TIMEOUT)] {
+    for end_server in [|server: &Server| server.stop(), |server: &Server| server.drain(TIMEOUT)] {
         let server = builder().start().unwrap();
         let mut client = connect(&server);
         assert_eq!(client.day().unwrap(), Weekday::Sun);
-        leave(&server);
-        // The half-close of a drain, or the close, is the last thing that comes.
+        end_server(&server);
+        // Requests succeed until the client reads the half-close of the drain, or the close.
         let events = server.events();
         let mut last = error_of(client.request("day"));
         while last == "no error" {

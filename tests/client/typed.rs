@@ -68,7 +68,7 @@ fn typed_requests_accept_zones() {
 
 #[test]
 fn a_server_without_datetime_gets_that_command_once() {
-    let (fake, asked) = FakeServer::line_based("Hi", |command| {
+    let (fake, commands) = FakeServer::line_based("Hi", |command| {
         Some(match command {
             "day" | "date" | "time" => original_reply(command),
             _ => errors::INVALID.into(),
@@ -82,11 +82,11 @@ fn a_server_without_datetime_gets_that_command_once() {
     }
     drop(client);
     fake.finish();
-    let asked: Vec<_> = asked.iter().collect();
-    assert_eq!(asked, ["datetime", "day", "date", "time", "date", "date", "time", "date"]);
+    let commands: Vec<_> = commands.iter().collect();
+    assert_eq!(commands, ["datetime", "day", "date", "time", "date", "date", "time", "date"]);
 }
 
-// ---- Replies that are not of their type
+// ---- Invalid replies
 
 fn day(client: &mut Client) -> Result<String, Error> {
     client.day().map(|day| day_name(day).to_owned())
@@ -104,11 +104,11 @@ fn datetime(client: &mut Client) -> Result<String, Error> {
     client.datetime().map(|moment| moment.to_rfc3339_opts(SecondsFormat::Secs, false))
 }
 
-/// The outcome of a typed request where this is the reply to `command`.
+/// The outcome of a typed request to a server with this reply to `command`.
 fn typed(command: &'static str, reply: &str, ask: fn(&mut Client) -> Result<String, Error>) -> String {
     let reply = reply.to_owned();
-    let (fake, _) = FakeServer::line_based("Hi", move |asked| {
-        Some(if asked == command { reply.clone() } else { errors::INVALID.into() })
+    let (fake, _) = FakeServer::line_based("Hi", move |received| {
+        Some(if received == command { reply.clone() } else { errors::INVALID.into() })
     });
     let mut client = client_builder().connect(fake.address()).unwrap();
     let result = ask(&mut client);
@@ -118,14 +118,14 @@ fn typed(command: &'static str, reply: &str, ask: fn(&mut Client) -> Result<Stri
     outcome(result)
 }
 
-/// Those of the replies to `command` that are taken for something, though they are nothing.
+/// The invalid replies to `command` that the client accepts by mistake, and the outcome of each.
 fn wrongly_accepted(
     command: &'static str,
     replies: &[&str],
     ask: fn(&mut Client) -> Result<String, Error>,
 ) -> Vec<(String, String)> {
-    let actual = replies.iter().map(|reply| (reply.to_string(), typed(command, reply, ask)));
-    actual.filter(|(reply, actual)| *actual != format!("protocol: {}", reply.as_bytes().escape_ascii())).collect()
+    let outcomes = replies.iter().map(|reply| (reply.to_string(), typed(command, reply, ask)));
+    outcomes.filter(|(reply, outcome)| *outcome != format!("protocol: {}", reply.as_bytes().escape_ascii())).collect()
 }
 
 #[test]
