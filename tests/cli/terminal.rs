@@ -17,17 +17,18 @@ use crate::common::{
 
 const PROMPT: &str = "Enter the command for Day -> day |Date -> date |Time -> time and Exit -> quit or exit: ";
 
-/// Runs the client on its own terminal, which `script` makes; its error output is the terminal too. SIGINT may be
-/// ignored here, as it is in a background job: not there.
+/// Runs the client on a new terminal, which `script` opens. The error output goes to the terminal too.
+///
+/// The tests may run with SIGINT ignored, as in a background job. The client does not.
 fn terminal(term: &str, address: &str) -> Option<Program> {
     let mut command = Command::new("env");
     command.args(["--default-signal=INT", "script"]).env("TERM", term).env("SHELL", "/bin/sh");
-    // A shell between them: script(1) stops itself when its own child is original_reply.
+    // A shell runs between script(1) and the client: script(1) stops itself when its direct child stops.
     command.env("CLIENT", CLIENT).env("ADDRESS", address);
     let line = r#"sh -c 'echo pid=$$.; exec "$CLIENT" --connect "$ADDRESS"'; exit $?"#;
     let version = Command::new("env").args(["--default-signal=INT", "script", "--version"]).output();
     if !version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("util-linux")) {
-        skip("no script(1) of util-linux, or no env(1) that resets signals");
+        skip("script(1) of util-linux or env(1) with --default-signal is missing");
         return None;
     }
     Some(Program::start(command.args(["-qec", line, "/dev/null"])))
@@ -58,13 +59,13 @@ fn lines_are_edited_remembered_and_completed() {
     let Some(mut client) = terminal("xterm", &address) else { return };
     for (keys, reply) in [
         ("day\r", "Sunday"),
-        // Up.
+        // The key Up.
         ("\x1b[A\r", "Sunday"),
         ("date\r", "26-11-22"),
         ("\x1b[A\x1b[A\r", "Sunday"),
         ("datet\t\r", "2026-11-22T15:44:57+00:00"),
         ("TIMES\t\r", "1795362297"),
-        // Left twice, a letter, and one that is taken back.
+        // The key Left twice, a letter, another letter, and Backspace.
         ("tme\x1b[D\x1b[Dix\x7f\r", "15:44:57"),
     ] {
         client.out.until(PROMPT);
