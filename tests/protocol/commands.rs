@@ -92,7 +92,7 @@ fn a_handler_that_fails_is_answered_and_the_connection_lives() {
         (&[b"fail", b"day"], "HiThe command failedSunday"),
         (&[b"\nfail", EOF], "Hi\nThe command failed■"),
     ]);
-    // A closing reply closes, also one that failed.
+    // A closing reply closes the connection, also after a failure.
     let (mut session, mut responder, mut out) = (ServerSession::new(Line), TestResponder::default(), Vec::new());
     session.receive(b"fail\nday\n", &mut responder, &mut out).step();
     assert_eq!(session.reply(reply(None, true).as_ref(), &mut out).next, Next::Close);
@@ -132,7 +132,7 @@ fn custom_names_are_single_words_that_are_not_in_use() {
     for name in ["weather", "WEATHER", "Größe"] {
         assert!(commands.add(name).is_err(), "{name}");
     }
-    // Folded in ASCII only, so another word.
+    // Names fold in ASCII only, so this is another name.
     assert_eq!(commands.add("GRÖSSE"), Ok(()));
     assert_eq!(commands.find(b""), None);
     assert_eq!(commands.find(b"weather "), None);
@@ -159,11 +159,11 @@ fn a_session_takes_no_input_while_a_handler_runs() {
     for _ in 0..3 {
         assert!(session.awaits_reply());
         assert_eq!(session.receive(b"time\nqu", &mut responder, &mut out).step(), (0, Next::Read));
-        assert!(!session.needs_timeout(), "no quiet time runs");
+        assert!(!session.needs_timeout(), "the session does not wait for the quiet time");
         assert_eq!(session.handle_timeout(&mut responder, &mut out).next, Next::Read);
     }
     assert_eq!(out, b"\nSunday\n");
-    // Commands that were read already run after it.
+    // Commands that the server has read already run after the handler.
     assert_eq!(session.reply(reply(Some("x"), false).as_ref(), &mut out).next, Next::Read);
     assert!(!session.awaits_reply());
     assert_eq!(session.receive(b"time\nqu", &mut responder, &mut out).step(), (7, Next::Read));
@@ -204,7 +204,7 @@ fn a_custom_command_ends_the_reading_of_the_clock() {
     let (mut session, mut responder, mut out) = (ServerSession::new(Line), TestResponder::default(), Vec::new());
     let input = b"time\ntime\necho x\ntime\n";
     let (taken, _) = session.receive(input, &mut responder, &mut out).step();
-    assert_eq!(&input[taken..], b"time\n", "what comes after it is left for the next reading");
+    assert_eq!(&input[taken..], b"time\n", "the commands after it wait for the next reading");
     responder.now += 3;
     let _ = session.reply(reply(Some("x"), false).as_ref(), &mut out).next;
     session.receive(&input[taken..], &mut responder, &mut out).step();
@@ -243,7 +243,7 @@ fn a_session_that_owes_owed_max_executes_no_line() {
         assert_eq!(next, Next::Send);
         assert_eq!(taken, OWED_MAX.div_ceil(reply) * line.len());
         assert_eq!(out.len(), OWED_MAX.div_ceil(reply) * reply);
-        // As long as they are owed nothing is taken, not even what ends no command.
+        // While so many bytes are owed, the session takes no input, not even a part of a command.
         assert_eq!(session.receive(&input[taken..], &mut responder, &mut out).step(), (0, Next::Send));
         assert_eq!(session.receive(b"d", &mut responder, &mut out).step(), (0, Next::Send));
         out.truncate(OWED_MAX - 1);
@@ -265,7 +265,7 @@ fn a_session_that_owes_owed_max_executes_no_bare_name() {
 
 #[test]
 fn the_fast_path_and_the_slow_path_have_the_same_output() {
-    // A line that comes byte by byte is held; one of a stream is not. A byte of it is any byte.
+    // A line that arrives byte by byte takes the slow path, a line of a stream the fast one. Each byte has every value.
     for name in ["day", "DATE", "Time"] {
         let line = format!("{name}\n");
         for (place, byte) in (0..line.len()).flat_map(|place| (0..=0xff).map(move |byte| (place, byte))) {
@@ -275,7 +275,7 @@ fn the_fast_path_and_the_slow_path_have_the_same_output() {
             assert_eq!(converse(Auto, &[&stream]), converse(Auto, &pieces), "{}", stream.escape_ascii());
         }
     }
-    // Nor does it matter where the stream is cut, whether a line is open, how lines end, or which is the last.
+    // The output depends neither on the cut of the stream, nor on an open line, the line ends, or the last line.
     let stream = b"day\nDATE\ntime\r\ntime\nDay\n\ndaY\ntimed\nday UTC\ndate\ndate\nday\ntime";
     let expected = concat!(
         "Hi\nSunday\n26-11-22\n15:44:57\r\n15:44:57\nSunday\n\nSunday\nYou entered an invalid command\n",
@@ -296,10 +296,10 @@ fn a_pipelined_stream_gets_whole_replies_of_every_length() {
         conversation.read(b"\nday\nday\ndate\nDate\ntime\ntime\nday\ndate\ntime\n");
         let texts = [day, day, date, date, time, time, day, date, time].map(|text| format!("{text}\n"));
         assert_eq!(conversation.text(), format!("Hi\n{}", texts.concat()), "{len} bytes");
-        // Each was reported once, by the name in its line.
-        let actual: Vec<_> = conversation.responder.log.iter().map(|(name, ok)| (name.as_str(), *ok)).collect();
+        // The session reports each command once, with the name as it is in the line.
+        let reported: Vec<_> = conversation.responder.log.iter().map(|(name, ok)| (name.as_str(), *ok)).collect();
         let names = ["day", "day", "date", "Date", "time", "time", "day", "date", "time"];
-        assert_eq!(actual, names.map(|name| (name, true)), "{len} bytes");
+        assert_eq!(reported, names.map(|name| (name, true)), "{len} bytes");
     }
 }
 
