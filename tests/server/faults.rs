@@ -1,7 +1,8 @@
-//! Faults and bad input: a numbered list of cases, and the tests that stand for each.
+//! Faults and bad input: a numbered list of cases, and the tests of each case.
 //!
-//! Names of tests and comments in this repository cite the numbers (`s2_…`, `C3`). Paths are below `tests/`, or begin with
-//! `src/`. A test in tests/architecture.rs checks that every named test exists. A gap has its reason in place of a test.
+//! Names of tests and comments in this repository cite the numbers (`s2_…`, `C3`). Paths are below `tests/`, or begin
+//! with `src/`. A test in tests/architecture.rs checks that every named test exists. A case without a test has a reason
+//! instead.
 //!
 //! # Server: input
 //!
@@ -9,13 +10,13 @@
 //! |---|---|---|
 //! | S1 | The original's client sends every command: the replies are the original's, byte for byte. | `server/framing.rs::the_exchange_of_the_original_is_unchanged`, `protocol/server_rules.rs::clients_of_the_original_get_the_replies_of_the_original`, `python/test_server.py::test_the_original_client_gets_its_replies` |
 //! | S2 | A command arrives byte by byte: one reply. | `server/faults.rs::s2_a_command_byte_by_byte` |
-//! | S3 | Lines with all terminators in one segment: replies in order, each with its own terminator; nothing after `quit` is executed. | `server/faults.rs::s3_lines_of_all_kinds_in_one_segment`, `protocol/server_rules.rs::rule_9_after_quit_nothing_more_is_executed` |
+//! | S3 | Lines with all terminators in one segment: replies in order, each with the terminator of its line; no command after `quit` is executed. | `server/faults.rs::s3_lines_of_all_kinds_in_one_segment`, `protocol/server_rules.rs::rule_9_after_quit_nothing_more_is_executed` |
 //! | S4 | Endless commands, and the client never reads: reading pauses, the write timeout closes, memory stays flat. | `server/faults.rs::s4_clients_that_send_endlessly_and_never_read` |
 //! | S5 | Endless input without a line end: one error, the rest is discarded, memory stays flat. | `server/faults.rs::s5_64_mib_without_a_line_end`, `protocol/server_rules.rs::rule_7_a_longer_command_is_discarded` |
 //! | S6 | Commands of the greatest length, one byte less and one more, cut at every edge: the limit is exact. | `server/faults.rs::s6_the_longest_command`, `protocol/server_rules.rs::rule_7_a_command_may_have_1024_bytes` |
 //! | S7 | Bytes that are not text, escape sequences, other encodings: an error text; the connection lives, and the log has no control characters. | `server/faults.rs::s7_bytes_that_are_not_text`, `protocol/server_rules.rs::rule_8_a_command_with_control_bytes_or_invalid_utf_8_is_an_error` |
 //! | S8 | Other protocols (TLS, HTTP, SSH, PROXY): error texts. | `server/faults.rs::s8_other_protocols` |
-//! | S9 | Empty and blank lines: each is answered by its own terminator. | `server/faults.rs::s9_blank_lines`, `protocol/server_rules.rs::rule_5_an_empty_line_gives_one_terminator_in_all` |
+//! | S9 | Empty and blank lines: the reply to each is its terminator. | `server/faults.rs::s9_blank_lines`, `protocol/server_rules.rs::rule_5_an_empty_line_gives_one_terminator_in_all` |
 //! | S10 | Letters that fold to ASCII in Unicode only: an error, since names fold in ASCII. | `server/faults.rs::s10_names_fold_in_ascii_only`, `protocol/server_rules.rs::rule_8_names_fold_in_ascii_only` |
 //! | S11 | Zone names that are paths: "unknown time zone", and no file outside the zone database is opened. | `server/faults.rs::s11_zone_names_open_only_files_of_the_database`, `server/clock_and_zones.rs::commands_accept_known_zones`, `protocol/formats.rs::zones_of_the_core_are_utc_and_offsets` |
 //! | S12 | Bad formats (`%Q`, `%`, empty, too long): rejected when they are set. | `protocol/formats.rs::invalid_formats_are_rejected_when_they_are_set`, `protocol/properties.rs::an_accepted_format_gives_a_reply_at_every_moment`, `cli/arguments.rs::errors_name_the_bad_argument` |
@@ -81,7 +82,7 @@
 //! | A1 | NULL, wrong states, a freed handle in another state: an error code. | `c/arguments.c::main`, `c/lifecycle.c::orders`, `capi.rs::every_declared_function_is_exported_and_called_with_null` |
 //! | A2 | Strings that are not UTF-8, buffers of every size: always NUL-terminated, and the connection stays in step. | `c/strings.c::buffers`, `c/strings.c::refusals` |
 //! | A3 | A panic within a function: a status. | `src/capi/mod.rs::a_panic_becomes_a_status_and_a_message` |
-//! | A4 | A handler calls the API of its own server: no deadlock. | `c/commands.c::from_inside` |
+//! | A4 | A handler calls the API of its server: no deadlock. | `c/commands.c::from_inside` |
 //! | A5 | A handler throws a C++ exception: the process ends. | `capi.rs::an_exception_in_a_handler_ends_the_process` |
 //! | A6 | fork() with a running server: every handle is dead in the child, the parent is unaffected. | `c/fork.c::child`, `server/fork.rs::a_forked_child_has_no_part_in_the_server`, `src/server/listen/unix.rs::a_forked_child_removes_no_file` |
 //! | A7 | dlclose with running threads, the library twice in one process, exit with a running server: no crash. | `c/unload.c::main`, `capi.rs::the_library_works_as_a_plug_in` |
@@ -102,7 +103,7 @@
 //! | P5 | Fifty threads share a client: no replies are mixed up. | `python/test_client.py::test_fifty_threads_on_one_client` |
 //! | P6 | An exception in a `with` block, closing twice, no closing at all: closed once, or a ResourceWarning. | `python/test_server.py::test_an_exception_in_the_with_block_stops_the_server_and_propagates`, `python/test_client.py::test_close_twice_and_use_after`, `python/test_server.py::test_a_server_that_was_not_stopped_warns_and_stops` |
 //! | P7 | A cycle through a handler: collected. | `python/test_server.py::test_a_cycle_through_a_handler_is_collected` |
-//! | P8 | Pickling, copying, subclassing: TypeError. | `python/test_server.py::test_pickling_copying_and_subclassing_are_errors` |
+//! | P8 | Pickling, copying, subclassing: TypeError. | `python/test_server.py::test_pickling_copying_and_subclassing_fail` |
 //! | P9 | (This number is not used.) | |
 //! | P10 | Huge, negative and odd numbers: ValueError or OverflowError. | `python/test_numbers.py::test_durations`, `python/test_numbers.py::test_counts`, `python/test_numbers.py::test_clocks` |
 //! | P11 | asyncio: a cancelled call, a closed loop. | `python/test_async.py::test_a_cancellation_never_shifts_answers`, `python/test_async.py::test_the_loop_ends_while_a_client_is_open` |
@@ -171,8 +172,8 @@ fn s2_a_command_byte_by_byte() {
 
 #[test]
 fn s3_lines_of_all_kinds_in_one_segment() {
-    let come = converse(server().port(), b"day\nDATE\r\ntime\nquit\nday\n");
-    assert_bytes(&come, format!("{GREETING}\nSunday\n26-11-22\r\n15:44:57\n").as_bytes());
+    let received = converse(server().port(), b"day\nDATE\r\ntime\nquit\nday\n");
+    assert_bytes(&received, format!("{GREETING}\nSunday\n26-11-22\r\n15:44:57\n").as_bytes());
 }
 
 #[test]
@@ -182,7 +183,7 @@ fn s4_clients_that_send_endlessly_and_never_read() {
     assert_serves(port);
     let before = memory(&pid);
     thread::scope(|scope| {
-        let deaf: Vec<_> = (0..8)
+        let stalled: Vec<_> = (0..8)
             .map(|n| {
                 let mut peer = if n % 2 == 0 { Peer::narrow(port) } else { Peer::connect(port) };
                 scope.spawn(move || {
@@ -197,16 +198,16 @@ fn s4_clients_that_send_endlessly_and_never_read() {
             .collect();
         let mut other = Peer::greeted(port);
         other.ask("\n", "\n");
-        let mut most = before;
-        while !deaf.iter().all(|deaf| deaf.is_finished()) {
+        let mut peak = before;
+        while !stalled.iter().all(|stalled| stalled.is_finished()) {
             other.ask("time\n", "15:44:57\n");
-            most = most.max(memory(&pid));
+            peak = peak.max(memory(&pid));
         }
-        for deaf in deaf {
-            let kind = deaf.join().unwrap();
+        for stalled in stalled {
+            let kind = stalled.join().unwrap();
             assert!(matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{kind}");
         }
-        assert!(most < before + 16 * MIB, "{before} bytes became {most}");
+        assert!(peak < before + 16 * MIB, "{before} bytes became {peak}");
         other.ask("day\n", "Sunday\n");
     });
 }
@@ -217,13 +218,13 @@ fn s5_64_mib_without_a_line_end() {
     let mut peer = Peer::greeted(port);
     peer.ask("\n", "\n");
     let before = memory(&program.id());
-    let mut most = before;
+    let mut peak = before;
     for _ in 0..64 {
         peer.send(vec![b'x'; MIB as usize]);
-        most = most.max(memory(&program.id()));
+        peak = peak.max(memory(&program.id()));
     }
     peer.ask("\r\nday\n", format!("{INVALID}\r\nSunday\n"));
-    assert!(most < before + 4 * MIB, "{before} bytes became {most}");
+    assert!(peak < before + 4 * MIB, "{before} bytes became {peak}");
 }
 
 #[test]
@@ -231,7 +232,7 @@ fn s6_the_longest_command() {
     let server = server();
     let pause = Duration::from_millis(3);
     let check = |length: usize, before: &str, end: &str, cuts: &[usize]| {
-        // A line of blanks is answered by its terminator alone, the first one too.
+        // The reply to a line of blanks is its terminator alone. A first line is not different.
         for (body, reply) in [(format!("{:length$}", "time"), "15:44:57"), (" ".repeat(length), "")] {
             let reply = if length > 1024 { INVALID } else { reply };
             let completion = if before.is_empty() && !reply.is_empty() { end } else { "" };
@@ -248,9 +249,9 @@ fn s6_the_longest_command() {
     };
     thread::scope(|scope| {
         for length in [1023, 1024, 1025] {
-            // In the first line, and in a later one.
+            // The command is in the first line, or in a later one.
             for (before, end) in [("", "\n"), ("", "\r\n"), ("\n", "\n"), ("\n", "\r\n")] {
-                // Whole; within the body, before the terminator, within that; all of these.
+                // No cut, a cut within the body, before the terminator, or within the terminator, and all of these.
                 for cuts in [&[][..], &[1000], &[length], &[length + 1], &[1000, length, length + 1]] {
                     let cuts = cuts.to_vec();
                     scope.spawn(move || check(length, before, end, &cuts));
@@ -286,7 +287,7 @@ fn s7_bytes_that_are_not_text() {
         peer.ask("\n", format!("{INVALID}\n"));
         peer.ask("day\n", "Sunday\n");
     }
-    // As the first thing that is sent, too.
+    // The same bytes as the first input of a client.
     thread::scope(|scope| {
         for bytes in bytes {
             scope.spawn(move || {
@@ -296,7 +297,7 @@ fn s7_bytes_that_are_not_text() {
             });
         }
     });
-    // Nothing of it comes into the log.
+    // The log does not contain these bytes.
     for _ in 0..=bytes.len() {
         let line = program.out.line();
         let rest = line.strip_prefix("Connection has been established with client IP 127.0.0.1 and port is ");
@@ -315,7 +316,7 @@ fn s8_other_protocols() {
         (b"SSH-2.0-OpenSSH_9.2\r\n", Some("\r\nERROR\r\n")),
         (b"EHLO example\r\nQUIT\r\n", Some("\r\nERROR\r\n")),
         (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nday\r\n", Some("\r\nERROR\r\nSunday\r\n")),
-        // The second version's signature says quit.
+        // The signature of version 2 contains the line QUIT.
         (
             b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\x7f\x00\x00\x01\x7f\x00\x00\x01\x00\x50\x00\x51day\n",
             Some("\r\n\r\nERROR\r\n"),
@@ -325,13 +326,13 @@ fn s8_other_protocols() {
         (b"\x80\x2e\x01\x00\x02", None),
     ];
     for (input, output) in table {
-        let come = converse(server.port(), input);
-        assert_bytes(&come, &model(daytime::Framing::Auto, input));
+        let received = converse(server.port(), input);
+        assert_bytes(&received, &model(daytime::Framing::Auto, input));
         if let Some(output) = output {
-            assert_bytes(&come, format!("{GREETING}{}", output.replace("ERROR", INVALID)).as_bytes());
+            assert_bytes(&received, format!("{GREETING}{}", output.replace("ERROR", INVALID)).as_bytes());
         }
     }
-    // The server's own address is the peer's, whatever a header said.
+    // The server does not read a header. Each connection counts as one client.
     assert_eq!(server.stats().accepted, table.len() as u64);
 }
 
@@ -353,7 +354,7 @@ fn s9_blank_lines() {
     }
     let lines = "\n".repeat(200);
     assert_bytes(&converse(server.port(), lines.as_bytes()), format!("{GREETING}{lines}").as_bytes());
-    assert_eq!(server.stats().commands, 1, "empty lines are no commands");
+    assert_eq!(server.stats().commands, 1, "empty lines do not count as commands");
 }
 
 #[test]
@@ -395,7 +396,7 @@ fn s11_zone_names_open_only_files_of_the_database() {
     assert_eq!(program.wait(), (Some(0), String::new()));
     let text = fs::read_to_string(&trace).unwrap();
     let served = &text[started..];
-    assert!(served.contains("/Europe/Berlin"), "nothing was traced:\n{served}");
+    assert!(served.contains("/Europe/Berlin"), "the trace is empty:\n{served}");
     for line in served.lines().filter(|line| line.contains("open") || line.contains("readlink")) {
         assert!(line.contains("/zoneinfo/Europe/Berlin\""), "{line}");
     }
@@ -422,12 +423,12 @@ fn s13_connections_that_end_before_the_greeting() {
         }
     });
     assert_serves(port);
-    eventually("every descriptor is given back", || descriptors(&program.id()) <= idle);
+    eventually("the server has closed every descriptor", || descriptors(&program.id()) <= idle);
     program.signal(Signal::SIGTERM);
     assert_eq!(program.wait(), (Some(0), String::new()));
 }
 
-/// Writes fail with EPIPE and ECONNRESET, and never by SIGPIPE, which a C program does not ignore.
+/// Writes fail with EPIPE or ECONNRESET. They never raise SIGPIPE, because a C program does not ignore that signal.
 #[test]
 fn s15_resets_in_the_middle_of_a_reply() {
     let folder = Folder::new();
@@ -448,21 +449,21 @@ fn s15_resets_in_the_middle_of_a_reply() {
         }
     });
     assert_serves(port);
-    eventually("every descriptor is given back", || descriptors(&program.id()) == idle);
+    eventually("the server has closed every descriptor", || descriptors(&program.id()) == idle);
     drop(program);
     if tracer.is_some() {
         let text = fs::read_to_string(&trace).unwrap();
         let to_sockets: Vec<_> =
             text.lines().filter(|line| line.contains("<socket:") || line.contains("<TCP")).collect();
-        assert!(to_sockets.iter().any(|line| line.contains(GREETING)), "nothing was traced");
+        assert!(to_sockets.iter().any(|line| line.contains(GREETING)), "the trace is empty");
         for line in to_sockets {
             assert!(line.contains("sendto(") && line.contains("MSG_NOSIGNAL"), "{line}");
         }
     }
 }
 
-/// Rule 9 of `src/protocol/protocol.md` on a machine that is slower than its network: a client that floods the server after
-/// `quit` is closed all the same, and delays no other client.
+/// Rule 9 of `src/protocol/protocol.md` on a machine that is slower than its network. The server closes a client that
+/// floods it after `quit`, and serves other clients meanwhile.
 #[test]
 fn s16_a_flood_that_is_faster_than_reading() {
     let Some(wrapper) = inject(&["recvfrom:delay_exit=3000"]) else { return };
@@ -473,11 +474,11 @@ fn s16_a_flood_that_is_faster_than_reading() {
             flooding.send("quit");
             flooding.expect_eof();
         }
-        let enough = AtomicBool::new(false);
+        let stop = AtomicBool::new(false);
         thread::scope(|scope| {
             let flood = scope.spawn(|| {
                 let began = Instant::now();
-                while !enough.load(Relaxed) && began.elapsed() < TIMEOUT {
+                while !stop.load(Relaxed) && began.elapsed() < TIMEOUT {
                     flooding.0.write_all(&[b'x'; 65536])?;
                 }
                 Ok::<_, io::Error>(())
@@ -485,8 +486,8 @@ fn s16_a_flood_that_is_faster_than_reading() {
             for _ in 0..10 {
                 assert_serves(port);
             }
-            // A client that did not send `quit` may go on.
-            enough.store(!quits, Relaxed);
+            // The server does not close a client that has not sent `quit`.
+            stop.store(!quits, Relaxed);
             while !flood.is_finished() {
                 assert_serves(port);
             }
@@ -516,12 +517,12 @@ fn s19_no_descriptors_left() {
     }
     let before = processor_time(&program.id());
     thread::sleep(PAUSE);
-    let taken = processor_time(&program.id()) - before;
-    assert!(taken < 25, "{taken} hundredths of a second of processor time in half a second");
-    // Once an episode: what comes next is a client.
+    let used = processor_time(&program.id()) - before;
+    assert!(used < 25, "{used} hundredths of a second of processor time in half a second");
+    // The server prints the pause once. The next line is about a client.
     drop(peers.drain(..served));
     assert!(program.out.line().starts_with("Connection has been established"));
-    // The others come in as each leaves.
+    // The server accepts another client whenever one leaves.
     for mut peer in peers {
         peer.ask("time\nquit\n", format!("{GREETING}\n15:44:57\n"));
         peer.expect_eof();
@@ -567,10 +568,10 @@ fn s21_a_thread_cannot_be_started() {
             assert!(when > 2, "two workers need two threads");
             break;
         }
-        let (code, complaints) = program.wait();
-        assert_eq!(code, Some(1), "thread {when}: {complaints}");
-        let clear = complaints.starts_with("daytime-server: start the thread ") && complaints.lines().count() == 1;
-        assert!(clear, "thread {when}: {complaints}");
+        let (code, stderr) = program.wait();
+        assert_eq!(code, Some(1), "thread {when}: {stderr}");
+        let clear = stderr.starts_with("daytime-server: start the thread ") && stderr.lines().count() == 1;
+        assert!(clear, "thread {when}: {stderr}");
     }
 }
 
@@ -595,30 +596,30 @@ fn s22_interrupted_calls() {
 #[test]
 fn s22_stopped_and_continued() {
     let (program, port) = program(&["--workers", "1", "--write-timeout", "30"]);
-    let mut deaf = Peer::narrow(port);
-    deaf.send("help\n".repeat(3000));
-    deaf.expect(GREETING);
+    let mut stalled = Peer::narrow(port);
+    stalled.send("help\n".repeat(3000));
+    stalled.expect(GREETING);
     let [mut typing, mut other] = [(); 2].map(|()| Peer::greeted(port));
     typing.send("da");
-    // The one worker has read that when it answers this.
+    // The only worker has read the first half of the command when it sends this reply.
     other.ask("time\n", "\n15:44:57\n");
     program.signal(Signal::SIGSTOP);
-    // The second half is there before anybody looks at the time.
+    // The second half arrives before the worker looks at the time.
     typing.send("y\n");
     other.send("day\n".repeat(100));
     thread::sleep(Duration::from_secs(1));
     program.signal(Signal::SIGCONT);
     typing.expect("\nSunday\n");
     other.expect("Sunday\n".repeat(100));
-    deaf.finish();
-    assert_bytes(&deaf.rest(), ("\n".to_owned() + &format!("{HELP}\n").repeat(3000)).as_bytes());
+    stalled.finish();
+    assert_bytes(&stalled.rest(), ("\n".to_owned() + &format!("{HELP}\n").repeat(3000)).as_bytes());
     for mut peer in [typing, other] {
         peer.finish();
         peer.expect_eof();
     }
 }
 
-/// The kernel takes little at a time: the peer's window is small, and it reads slowly.
+/// The kernel takes few bytes at a time, because the peer has a small window and reads slowly.
 #[test]
 fn s23_short_writes() {
     let (_program, port) = program(&[]);
@@ -655,7 +656,7 @@ fn s24_terminated_with_clients() {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
     for mut peer in busy {
-        // Those to what was read before; whole ones, and more than the kernel had taken.
+        // The client gets whole replies to the commands that the server has read, and more than the kernel buffers.
         let rest = peer.rest();
         let replies = rest.len() / (HELP.len() + 1);
         assert_bytes(&rest, format!("{HELP}\n").repeat(replies).as_bytes());
@@ -669,9 +670,9 @@ fn s24_a_client_that_does_not_read_does_not_delay_the_end() {
     for (drain, second, code) in [("0.3", false, 0), ("600", true, 1)] {
         for signal in [Signal::SIGTERM, Signal::SIGINT] {
             let (mut program, port) = program(&["--drain", drain, "--write-timeout", "600"]);
-            let mut deaf = Peer::narrow(port);
-            deaf.send("help\n".repeat(3000));
-            deaf.expect(GREETING);
+            let mut stalled = Peer::narrow(port);
+            stalled.send("help\n".repeat(3000));
+            stalled.expect(GREETING);
             let mut idle = Peer::greeted(port);
             program.signal(signal);
             idle.expect_eof();
@@ -679,7 +680,7 @@ fn s24_a_client_that_does_not_read_does_not_delay_the_end() {
                 program.signal(Signal::SIGTERM);
             }
             assert_eq!(program.wait(), (Some(code), String::new()), "{signal}");
-            deaf.wait_closed();
+            stalled.wait_closed();
         }
     }
 }
@@ -694,23 +695,20 @@ fn s26_addresses_that_cannot_be_bound() {
         ("localhost:x", 2, "localhost:x"),
         ("127.0.0.1:65536", 2, "65536"),
     ];
-    for (address, code, why) in table {
-        let (got, complaints) =
+    for (address, code, reason) in table {
+        let (actual, stderr) =
             Program::start(&mut fixed_server(&PLAIN, &["--bind-timeout", "0", "--listen", address])).wait();
-        assert_eq!(got, Some(code), "{address}: {complaints}");
-        assert!(complaints.contains(address) && complaints.contains(why), "{complaints}");
+        assert_eq!(actual, Some(code), "{address}: {stderr}");
+        assert!(stderr.contains(address) && stderr.contains(reason), "{stderr}");
     }
     let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
-    let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-    let as_nobody = Command::new(nobody[0]).args(&nobody[1..]).args([SERVER, "--version"]).output();
-    if first.trim() == "0" || !as_nobody.is_ok_and(|output| output.status.success()) {
-        return skip("no port is privileged, or this user cannot become another");
+    let as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    let output = Command::new(as_nobody[0]).args(&as_nobody[1..]).args([SERVER, "--version"]).output();
+    if first.trim() == "0" || !output.is_ok_and(|output| output.status.success()) {
+        return skip("every port is unprivileged, or this user cannot become another");
     }
-    let (code, complaints) = Program::start(&mut fixed_server(&nobody, &["--listen", "127.0.0.1:1"])).wait();
-    assert_eq!(
-        (code, complaints.as_str()),
-        (Some(1), "daytime-server: bind 127.0.0.1:1: Permission denied (os error 13)")
-    );
+    let (code, stderr) = Program::start(&mut fixed_server(&as_nobody, &["--listen", "127.0.0.1:1"])).wait();
+    assert_eq!((code, stderr.as_str()), (Some(1), "daytime-server: bind 127.0.0.1:1: Permission denied (os error 13)"));
 }
 
 #[test]
@@ -719,8 +717,8 @@ fn s26_a_taken_address_is_retried() {
     let address = taken.local_addr().unwrap();
     let mut program =
         Program::start(&mut fixed_server(&PLAIN, &["--bind-timeout", "600", "--listen", &address.to_string()]));
-    let why = format!("Server socket binding threw an error: bind {address}: Address already in use (os error 98)");
-    assert_eq!([program.err.line(), program.err.line()], [why, "Retrying ....".to_owned()]);
+    let error = format!("Server socket binding threw an error: bind {address}: Address already in use (os error 98)");
+    assert_eq!([program.err.line(), program.err.line()], [error, "Retrying ....".to_owned()]);
     drop(taken);
     assert!(program.out.line().starts_with("Server is listening"));
     Peer::connect_to(address).expect(GREETING);
@@ -730,22 +728,22 @@ fn s26_a_taken_address_is_retried() {
 fn s30_output_that_is_closed_or_full() {
     for redirection in [">&-", "2>&-", ">&- 2>&-", ">/dev/full", "2>/dev/full", ">/dev/full 2>/dev/full"] {
         let mut command = under_shell(&format!("exec {redirection}"), &[]);
-        // Something to complain of.
+        // An invalid zone makes the server print a warning.
         command.env("TZ", "No/Where");
         let (mut program, port) = Program::listening(&mut command);
         for _ in 0..10 {
             assert_serves(port);
         }
         program.signal(Signal::SIGTERM);
-        let (code, complaints) = program.wait();
-        assert_eq!(code, Some(0), "{redirection}: {complaints}");
-        assert!(!complaints.contains("panic"), "{redirection}: {complaints}");
+        let (code, stderr) = program.wait();
+        assert_eq!(code, Some(0), "{redirection}: {stderr}");
+        assert!(!stderr.contains("panic"), "{redirection}: {stderr}");
     }
 }
 
 #[test]
 fn s30_output_that_is_not_read() {
-    // A pipe takes 64 KiB, and a line for each client is more.
+    // The server prints a line for each client, together more than the 64 KiB of a pipe.
     let (mut program, port) = program(&[]);
     for _ in 0..1500 {
         drop(Peer::connect(port));
@@ -771,29 +769,29 @@ fn s30_output_to_a_closed_pipe() {
 #[test]
 fn c1_a_clock_that_jumps_changes_no_timeout() {
     let server = builder().write_timeout(Duration::from_secs(600)).start().unwrap();
-    let mut deaf = Peer::narrow(server.port());
-    deaf.send("help\n".repeat(3000));
-    deaf.expect(GREETING);
+    let mut stalled = Peer::narrow(server.port());
+    stalled.send("help\n".repeat(3000));
+    stalled.expect(GREETING);
     let mut peer = Peer::greeted(server.port());
     for seconds in [MOMENT + 31_536_000, MOMENT - 3600, i64::MAX, i64::MIN, MOMENT] {
         server.set_clock(Clock::fixed_unix(seconds));
-        // After the quiet time, which still passes.
+        // A command with a blank waits for the quiet time, which the clock does not change.
         peer.ask(" timestamp", Clock::fixed_unix(seconds).unix_seconds().to_string());
     }
-    deaf.finish();
-    assert_bytes(&deaf.rest(), ("\n".to_owned() + &format!("{HELP}\n").repeat(3000)).as_bytes());
+    stalled.finish();
+    assert_bytes(&stalled.rest(), ("\n".to_owned() + &format!("{HELP}\n").repeat(3000)).as_bytes());
 }
 
 #[test]
 fn c2_a_clock_before_1970() {
-    // That program waits for the one it starts, which would outlive it; what it does is known from the environment.
-    let Ok(faked) = Command::new("faketime").args(["1969-12-31 23:59:00", "env"]).output() else {
-        return skip("faketime is missing");
+    // faketime(1) sets environment variables. The test sets them itself, because a killed faketime leaves its child.
+    let Ok(output) = Command::new("faketime").args(["1969-12-31 23:59:00", "env"]).output() else {
+        return skip("faketime is not installed");
     };
-    let faked = String::from_utf8(faked.stdout).unwrap();
-    let faked = faked.lines().filter_map(|line| line.split_once('='));
+    let variables = String::from_utf8(output.stdout).unwrap();
+    let variables = variables.lines().filter_map(|line| line.split_once('='));
     let mut command = fixed_server(&PLAIN, &["--timezone", "UTC"]);
-    command.envs(faked.filter(|(name, _)| ["LD_PRELOAD", "FAKETIME"].contains(name)));
+    command.envs(variables.filter(|(name, _)| ["LD_PRELOAD", "FAKETIME"].contains(name)));
     command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("TZ", "UTC");
     let (_program, port) = Program::listening(&mut command);
     let mut peer = Peer::greeted(port);
@@ -802,13 +800,13 @@ fn c2_a_clock_before_1970() {
     let seconds: i64 = peer.line().parse().unwrap();
     assert!((-60..0).contains(&seconds), "{seconds}");
     assert!(peer.line().starts_with("1969-12-31T23:59:"));
-    // Timeouts never ask that clock.
+    // Timeouts do not use the wall clock.
     Peer::greeted(port).ask("da", INVALID);
 }
 
 #[test]
 fn c3_offsets_that_change() {
-    // A second before, at it, and after; checked against Python's zoneinfo.
+    // The second before each change, its second, and the second after. The texts agree with Python's zoneinfo.
     let table = [
         (
             "Europe/Berlin",
@@ -878,20 +876,20 @@ fn c3_offsets_that_change() {
         let (home, away) = (builder().timezone(zone).start().unwrap(), server());
         let mut peers = [&home, &away].map(|server| Peer::greeted(server.port()));
         peers.iter_mut().for_each(|peer| peer.ask("\n", "\n"));
-        // Forth and back: the clock is set back, too.
+        // The clock goes forward and back.
         for index in [0, 1, 2, 1, 0] {
             let (day, moment) = texts[index].split_once(' ').unwrap();
             let (date, time) = (&moment[2..10], &moment[11..19]);
-            let wanted = [day, date, time, moment].join("\n") + "\n";
+            let expected = [day, date, time, moment].join("\n") + "\n";
             for (server, zone, peer) in [(&home, String::new(), 0), (&away, format!(" {zone}"), 1)] {
                 server.set_clock(Clock::fixed_unix(change - 1 + index as i64));
-                peers[peer].ask(format!("day{zone}\ndate{zone}\ntime{zone}\ndatetime{zone}\n"), &wanted);
+                peers[peer].ask(format!("day{zone}\ndate{zone}\ntime{zone}\ndatetime{zone}\n"), &expected);
             }
         }
     }
 }
 
-/// The offset of a server's own zone, and what it complained of.
+/// The offset of a server's default zone, and its standard error. " alone" marks a server without a zone database.
 fn zone_of(mut command: Command) -> (String, String) {
     let (mut program, port) = Program::listening(&mut command);
     let mut peer = Peer::greeted(port);
@@ -901,13 +899,13 @@ fn zone_of(mut command: Command) -> (String, String) {
     peer.send("time Asia/Tokyo\n");
     let tokyo = peer.line();
     assert!([UNKNOWN_ZONE, "15:44:57"].contains(&tokyo.as_str()), "{tokyo}");
-    // These need no database.
+    // UTC and offsets do not need a database.
     peer.ask("time UTC\ntime +05:30\n", "15:44:57\n15:44:57\n");
     drop(peer);
     program.signal(Signal::SIGTERM);
-    let (code, complaints) = program.wait();
+    let (code, stderr) = program.wait();
     assert_eq!(code, Some(0));
-    (moment[19..].to_owned() + if tokyo == UNKNOWN_ZONE { " alone" } else { "" }, complaints)
+    (moment[19..].to_owned() + if tokyo == UNKNOWN_ZONE { " alone" } else { "" }, stderr)
 }
 
 #[test]
@@ -931,10 +929,10 @@ fn c4_the_zone_of_the_environment() {
     for (tz, offsets, warned) in table {
         let mut command = fixed_server(&PLAIN, &[]);
         command.env("TZ", tz);
-        let (offset, complaints) = zone_of(command);
+        let (offset, stderr) = zone_of(command);
         assert!(offsets.contains(&offset.as_str()), "TZ={tz}: {offset}");
-        assert_eq!(complaints.lines().count(), usize::from(warned), "TZ={tz}: {complaints}");
-        assert!(!warned || complaints.starts_with("daytime-server: the time zone is UTC: "), "TZ={tz}: {complaints}");
+        assert_eq!(stderr.lines().count(), usize::from(warned), "TZ={tz}: {stderr}");
+        assert!(!warned || stderr.starts_with("daytime-server: the time zone is UTC: "), "TZ={tz}: {stderr}");
     }
 }
 
@@ -948,8 +946,8 @@ fn c5_a_machine_without_zones() {
     for tz in [None, Some("UTC"), Some("Asia/Tokyo")] {
         let mut command = fixed_server(&apart, &[]);
         command.env_remove("TZ").env_remove("TZDIR").envs(tz.map(|tz| ("TZ", tz)));
-        let (offset, complaints) = zone_of(command);
+        let (offset, stderr) = zone_of(command);
         assert_eq!(offset, "+00:00 alone");
-        assert_eq!(complaints.lines().count(), 1, "TZ={tz:?}:\n{complaints}");
+        assert_eq!(stderr.lines().count(), 1, "TZ={tz:?}:\n{stderr}");
     }
 }
