@@ -26,9 +26,9 @@ def test_typed_replies(daytime_client: daytime.Client) -> None:
 
 
 def test_invalid_commands(daytime_client: daytime.Client) -> None:
-    for question in ("", " ", "a\nb", "x" * 1025, "quit", "EXIT "):
+    for command in ("", " ", "a\nb", "x" * 1025, "quit", "EXIT "):
         with pytest.raises(ValueError, match="the command"):
-            daytime_client.request(question)
+            daytime_client.request(command)
     with pytest.raises(UnicodeEncodeError):
         daytime_client.request("\ud800")
     with pytest.raises(daytime.CommandError, match="nonsense: You entered an invalid command"):
@@ -60,7 +60,7 @@ def test_timestamp_and_offsets(make_daytime_server: Callable[..., daytime.Server
 
 
 def test_replies_that_python_cannot_represent() -> None:
-    """The engine parses the year 0, which Python does not have."""
+    """The engine parses the year 0, which a Python datetime cannot have."""
     with pytest.raises(daytime.ProtocolError) as caught:
         parse_datetime("0000-01-01T00:00:00+00:00")
     assert caught.value.line == b"0000-01-01T00:00:00+00:00"

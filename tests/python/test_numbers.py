@@ -1,4 +1,4 @@
-"""Unusual numbers raise ValueError or OverflowError, or they work. None of them panics."""
+"""Unusual numbers either work or raise ValueError or OverflowError. A number never causes a panic."""
 
 import datetime as dt
 from collections.abc import Callable

@@ -14,7 +14,7 @@ from support import ROOT, run
 
 
 def test_the_imported_package_is_this_one() -> None:
-    """Another distribution, named `daytime`, has a module of the same name, see python/README.md."""
+    """Another distribution has a module of the same name, see python/README.md."""
     print(daytime.__file__)
     assert Path(daytime._daytime.__file__ or "").parent == Path(daytime.__file__).parent
     assert daytime.__version__ == re.search(r'^version = "(.+)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]  # type: ignore[index]

@@ -1,4 +1,4 @@
-"""The server, as Python programmers use it."""
+"""The server."""
 
 import copy
 import datetime as dt
@@ -89,7 +89,7 @@ def test_clocks_and_zones(make_daytime_server: Make) -> None:
         assert client.datetime().utcoffset() == dt.timedelta(hours=9)
         assert client.time("UTC") == dt.time(15, 44, 57)
         assert client.day("-03:30") == "Sunday"
-        server.set_clock(dt.datetime(2024, 2, 29, 1, 2, 3))  # naive: what the server's clock shows
+        server.set_clock(dt.datetime(2024, 2, 29, 1, 2, 3))  # a naive datetime is the local time of the server
         assert client.date() == dt.date(2024, 2, 29)
         assert client.time() == dt.time(1, 2, 3)
         server.set_clock(dt.timedelta(days=-1))
@@ -181,19 +181,19 @@ def test_events_match(make_daytime_server: Make, unraisable: list[BaseException]
         client.request("timestamp")
         with pytest.raises(daytime.CommandError):
             client.request("fail")
-    seen = []
+    lines = []
     for event in events:
         match event:
             case daytime.Connected(client=number, peer=(host, _)):
-                seen.append(f"connected {number} {host}")
+                lines.append(f"connected {number} {host}")
             case daytime.CommandServed(_, command, ok):
-                seen.append(f"{command} {ok}")
+                lines.append(f"{command} {ok}")
             case daytime.CommandFailed(command=command, error=error):
-                seen.append(f"{command} failed: {error[:10]}")
+                lines.append(f"{command} failed: {error[:10]}")
             case daytime.Disconnected(reason=reason, commands=commands):
-                seen.append(f"{reason} {commands}")
+                lines.append(f"{reason} {commands}")
                 server.stop()
-    assert seen == [
+    assert lines == [
         "connected 1 127.0.0.1",
         "timestamp True",
         "fail failed: ValueError",
@@ -254,7 +254,7 @@ def test_serve_forever_ends_when_another_thread_stops_it() -> None:
     assert server.state == "stopped"
 
 
-def test_pickling_copying_and_subclassing_are_errors(daytime_server: daytime.Server, daytime_client: daytime.Client) -> None:
+def test_pickling_copying_and_subclassing_fail(daytime_server: daytime.Server, daytime_client: daytime.Client) -> None:
     for thing in (daytime_server, daytime_client):
         for duplicate in (pickle.dumps, copy.copy, copy.deepcopy):
             with pytest.raises(TypeError, match="cannot pickle"):
@@ -291,17 +291,17 @@ def test_a_cycle_through_a_handler_is_collected() -> None:
     owner = Owner()
     owner.server.start()
     assert daytime.request("me", *owner.server.address) == "me"
-    gone = weakref.ref(owner)
-    server_gone = weakref.ref(owner.server)
+    owner_reference = weakref.ref(owner)
+    server_reference = weakref.ref(owner.server)
     with pytest.warns(ResourceWarning, match="unclosed"):  # noqa: PT031
         del owner
 
         def collected() -> bool:
             gc.collect()
-            return gone() is None
+            return owner_reference() is None
 
         eventually(collected)
-    assert server_gone() is None
+    assert server_reference() is None
 
 
 def test_an_exception_in_the_with_block_stops_the_server_and_propagates() -> None:
