@@ -95,23 +95,23 @@ impl Bench {
         }
         contenders.push(contenders::spinning());
         self.workloads(&contenders)?;
-        if self.wants(CROWD) {
+        if self.selects(CROWD) {
             contenders.retain(|contender| contender.part != Part::Alone);
             self.crowds(&contenders)?;
         }
-        if self.wants(SCALING) {
+        if self.selects(SCALING) {
             self.scaling()?;
         }
         Ok(())
     }
 
-    fn wants(&self, name: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|wanted| wanted == name)
+    fn selects(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == name)
     }
 
     /// The number of clients that a run has: fewer in a smoke run, or if descriptors are too few.
-    fn clients(&self, wanted: usize) -> usize {
-        wanted.min(if self.smoke { 20 } else { self.descriptors.saturating_sub(500).max(1) })
+    fn clients(&self, clients: usize) -> usize {
+        clients.min(if self.smoke { 20 } else { self.descriptors.saturating_sub(500).max(1) })
     }
 
     /// The contenders of a round. Every second round reverses them, so that the first one has no advantage.
@@ -127,7 +127,7 @@ impl Bench {
     }
 
     fn workloads(&self, contenders: &[Contender]) -> Result<()> {
-        let workloads: Vec<&Workload> = WORKLOADS.iter().filter(|workload| self.wants(workload.name)).collect();
+        let workloads: Vec<&Workload> = WORKLOADS.iter().filter(|workload| self.selects(workload.name)).collect();
         if workloads.is_empty() {
             return Ok(());
         }

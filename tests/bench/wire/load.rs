@@ -170,7 +170,7 @@ fn receive(stream: &mut TcpStream, expected: &mut Expected, mut received: usize,
 /// The bytes that the server must send: a pattern, repeated. `#` stands for any digit.
 struct Expected {
     pattern: Vec<u8>,
-    /// The last verified reply, repeated as often as the pattern. Most replies are equal to it, which makes a check quick.
+    /// The last verified reply, repeated as often as the pattern. Most replies are equal to it, so a check is quick.
     last: Vec<u8>,
 }
 
