@@ -57,7 +57,7 @@ const INCLUDES: &[(&str, &str)] = &[];
 const WITHOUT_CIRCLES: &[&str] = &["src/server", "src/python"];
 
 #[test]
-fn every_module_uses_only_what_it_may() {
+fn every_module_uses_only_allowed_modules() {
     let sources = sources();
     let exports = exports(&sources["src/lib.rs"]);
     for landmark in LANDMARKS {

@@ -77,7 +77,7 @@ fn the_server_listens_at_every_address_of_a_name() {
 }
 
 #[test]
-fn a_taken_port_is_retried_and_then_reported() {
+fn a_port_in_use_is_retried_and_then_reported() {
     let taken = TcpListener::bind(local(0)).unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let error = format!("bind {address}: Address already in use (os error 98)");

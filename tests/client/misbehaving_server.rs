@@ -177,7 +177,7 @@ fn a_late_reply_is_never_returned() {
 
 #[test]
 fn unexpected_bytes_break_the_client() {
-    /// A server that sends unexpected bytes when the returned function is called; the function returns after the send.
+    /// A server that sends unexpected bytes when the returned function is called. That function returns after the send.
     fn on_demand(unexpected: &'static str) -> (FakeServer, impl Fn()) {
         let (demand, demanded) = channel();
         let (sent, done): (_, Receiver<()>) = channel();

@@ -130,8 +130,8 @@ pub(crate) fn installed(programs: &[&str]) -> bool {
     }
 }
 
-/// Whether this process runs the calling test and nothing else. Otherwise runs the test again in a new process, waits
-/// until that passes, and returns false.
+/// Whether this process runs only the calling test. Otherwise runs the test again in a new process, waits until that
+/// run passes, and returns false.
 pub(crate) fn in_own_process() -> bool {
     in_own_process_with(&[])
 }
@@ -180,7 +180,7 @@ impl Folder {
         self.name(name)
     }
 
-    /// A path of exactly so many bytes; `None` where the path of the folder alone is longer.
+    /// A path of exactly so many bytes, or `None` if the path of the folder alone is longer.
     pub(crate) fn path_of_length(&self, bytes: usize) -> Option<PathBuf> {
         let free = bytes.checked_sub(self.path().as_os_str().len() + 1).filter(|free| *free > 0)?;
         Some(self.at(&"x".repeat(free)))

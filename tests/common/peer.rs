@@ -15,7 +15,7 @@ use super::TIMEOUT;
 /// A pause that surely ends a command before the first line end.
 pub(crate) const PAUSE: Duration = Duration::from_millis(500);
 
-/// One end of a connection that knows nothing of the protocol: a client of the server under test, or the server of a
+/// One end of a connection, without knowledge of the protocol: a client of the server under test, or the server of a
 /// client under test. Each read and write waits at most [`TIMEOUT`].
 pub(crate) struct Peer(pub(crate) TcpStream);
 
@@ -35,8 +35,9 @@ impl Peer {
         peer
     }
 
-    /// A client for which the kernel buffers less than 64 kB on both sides. Its window is small; its segments are small
-    /// too, so that the kernel does not wait for a few large ones.
+    /// A client for which the kernel buffers less than 64 kB on both sides, because its window is small.
+    ///
+    /// Its segments are small too. Otherwise the kernel would wait until a large segment fits.
     pub(crate) fn narrow(port: u16) -> Peer {
         Self::prepared(port, |socket| {
             socket.set_recv_buffer_size(2048)?;

@@ -142,10 +142,10 @@ fn custom_names_are_single_words_that_are_not_in_use() {
 #[test]
 fn the_reply_to_help_never_exceeds_the_limit_of_a_reply() {
     let mut commands = Commands::default();
-    let most = REPLY_MAX - commands.help().len() - ", ".len();
-    assert!(commands.add(&"x".repeat(most + 1)).is_err());
-    assert_eq!(commands.find(&vec![b'x'; most + 1]), None);
-    assert_eq!(commands.add(&"x".repeat(most)), Ok(()));
+    let longest = REPLY_MAX - commands.help().len() - ", ".len();
+    assert!(commands.add(&"x".repeat(longest + 1)).is_err());
+    assert_eq!(commands.find(&vec![b'x'; longest + 1]), None);
+    assert_eq!(commands.add(&"x".repeat(longest)), Ok(()));
     assert_eq!(commands.help().len(), REPLY_MAX);
     assert_eq!(check_reply(commands.help()), Ok(()));
     assert!(commands.add("y").is_err());

@@ -60,7 +60,7 @@ def test_serve(program: list[str], number: signal.Signals) -> None:
         assert child.wait(5) == 0
 
 
-def test_a_taken_port_and_bad_settings(daytime_server: daytime.Server, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_in_use_and_invalid_settings(daytime_server: daytime.Server, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--listen", f"127.0.0.1:{daytime_server.port}", "--bind-timeout", "0"]) == 1
     assert "Address already in use" in capsys.readouterr().err
     assert main(["serve", "--listen", "127.0.0.1:0", "--workers", "0"]) == 2

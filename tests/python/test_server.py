@@ -38,7 +38,7 @@ def test_the_original_client_gets_its_replies(make_daytime_server: Make) -> None
     ]
 
 
-def test_a_taken_port_raises_in_the_constructor_with_errno(make_daytime_server: Make) -> None:
+def test_a_port_in_use_raises_in_the_constructor_with_errno(make_daytime_server: Make) -> None:
     server = make_daytime_server()
     with pytest.raises(OSError, match="Address already in use: bind") as caught:
         daytime.Server("127.0.0.1", server.port)

@@ -38,11 +38,11 @@
 //! | S23 | Short writes and reads: every byte arrives once. | `server/faults.rs::s23_short_writes` |
 //! | S24 | SIGTERM with busy and idle clients: owed replies are sent, the exit code is 0; a second signal ends at once. | `server/faults.rs::s24_terminated_with_clients`, `server/faults.rs::s24_a_client_that_does_not_read_does_not_delay_the_end`, `cli/signals.rs::a_second_signal_ends_the_server_at_once` |
 //! | S25 | `stop` twice, from two threads, from a handler, during the start: idempotent, without a deadlock. | `server/lifecycle.rs::stop_may_be_called_twice_and_from_two_threads`, `server/handlers.rs::a_handler_may_stop_its_server`, `c/lifecycle.c::many_threads` |
-//! | S26 | Addresses that cannot be bound (in use, privileged, malformed, too long, not a socket): a clear error; only a stale socket file is removed. | `server/faults.rs::s26_addresses_that_cannot_be_bound`, `server/faults.rs::s26_a_taken_address_is_retried`, `server/unix_sockets.rs::a_stale_socket_file_is_replaced`, `server/unix_sockets.rs::a_file_that_is_not_a_socket_is_left_alone` |
+//! | S26 | Addresses that cannot be bound (in use, privileged, malformed, too long, not a socket): a clear error; only a stale socket file is removed. | `server/faults.rs::s26_addresses_that_cannot_be_bound`, `server/faults.rs::s26_an_address_in_use_is_retried`, `server/unix_sockets.rs::a_stale_socket_file_is_replaced`, `server/unix_sockets.rs::a_file_that_is_not_a_socket_is_left_alone` |
 //! | S27 | A restart while sockets are in TIME_WAIT: the address is bound. | `server/lifecycle.rs::a_server_restarts_at_once` |
 //! | S28 | Socket activation with none, several, or wrong sockets, or for another process: used, or rejected with a message. | `cli/systemd.rs::sockets_of_a_service_manager_are_served_by_their_names`, `cli/systemd.rs::errors_name_the_sockets_that_cannot_be_served`, `cli/systemd.rs::sockets_for_another_process_are_left_alone` |
 //! | S29 | A notification socket that is missing: one message. Watchdog messages come from the running server. | `cli/systemd.rs::the_server_notifies_systemd_when_it_serves_and_when_it_stops` |
-//! | S30 | Output that is closed, full or not read: the server goes on. | `server/faults.rs::s30_output_that_is_closed_or_full`, `server/faults.rs::s30_output_that_is_not_read`, `server/faults.rs::s30_output_to_a_closed_pipe` |
+//! | S30 | Output that is closed, full or not read: the server continues to serve. | `server/faults.rs::s30_output_that_is_closed_or_full`, `server/faults.rs::s30_output_that_is_not_read`, `server/faults.rs::s30_output_to_a_closed_pipe` |
 //! | S31 | A panic in a handler: `The command failed`, an event, and the connection lives. | `server/handlers.rs::a_failing_handler_is_answered_and_reported_and_the_connection_lives` |
 //! | S32 | The limit by source with IPv4-mapped addresses and IPv6 networks: normalised; the table is bounded. | `src/server/admission.rs::a_source_is_an_ipv4_address_or_an_ipv6_network_of_64_bits`, `src/server/admission.rs::the_table_is_empty_once_all_clients_have_left` |
 //! | S33 | Networks that overlap, and 100,000 of them: the longest prefix decides. | `server/networks.rs::networks_decide_like_a_scan_of_every_entry`, `src/networks.rs::a_hundred_thousand_networks_are_each_found` |
@@ -84,11 +84,11 @@
 //! | A3 | A panic within a function: a status. | `src/capi/mod.rs::a_panic_becomes_a_status_and_a_message` |
 //! | A4 | A handler calls the API of its server: no deadlock. | `c/commands.c::from_inside` |
 //! | A5 | A handler throws a C++ exception: the process ends. | `capi.rs::an_exception_in_a_handler_ends_the_process` |
-//! | A6 | fork() with a running server: every handle is dead in the child, the parent is unaffected. | `c/fork.c::child`, `server/fork.rs::a_forked_child_has_no_part_in_the_server`, `src/server/listen/unix.rs::a_forked_child_removes_no_file` |
+//! | A6 | fork() with a running server: every handle is dead in the child, the parent is unaffected. | `c/fork.c::child`, `server/fork.rs::a_child_process_inherits_no_descriptor`, `src/server/listen/unix.rs::a_forked_child_removes_no_file` |
 //! | A7 | dlclose with running threads, the library twice in one process, exit with a running server: no crash. | `c/unload.c::main`, `capi.rs::the_library_works_as_a_plug_in` |
 //! | A8 | The host's signals, limits and small stacks: unchanged and enough; every thread of the library blocks all signals. | `c/host.c::threads`, `c/host.c::signals_and_descriptors`, `c/host.c::small_stack`, `server/lifecycle.rs::the_host_process_stays_unchanged` |
 //! | A9 | Structs of an older or newer header: the known part is written, the rest is zero. | `c/events.c::sizes` |
-//! | A10 | Descriptors: all close on exec. | `c/host.c::descriptors`, `server/fork.rs::a_forked_child_has_no_part_in_the_server` |
+//! | A10 | Descriptors: all close on exec. | `c/host.c::descriptors`, `server/fork.rs::a_child_process_inherits_no_descriptor` |
 //! | A11 | malloc fails. | None: Rust aborts the process. S4 and S5 bound what a client can make the server allocate. |
 //! | A12 | Locale, floating-point mode and errno: unchanged. | `c/host.c::mood` |
 //!
@@ -712,7 +712,7 @@ fn s26_addresses_that_cannot_be_bound() {
 }
 
 #[test]
-fn s26_a_taken_address_is_retried() {
+fn s26_an_address_in_use_is_retried() {
     let taken = TcpListener::bind("127.0.0.26:0").unwrap();
     let address = taken.local_addr().unwrap();
     let mut program =

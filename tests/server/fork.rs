@@ -3,7 +3,7 @@
 use crate::common::{in_own_process, server, skip};
 
 #[test]
-fn a_forked_child_has_no_part_in_the_server() {
+fn a_child_process_inherits_no_descriptor() {
     if !in_own_process() {
         return;
     }

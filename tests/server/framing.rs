@@ -93,7 +93,7 @@ fn original_fault_empty_line_waits_forever() {
 }
 
 #[test]
-fn original_fault_taken_port_recurses() {
+fn original_fault_port_in_use_recurses() {
     let taken = server();
     let error = Server::builder().listen(&taken.addresses()[0]).start().unwrap_err();
     let Error::Io(io, context) = &error else { panic!("{error:?}") };
@@ -168,7 +168,7 @@ fn rules_of_auto_framing() {
             ),
             ("3: with a blank it is held", &[Send(b" day"), Expect(b"Sunday")]),
             ("3: with an argument it is held", &[Send(b"time +05:30"), Expect(b"21:14:57")]),
-            ("3: not after what is held", &[Send(b"to"), Pause, ExpectInvalid, Send(b"day"), Expect(b"Sunday")]),
+            ("3: held bytes before a name", &[Send(b"to"), Pause, ExpectInvalid, Send(b"day"), Expect(b"Sunday")]),
             (
                 "4: a pause ends it",
                 &[Send(b"da"), Pause, Send(b"y\n"), ExpectInvalid, Expect(b"\n"), ExpectInvalid, Expect(b"\n")],
@@ -181,11 +181,14 @@ fn rules_of_auto_framing() {
                 "5: a bare reply is completed",
                 &[Send(b"day"), Expect(b"Sunday"), Send(b"time\r\n"), Expect(b"\r\n15:44:57\r\n")],
             ),
-            ("5: for quit too", &[Send(b"day"), Expect(b"Sunday"), Send(b"quit\r\n"), Expect(b"\r\n")]),
+            (
+                "5: a reply before quit is completed",
+                &[Send(b"day"), Expect(b"Sunday"), Send(b"quit\r\n"), Expect(b"\r\n")],
+            ),
             ("5: a first line quit", &[Send(b"quit\n"), Expect(b"\n")]),
             ("5: a later line quit", &[Send(b"day\nexit\n"), Expect(b"\nSunday\n")]),
             ("5: empty lines", &[Send(b"\n\r\n \t \n\r\r\n"), Expect(b"\n\r\n\n\r\n")]),
-            ("6: a tail of blanks is nothing", &[Send(b"day\n \t"), Finish, Expect(b"\nSunday\n")]),
+            ("6: a tail of blanks has no reply", &[Send(b"day\n \t"), Finish, Expect(b"\nSunday\n")]),
             ("6: a tail is a command", &[Send(b"day\r\nhel"), Finish, Expect(b"\r\nSunday\r\n"), ExpectInvalid]),
             ("6: a tail quit", &[Send(b"day\nquit"), Finish, Expect(b"\nSunday\n")]),
             ("7: too long, before any line end", &[Send(&OVERLONG), ExpectInvalid, Send(b"day"), Expect(b"Sunday")]),
@@ -207,7 +210,7 @@ fn rules_of_auto_framing() {
                 "8: an argument too many",
                 &[Send(b"\nquit now\nday\n"), Expect(b"\n"), ExpectInvalid, Expect(b"\nSunday\n")],
             ),
-            ("8: none to timestamp", &[Send(b"\ntimestamp UTC\n"), Expect(b"\n"), ExpectInvalid, Expect(b"\n")]),
+            ("8: an argument to timestamp", &[Send(b"\ntimestamp UTC\n"), Expect(b"\n"), ExpectInvalid, Expect(b"\n")]),
             (
                 "8: control bytes",
                 &[
@@ -219,7 +222,7 @@ fn rules_of_auto_framing() {
                     Expect(b"\n"),
                 ],
             ),
-            ("9: after quit nothing is run", &[Send(b"day\nquit\ntime\n"), Expect(b"\nSunday\n")]),
+            ("9: no command is executed after quit", &[Send(b"day\nquit\ntime\n"), Expect(b"\nSunday\n")]),
         ],
     );
 }
@@ -231,11 +234,11 @@ fn rules_of_line_framing() {
         &format!("{GREETING}\n"),
         &[
             ("a line", &[Send(b"day\ntime\r\n"), Expect(b"Sunday\n15:44:57\r\n")]),
-            ("no bare command", &[Send(b"day"), Pause, Send(b"\n"), Expect(b"Sunday\n")]),
+            ("a bare command is held", &[Send(b"day"), Pause, Send(b"\n"), Expect(b"Sunday\n")]),
             ("EOF ends a command", &[Send(b"day"), Finish, Expect(b"Sunday")]),
-            ("a tail of blanks is nothing", &[Send(b" "), Pause, Finish]),
+            ("a tail of blanks has no reply", &[Send(b" "), Pause, Finish]),
             ("the greeting's newline answers a first empty line", &[Send(b"\n"), Send(b"\r\n"), Expect(b"\r\n")]),
-            ("one empty line only", &[Send(b" \r\n \n"), Expect(b"\n")]),
+            ("only one empty line", &[Send(b" \r\n \n"), Expect(b"\n")]),
             ("quit", &[Send(b"quit\n")]),
         ],
     );

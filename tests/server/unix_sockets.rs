@@ -37,7 +37,7 @@ use crate::common::{
 use crate::helpers::{assert_bind_fails, assert_invalid, assert_serves_unix, connect_unix, unix_address, unix_peer};
 use crate::model::model;
 
-/// Makes the file that a killed server leaves: a socket on which nothing answers.
+/// Makes the file that a killed server leaves: a socket without a listener.
 fn stale(path: &Path) {
     drop(UnixListener::bind(path).unwrap());
 }
@@ -277,7 +277,7 @@ fn only_limits_without_addresses_apply_to_unix_clients() {
 // ---- The files of Unix sockets
 
 #[test]
-fn a_file_has_its_mode_before_anybody_can_connect() {
+fn a_file_has_its_mode_before_a_client_can_connect() {
     let folder = Folder::new();
     let path = folder.at("socket");
     for mode in [0o600, 0o660, 0o606, 0o777, 0o200].into_iter().cycle().take(100) {
@@ -443,7 +443,7 @@ fn the_file_is_removed_when_its_listener_closes() {
     let server = bind().start().unwrap();
     server.detach();
     eventually("the file of a detached server is removed", || !path.exists());
-    // The file goes while the server still has a client.
+    // The server removes the file while it still has a client.
     let (entered, entries) = crossbeam_channel::unbounded();
     let (release, released) = crossbeam_channel::unbounded::<()>();
     let mut bound = bind();

@@ -71,7 +71,7 @@ impl Bench {
             Some(args) => (args.rounds, Window { warm_up: millis(250), length: args.seconds }, args.only),
             None => (1, Window { warm_up: millis(5), length: millis(20) }, Vec::new()),
         };
-        let server = vec![*cores.get(1).or(cores.first()).ok_or("there is no core")?];
+        let server = vec![*cores.get(1).or(cores.first()).ok_or("this process may not use any core")?];
         Ok(Bench { rounds: rounds as usize, window, only, smoke, cores, server, descriptors: machine::descriptors()? })
     }
 
@@ -86,7 +86,7 @@ impl Bench {
         println!("\n{}\n{}", machine::describe(), jiff::Timestamp::try_from(SystemTime::now())?.strftime("%F %R UTC"));
         match &self.cores[..] {
             [load, server, ..] => println!("The load runs on core {load}, each server on core {server}."),
-            _ => println!("There is one core: nothing is pinned, load and servers share it."),
+            _ => println!("There is one core. The load and the servers share it."),
         }
         machine::pin(&self.cores[..1])?;
         let mut contenders = vec![contenders::floor(), contenders::program(), contenders::embedded()];
@@ -109,7 +109,7 @@ impl Bench {
         self.only.is_empty() || self.only.iter().any(|only| only == name)
     }
 
-    /// The number of clients that a run has: fewer in a smoke run, or if descriptors are too few.
+    /// The number of clients that a run has: fewer in a smoke run, or if descriptors are too w1_64.
     fn clients(&self, clients: usize) -> usize {
         clients.min(if self.smoke { 20 } else { self.descriptors.saturating_sub(500).max(1) })
     }
@@ -190,7 +190,7 @@ impl Bench {
             }
         }
         if self.clients(MORE_IDLE) < MORE_IDLE && !self.smoke {
-            println!("\n{} descriptors a process are too few for {MORE_IDLE} clients.", self.descriptors);
+            println!("\n{} descriptors a process are too w1_64 for {MORE_IDLE} clients.", self.descriptors);
         }
         let [idle, more] = [IDLE, MORE_IDLE].map(|n| whole(self.clients(n) as f64));
         let [rate, cost] = ["rate", "CPU"].map(|name| format!("W1-64 {name}, {more} idle / none"));
@@ -218,9 +218,9 @@ impl Bench {
 
     fn crowd(&self, contender: &Contender) -> Result<Crowd> {
         let server = self.start(contender)?;
-        let few = WORKLOADS.iter().find(|workload| workload.name == "W1-64").ok_or("W1-64 is not a workload")?;
+        let w1_64 = WORKLOADS.iter().find(|workload| workload.name == "W1-64").ok_or("W1-64 is not a workload")?;
         // The first clients make the server allocate buffers that it keeps. They are not a cost of the idle clients.
-        let alone = self.load(contender, &server, few)?;
+        let alone = self.load(contender, &server, w1_64)?;
         let before = [server.memory()?, machine::kernel_memory()?];
         let idle = self.clients(IDLE);
         let mut clients = load::crowd(&server, 0..idle)?;
@@ -230,7 +230,7 @@ impl Bench {
             return Ok(Crowd { memory, kernel, beside: None, idle_time: None });
         }
         clients.extend(load::crowd(&server, idle..self.clients(MORE_IDLE))?);
-        let beside = Some(report::ratios(&[self.load(contender, &server, few)?], &[alone]));
+        let beside = Some(report::ratios(&[self.load(contender, &server, w1_64)?], &[alone]));
         let second = Duration::from_millis(if self.smoke { 20 } else { 1000 });
         thread::sleep(second / 4); // the server notices that the other clients have left
         let before = server.processor_time()?;

@@ -76,7 +76,7 @@ impl<'a> Load<'a> {
                 }
             }
         }
-        self.meter.measured.ok_or_else(|| "nothing was measured".into())
+        self.meter.measured.ok_or_else(|| "the window was not measured".into())
     }
 }
 

@@ -15,7 +15,8 @@ const COLOURS: [RGBColor; 6] = [
     RGBColor(148, 103, 189),
 ];
 
-/// The greatest height of a bar. Longer bars are cut, so that bars near the floor stay distinct; each has its number.
+/// The greatest height of a bar. Longer bars are cut, so that bars near the floor stay distinct. A bar has its number
+/// above it.
 const HEIGHT_MAX: f64 = 2.5;
 
 /// Draws two charts of bars for each workload and contender: rate and processor time, as ratios to the floor.
