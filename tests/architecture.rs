@@ -57,7 +57,7 @@ const INCLUDES: &[(&str, &str)] = &[];
 const WITHOUT_CIRCLES: &[&str] = &["src/server", "src/python"];
 
 #[test]
-fn every_arrow_points_the_right_way() {
+fn every_module_uses_only_allowed_modules() {
     let sources = sources();
     let exports = exports(&sources["src/lib.rs"]);
     for landmark in LANDMARKS {
@@ -110,13 +110,13 @@ fn a_circle_is_found() {
     for files in [
         &[("a.rs", "use super::b::B;"), ("b.rs", "use super::a::A;")][..],
         &[("a.rs", "use super::b;"), ("b.rs", "use super::c::C;"), ("c.rs", "fn f() { crate::server::a::f() }")],
-        // By way of re-exports, and of an import of the folder's module.
+        // A circle through re-exports and an import of the folder's module.
         &[
             ("mod.rs", "mod a; mod b; pub use a::A; use b::B;"),
             ("a.rs", "use super::B;"),
             ("b.rs", "use crate::server::A;"),
         ],
-        // A definition in the folder's module, which uses the other file itself.
+        // A circle of a definition in the folder's module and a file that the module uses.
         &[("mod.rs", "mod a; pub struct Server; fn f() { a::f() }"), ("a.rs", "use crate::Server;")],
         &[("w/mod.rs", "mod a; use a::A; pub struct W;"), ("w/a.rs", "use super::W;")],
         &[("w/mod.rs", "mod a; pub use a::A;"), ("w/a.rs", "use crate::server::b::B;"), ("b.rs", "use super::w::A;")],
@@ -133,7 +133,7 @@ fn a_circle_is_found() {
 }
 
 #[test]
-fn a_wrong_arrow_is_seen() {
+fn a_forbidden_import_is_found() {
     let exports = exports(
         "pub mod protocol; mod error; pub use clock::Clock; pub use error::Error; \
          pub use server::{Bound, Server}; pub use client::Client; pub use address::Address as Place;",
@@ -179,8 +179,8 @@ fn a_wrong_arrow_is_seen() {
         ("src/novelty.rs", "", "is in no layer"),
     ] {
         let found = violations(file, source, &exports);
-        let wanted = format!("{file} {violation}");
-        assert!(found.contains(&wanted), "{wanted:?} is not among {found:?}");
+        let expected = format!("{file} {violation}");
+        assert!(found.contains(&expected), "{expected:?} is not among {found:?}");
     }
     for (file, source) in [
         (
@@ -229,17 +229,19 @@ fn sources() -> BTreeMap<String, String> {
     sources
 }
 
-/// Everything that a file does and may not.
+/// The forbidden imports and constructs of a file.
 fn violations(file: &str, source: &str, exports: &BTreeMap<String, String>) -> Vec<String> {
     let module = module_of(file);
-    let own = module.get(1).map(String::as_str);
+    let module_name = module.get(1).map(String::as_str);
     let is_program = file.starts_with("src/bin/");
-    let is_binding = !is_program && own.is_some_and(|own| BINDINGS.contains(&own));
-    let allowed = own.and_then(|own| LAYERS.iter().find(|(layer, _)| *layer == own)).map(|(_, allowed)| *allowed);
+    let is_binding = !is_program && module_name.is_some_and(|module_name| BINDINGS.contains(&module_name));
+    let allowed = module_name
+        .and_then(|module_name| LAYERS.iter().find(|(layer, _)| *layer == module_name))
+        .map(|(_, allowed)| *allowed);
     let uses = Uses::of(source, &module);
 
     let mut violations = Vec::new();
-    if own.is_some() && !is_program && !is_binding && allowed.is_none() {
+    if module_name.is_some() && !is_program && !is_binding && allowed.is_none() {
         violations.push(format!("{file} is in no layer"));
     }
     if uses.has_unsafe && !is_binding {
@@ -251,15 +253,17 @@ fn violations(file: &str, source: &str, exports: &BTreeMap<String, String>) -> V
     for path in uses.resolved() {
         let name = path.strip_prefix("crate::").map(first).filter(|_| !is_program);
         let home = name.map(|name| exports.get(name).map_or(name, |home| first(&home["crate::".len()..])));
-        let is_wrong = match (own, name, home) {
+        let is_wrong = match (module_name, name, home) {
             // The compiler checks what the root may use.
             (None, ..) => false,
             _ if is_in(&path, &[ZONES]) => is_program || !ZONES_USERS.contains(&file),
-            // The programs are crates of their own.
+            // Each program is a separate crate.
             _ if is_program => false,
-            (Some(own), Some(name), _) if is_binding => name != own && !exports.contains_key(name),
-            (Some(own), _, Some(home)) => home != own && !allowed.is_some_and(|allowed| allowed.contains(&home)),
-            (Some(own), ..) => own == "protocol" && is_in(&path, NOT_IN_PROTOCOL),
+            (Some(module_name), Some(name), _) if is_binding => name != module_name && !exports.contains_key(name),
+            (Some(module_name), _, Some(home)) => {
+                home != module_name && !allowed.is_some_and(|allowed| allowed.contains(&home))
+            }
+            (Some(module_name), ..) => module_name == "protocol" && is_in(&path, NOT_IN_PROTOCOL),
         };
         if is_wrong {
             let exported = name.and_then(|name| exports.get(name)).filter(|_| !is_binding);
@@ -351,7 +355,7 @@ fn exports(source: &str) -> BTreeMap<String, String> {
     uses.names.clone().into_iter().chain(modules).map(|(name, path)| (name, absolute(path))).collect()
 }
 
-/// The module that a file is: `["crate", "protocol", "command"]` for `src/protocol/command.rs`. Each program is a crate.
+/// The module of a file: `["crate", "protocol", "command"]` for `src/protocol/command.rs`. Each program is a crate.
 fn module_of(file: &str) -> Vec<String> {
     let path = file.trim_start_matches("src/").trim_end_matches(".rs");
     let parts = path.split('/').filter(|part| !["lib", "mod", "bin"].contains(part));
@@ -369,10 +373,10 @@ struct Uses {
     /// The paths, each with whether it is a re-export or within tests.
     paths: Vec<(Vec<String>, bool)>,
     is_apart: bool,
-    /// The paths by the names that `use` gives them in the file's module.
+    /// The paths by the names that `use` declares in the file's module.
     names: BTreeMap<String, String>,
     has_unsafe: bool,
-    /// The files that it includes.
+    /// The files that the file includes.
     includes: Vec<String>,
 }
 
@@ -397,12 +401,12 @@ impl Uses {
         self.paths.iter().map(|(path, _)| self.resolve(path)).collect()
     }
 
-    /// Without re-exports and without the paths of `mod tests`.
+    /// The resolved paths, without re-exports and without the paths of `mod tests`.
     fn resolved_outside_tests(&self) -> Vec<String> {
         self.paths.iter().filter(|(_, apart)| !apart).map(|(path, _)| self.resolve(path)).collect()
     }
 
-    /// A path may begin with a name that `use` gave, which may itself begin with another.
+    /// Resolves a path. It may begin with a name that `use` declares, and that path with another such name.
     fn resolve(&self, path: &[String]) -> String {
         let mut path = path.join("::");
         for _ in 0..8 {
@@ -415,7 +419,7 @@ impl Uses {
         path
     }
 
-    /// From the crate's root, if it is one of ours.
+    /// The path from the crate's root, if the path leads into this crate.
     fn absolute(&self, path: &[String]) -> Vec<String> {
         let path = if path.len() > 1 && path[0] == "self" && path[1] == "super" { &path[1..] } else { path };
         let up = path.iter().take_while(|part| *part == "super").count();

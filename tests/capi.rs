@@ -24,14 +24,14 @@ const EXAMPLES: [&str; 4] = ["server", "client", "custom_command", "events"];
 const STRICT: [&str; 4] = ["-Wall", "-Wextra", "-Werror", "-pedantic"];
 /// `cargo rustc … -- --print native-static-libs`
 const STATIC_LIBS: [&str; 7] = ["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl", "-lc"];
-/// How long a program may run, under valgrind too.
+/// The time within which a program must end, under Valgrind too.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Runs it to its end: the exit status, and what it printed.
+/// Runs a command to its end: the exit status, and the output.
 fn finish(command: &mut Command) -> (ExitStatus, String) {
     let mut file = tempfile::tempfile().expect("a temporary file can be made");
     let [output, errors] = [(); 2].map(|()| file.try_clone().expect("a descriptor can be duplicated"));
@@ -67,7 +67,7 @@ fn cargo() -> Command {
     cargo
 }
 
-/// The library has its own target directory, so that its build does not wait for the lock of the tests' build.
+/// The target directory of the library, a separate one: the build does not wait for the lock of the tests.
 fn target() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is below the target directory").join("clib")
 }
@@ -132,12 +132,12 @@ fn the_suite_is_clean_under_sanitizers_against_the_static_library() {
 }
 
 #[test]
-fn the_suite_leaves_no_block_behind() {
+fn the_suite_frees_every_block() {
     if installed(&["cc", "valgrind"]) {
         suite(&[], &shared_link(), |test, program| {
             let mut valgrind = Command::new("valgrind");
             valgrind.args(["--quiet", "--error-exitcode=1", "--show-leak-kinds=all", "--errors-for-leak-kinds=all"]);
-            // A child has what the threads that it does not have held.
+            // A child of fork() has the memory of threads that do not exist in it.
             valgrind.arg(if test == "fork" { "--leak-check=no" } else { "--leak-check=full" }).arg(program);
             valgrind
         });
@@ -163,14 +163,15 @@ fn the_header_stands_alone_in_c_and_cpp() {
 }
 
 #[test]
-fn the_readmes_program_tells_the_day() {
+fn the_program_of_the_readme_prints_the_day() {
     if !installed(&["cc"]) {
         return;
     }
     let readme = fs::read_to_string(root().join("README.md")).expect("it is committed");
-    let program = readme.split("```c\n").nth(1).and_then(|rest| rest.split("```").next()).expect("it has one in C");
+    let program =
+        readme.split("```c\n").nth(1).and_then(|rest| rest.split("```").next()).expect("the README has a program in C");
     let manual = fs::read_to_string(root().join("examples/c/README.md")).expect("it is committed");
-    assert!(manual.contains(&STATIC_LIBS.join(" ")), "it says how to link the static library");
+    assert!(manual.contains(&STATIC_LIBS.join(" ")), "the manual says how to link the static library");
     let folder = Folder::new();
     let source = folder.at("day.c");
     fs::write(&source, program).expect("the folder can be written");
@@ -181,7 +182,7 @@ fn the_readmes_program_tells_the_day() {
 }
 
 #[test]
-fn what_is_declared_is_exported_and_called_with_null() {
+fn every_declared_function_is_exported_and_called_with_null() {
     let read = |path: &str| fs::read_to_string(root().join(path)).expect("it is committed");
     let (header, arguments) = (read("include/daytime.h"), read("tests/c/arguments.c"));
     let functions =
@@ -200,7 +201,7 @@ fn what_is_declared_is_exported_and_called_with_null() {
 }
 
 #[test]
-fn the_library_may_be_a_plug_in() {
+fn the_library_works_as_a_plug_in() {
     if installed(&["cc"]) {
         let folder = Folder::new();
         let (program, first, second) =
@@ -224,7 +225,7 @@ fn an_exception_in_a_handler_ends_the_process() {
 }
 
 #[test]
-fn the_examples_do_what_they_say() {
+fn the_examples_run_as_described() {
     if !installed(&["cc", "make"]) {
         return;
     }
@@ -249,7 +250,7 @@ fn the_examples_do_what_they_say() {
     }
 }
 
-/// The examples `server` and `client`, which are the original's two programs, talk to each other; a signal ends the server.
+/// Runs the examples `server` and `client`, which replace the two programs of the original. A signal ends the server.
 fn converse(folder: &Folder) {
     let mut server = Program::start(Command::new(folder.at("server")).arg("127.0.0.1:0"));
     let line = server.out.line();

@@ -25,7 +25,7 @@ fn example(name: &str) -> Command {
     Command::new(target.join("debug/examples").join(name))
 }
 
-/// Runs it to its end: its standard output.
+/// Runs a command to its end: its standard output.
 fn output_of(command: &mut Command) -> String {
     let output = command.stderr(Stdio::inherit()).output().unwrap();
     assert!(output.status.success(), "{command:?} {output:?}");
@@ -73,7 +73,7 @@ fn many_clients_runs() {
     assert!(printed.ends_with("200 clients in the list, 100200 commands\n"), "{printed}");
 }
 
-/// The student's client ends nothing: it sends a bare command, and takes one read for the reply.
+/// The student's client frames nothing: it sends a bare command, and the bytes of one read are the reply.
 #[test]
 fn the_classroom_client_runs() {
     if !common::installed(&["python3"]) {
@@ -98,7 +98,7 @@ fn the_classroom_client_runs() {
 
 /// Every relative link of a document leads to a file of the repository.
 #[test]
-fn the_links_of_the_documents_lead_somewhere() {
+fn the_links_of_the_documents_have_targets() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let documents = [
         "README.md",
@@ -122,9 +122,9 @@ fn the_links_of_the_documents_lead_somewhere() {
 }
 
 #[test]
-fn a_crate_outside_builds_without_the_programs_dependencies() {
+fn an_external_crate_builds_without_the_programs_dependencies() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    // Kept from run to run: the next build has less to do.
+    // The target directory stays, so that the next build is quicker.
     let place = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("outside");
     fs::create_dir_all(place.join("src")).unwrap();
     let manifest = format!(

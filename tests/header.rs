@@ -1,5 +1,5 @@
-//! `include/daytime.h` is what cbindgen makes of `src/capi/`, has this package's version, and says of each function what a
-//! manual must. `DAYTIME_BLESS=1 cargo test --features capi --test header` writes it.
+//! `include/daytime.h` is generated from `src/capi/` by cbindgen, has the version of the package, and documents the
+//! contract of each function. `DAYTIME_BLESS=1 cargo test --features capi --test header` writes the header.
 
 use std::{env, fs, path::Path};
 
@@ -12,23 +12,23 @@ fn committed() -> String {
 }
 
 #[test]
-fn the_header_is_the_sources() {
-    let config = cbindgen::Config::from_file(path("include/cbindgen.toml")).expect("the settings are right");
+fn the_header_is_generated_from_the_sources() {
+    let config = cbindgen::Config::from_file(path("include/cbindgen.toml")).expect("the settings are valid");
     let builder = cbindgen::Builder::new().with_config(config).with_src(path("src/capi/mod.rs"));
-    let mut made = Vec::new();
-    builder.generate().expect("cbindgen understands the sources").write(&mut made);
-    let made = String::from_utf8(made).expect("the header is UTF-8");
+    let mut generated = Vec::new();
+    builder.generate().expect("cbindgen understands the sources").write(&mut generated);
+    let generated = String::from_utf8(generated).expect("the header is UTF-8");
     if env::var_os("DAYTIME_BLESS").is_some() {
-        fs::write(path("include/daytime.h"), &made).expect("the header can be written");
+        fs::write(path("include/daytime.h"), &generated).expect("the header can be written");
     }
     assert!(
-        made == committed(),
+        generated == committed(),
         "include/daytime.h is out of date: DAYTIME_BLESS=1 cargo test --features capi --test header"
     );
 }
 
 #[test]
-fn the_version_is_the_packages() {
+fn the_version_is_that_of_the_package() {
     let header = committed();
     let number = |name: &str| -> u32 {
         let define = format!("#define DAYTIME_VERSION_{name} ");
@@ -41,7 +41,7 @@ fn the_version_is_the_packages() {
 }
 
 #[test]
-fn each_function_says_all_that_its_caller_must_know() {
+fn each_function_documents_its_whole_contract() {
     let header = committed();
     assert!(header.contains("extern \"C\" {"));
     let mut comment = String::new();
@@ -53,7 +53,7 @@ fn each_function_says_all_that_its_caller_must_know() {
             text if is_function(text) => {
                 functions += 1;
                 for part in ["Ownership: ", "Lifetime: ", "Threads: ", "Errors: "] {
-                    assert!(comment.contains(part), "{text} does not tell its {part}");
+                    assert!(comment.contains(part), "{text} does not document its {part}");
                 }
             }
             _ => {}

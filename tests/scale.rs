@@ -1,5 +1,6 @@
-//! Nine thousand clients at once. The server is another process, and this test is the only one of its own: it raises the
-//! limit of open descriptors.
+//! Nine thousand clients at once, with the server in another process.
+//!
+//! This test is alone in its crate, because it raises the limit of open descriptors of its process.
 
 mod common;
 
@@ -21,15 +22,15 @@ const THREADS: usize = 6;
 #[test]
 fn nine_thousand_clients_at_once() {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    let wanted = CLIENTS as u64 + 1000;
-    if hard < wanted {
-        return skip(format!("{wanted} descriptors are wanted, and {hard} are allowed"));
+    let needed = CLIENTS as u64 + 1000;
+    if hard < needed {
+        return skip(format!("{needed} descriptors are needed, and the limit is {hard}"));
     }
-    setrlimit(Resource::RLIMIT_NOFILE, soft.max(wanted), hard).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, soft.max(needed), hard).unwrap();
     let (program, port) = Program::listening(&mut fixed_server(&PLAIN, &["--workers", "2", "--quiet"]));
     let pid = program.id();
     let (idle, before) = (descriptors(&pid), memory(&pid));
-    // Each thread has its own source address.
+    // Each thread has a separate source address.
     let connect = |thread: usize| -> Vec<Peer> {
         (0..CLIENTS / THREADS).map(|_| Peer::connect_from([127, 0, 9, thread as u8], port)).collect()
     };
@@ -49,12 +50,12 @@ fn nine_thousand_clients_at_once() {
         }
     });
     assert_eq!(descriptors(&pid), idle + CLIENTS);
-    // They leave by `quit`, by a half-close or by a reset.
+    // A client leaves by `quit`, by a half-close or by a reset.
     thread::scope(|scope| {
-        for (way, peers) in crowd.into_iter().enumerate() {
+        for (thread, peers) in crowd.into_iter().enumerate() {
             scope.spawn(move || {
                 for mut peer in peers {
-                    match way % 3 {
+                    match thread % 3 {
                         0 => peer.send("quit\n"),
                         1 => peer.finish(),
                         _ => peer.reset(),

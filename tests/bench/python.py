@@ -1,6 +1,6 @@
-"""What the Python face costs, measured: `python tests/bench/python.py` where the package is installed.
+"""Measures the cost of the Python module: `python tests/bench/python.py`, with the package installed.
 
-Ratios are of rounds that take turns, so that whatever else the machine does meets both sides alike.
+Both sides of a ratio run in alternating rounds, so a disturbance of the machine affects them alike.
 """
 
 import contextlib
@@ -27,13 +27,13 @@ for line in sys.stdin:
 
 
 def start_and_stop(rounds: int = 300) -> float:
-    """The median of start plus stop, in seconds."""
-    took = []
+    """The median duration of start plus stop, in seconds."""
+    durations = []
     for _ in range(rounds):
         began = time.perf_counter()
         daytime.serve("127.0.0.1", 0).stop()
-        took.append(time.perf_counter() - began)
-    return statistics.median(took)
+        durations.append(time.perf_counter() - began)
+    return statistics.median(durations)
 
 
 def timed(call: Callable[[], object], times: int) -> float:
@@ -44,11 +44,10 @@ def timed(call: Callable[[], object], times: int) -> float:
 
 
 def client_against_socket(rounds: int = 200, times: int = 100) -> tuple[float, float]:
-    """The median ratio of Client.time() to send and recv of a bare socket, for the same command; and the latter's
-    time in seconds.
+    """The median ratio of Client.time() to send and recv of a plain socket, and the time of the latter in seconds.
 
-    One worker serves both: with two, each connection has its own, and which core that one wakes on decides the ratio
-    (0.08 and 0.18 were seen), not the client.
+    One worker serves both connections. With two workers, the ratio depends on the core on which each worker wakes up
+    (0.08 and 0.18 were measured), and not on the client.
     """
     with (
         daytime.serve("127.0.0.1", 0, workers=1) as server,
@@ -59,24 +58,26 @@ def client_against_socket(rounds: int = 200, times: int = 100) -> tuple[float, f
         sock.sendall(b"\n")
         sock.recv(1024)
 
-        def bare() -> None:
+        def plain() -> None:
             sock.send(b"datetime\n")
             sock.recv(1024)
 
-        ratios, bares = [], []
+        ratios, plain_times = [], []
         for number in range(rounds):
             if number % 2:
-                ours, theirs = timed(client.time, times), timed(bare, times)
+                client_time, plain_time = timed(client.time, times), timed(plain, times)
             else:
-                theirs, ours = timed(bare, times), timed(client.time, times)
-            ratios.append(ours / theirs)
-            bares.append(theirs / times)
-    return statistics.median(ratios), statistics.median(bares)
+                plain_time, client_time = timed(plain, times), timed(client.time, times)
+            ratios.append(client_time / plain_time)
+            plain_times.append(plain_time / times)
+    return statistics.median(ratios), statistics.median(plain_times)
 
 
 def beside_a_busy_interpreter(rounds: int = 12, seconds: float = 1.0) -> tuple[float, float]:
-    """The rate of a server whose own interpreter is busy, against the rate of the same server beside a busy process:
-    the median ratio, and the latter's rate in requests a second.
+    """The effect of a busy interpreter on its server: two rates of the server, in requests a second.
+
+    One rate is measured while the main thread of the interpreter is busy, the other while another process is busy.
+    Returns the median ratio of the two, and the median of the latter.
     """
     ratios, rates = [], []
     with daytime.serve("127.0.0.1", 0) as server:
@@ -111,14 +112,14 @@ def beside_a_busy_interpreter(rounds: int = 12, seconds: float = 1.0) -> tuple[f
 def importing(rounds: int = 15) -> float:
     """The median time of `import daytime` in a fresh interpreter, in seconds."""
     code = "import time; t = time.perf_counter(); import daytime; print(time.perf_counter() - t)"
-    took = [float(subprocess.check_output([sys.executable, "-c", code])) for _ in range(rounds)]
-    return statistics.median(took)
+    durations = [float(subprocess.check_output([sys.executable, "-c", code])) for _ in range(rounds)]
+    return statistics.median(durations)
 
 
 if __name__ == "__main__":
     print(f"import daytime: {importing() * 1e3:.2f} ms")
     print(f"start plus stop: {start_and_stop() * 1e3:.3f} ms (median)")
-    ratio, bare_time = client_against_socket()
-    print(f"Client.time() / bare send and recv: {ratio:.3f} (median; the latter {bare_time * 1e6:.1f} µs)")
+    ratio, plain_time = client_against_socket()
+    print(f"Client.time() / send and recv of a socket: {ratio:.3f} (median; the latter {plain_time * 1e6:.1f} µs)")
     ratio, rate = beside_a_busy_interpreter()
     print(f"beside a busy main thread / beside a busy process: {ratio:.3f} (median; the latter {rate:.0f} /s)")

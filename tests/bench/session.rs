@@ -1,16 +1,17 @@
-//! What the wire core costs by itself, without a socket, a thread or a clock: bytes a second that a session takes, and
-//! that a session gives and takes. `cargo bench --bench session`; each other input shows what leaving the shortest
-//! way costs.
+//! The cost of the protocol code alone, without a socket, a thread or a clock: `cargo bench --bench session`.
+//!
+//! The unit is bytes of input a second. The input `time` takes the fast path, and each other input shows the cost of
+//! leaving it.
 
 use std::fmt;
 
 use daytime::protocol::{ClientSession, Commands, Formats, FormattedTime, Framing, Next, Respond, ServerSession, Zone};
 use divan::{Bencher, black_box, counter::BytesCount};
 
-/// What a server's worker asks a socket for at a time.
+/// The size of a read: a worker of the server asks a socket for as many bytes.
 const READ: usize = 16 * 1024;
 
-/// Commands that come again and again, and a name for them.
+/// The name of an input, and its commands, which repeat.
 struct Input(&'static str, &'static str);
 
 const INPUTS: [Input; 6] = [
@@ -35,7 +36,7 @@ impl Input {
     }
 }
 
-/// Answers one second in two zones, formatted before.
+/// A responder that has formatted one second in two zones in advance.
 struct TestResponder {
     commands: Commands,
     local: FormattedTime,

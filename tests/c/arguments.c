@@ -1,23 +1,23 @@
-/* Every function with every NULL and in every wrong state, as a table; what is refused changes nothing. */
+/* Every function with every NULL and in every wrong state, as a table. A rejected call changes nothing. */
 #include "check.h"
 
 #define INVALID DAYTIME_ERR_INVALID
 #define STATE DAYTIME_ERR_STATE
 #define CLOSED DAYTIME_ERR_CLOSED
 
-/* One line a call, in order: what it gave, and what it should have. */
-#define GIVES(want, call) { #call, (long long)(call), (want) }
+/* A line for each call, in order: the actual and the expected result. */
+#define GIVES(expected, call) { #call, (long long)(call), (expected) }
 #define NOTHING(call) { #call, ((call), 0), 0 }
 struct line {
     const char *call;
-    long long got, want;
+    long long actual, expected;
 };
 
 #define VERIFY(table) verify(table, sizeof(table) / sizeof *(table))
 static void verify(const struct line *line, size_t n) {
     for (; n--; line++) {
-        if (line->got != line->want) {
-            fprintf(stderr, "%s gave %lld and not %lld\n", line->call, line->got, line->want);
+        if (line->actual != line->expected) {
+            fprintf(stderr, "%s returned %lld, expected %lld\n", line->call, line->actual, line->expected);
             abort();
         }
     }
@@ -188,8 +188,8 @@ int main(void) {
     close(no_socket), close(no_listener), close(no_unix_listener), close(datagrams);
     daytime_server_free(s);
 
-    s = new_server(); /* of the one before, a refusal might have gone unseen */
-    CHECK(daytime_server_set_networks(s, network, 1, no_network, 2) == INVALID); /* else its client would be in no network */
+    s = new_server(); /* a new server, because its start shows whether a rejected call has changed it */
+    CHECK(daytime_server_set_networks(s, network, 1, no_network, 2) == INVALID); /* otherwise the server would deny its client below */
     CHECK(daytime_server_deny(s, "127.0.0.1/") == INVALID);
     OK(daytime_server_add_command(s, "fine", nulls_inside, &freed, count));
     CHECK(daytime_server_add_command(s, "FINE", never, &freed, count) == INVALID && freed == 8);

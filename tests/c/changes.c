@@ -1,4 +1,4 @@
-/* What changes while a server runs: the networks that it lets in, and the files of time zones. */
+/* Changes while a server runs: the allowed networks, and the files of time zones. */
 #include "check.h"
 
 #define MANY 100000
@@ -15,21 +15,21 @@ static daytime_status attempt(const daytime_server *server) {
 static void before_start(void) {
     static const char *const everybody[] = { "0.0.0.0/0", "::/0" };
     static const struct { const char *allow, *deny; daytime_status status; } lines[] = {
-        { "192.0.2.0/24", NULL, DAYTIME_ERR_CLOSED }, /* and nobody else */
+        { "192.0.2.0/24", NULL, DAYTIME_ERR_CLOSED }, /* all other networks are denied */
         { "127.0.0.1", NULL, DAYTIME_OK },
         { NULL, "127.0.0.0/8", DAYTIME_ERR_CLOSED },
         { NULL, "192.0.2.0/24", DAYTIME_OK },
-        { "127.0.0.1", "127.0.0.0/8", DAYTIME_OK }, /* the longest prefix */
-        { "127.0.0.0/8", "127.0.0.0/8", DAYTIME_ERR_CLOSED }, /* the same */
+        { "127.0.0.1", "127.0.0.0/8", DAYTIME_OK }, /* the longest prefix decides */
+        { "127.0.0.0/8", "127.0.0.0/8", DAYTIME_ERR_CLOSED }, /* of equal prefixes, deny decides */
         { "::ffff:127.0.0.0/104", "0.0.0.0/0", DAYTIME_OK },
     };
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         daytime_server *server = new_server();
-        OK(daytime_server_set_networks(server, NULL, 0, everybody, 2)); /* replaced at once */
+        OK(daytime_server_set_networks(server, NULL, 0, everybody, 2)); /* the next call replaces these */
         OK(daytime_server_set_networks(server, NULL, 0, NULL, 0));
         if (lines[i].allow) OK(daytime_server_allow(server, lines[i].allow));
         if (lines[i].deny) OK(daytime_server_deny(server, lines[i].deny));
-        OK(daytime_server_set_workers(server, 1)); /* another setting takes nothing of it back */
+        OK(daytime_server_set_workers(server, 1)); /* another setting does not change the networks */
         start(server);
         CHECK(attempt(server) == lines[i].status);
         daytime_server_free(server);
@@ -56,17 +56,17 @@ static void while_running(void) {
     event = next_event(server, DAYTIME_EVENT_REFUSED);
     CHECK(event.reason == DAYTIME_REASON_DENIED && event.client == 0 && !strncmp(event.peer, "127.0.0.1:", 10));
     CHECK(strstr(event.text, "denied"));
-    CHECK(!strcmp(ask(client, "day"), "Sunday")); /* who is in stays */
+    CHECK(!strcmp(ask(client, "day"), "Sunday")); /* a connected client stays */
     CHECK(daytime_server_set_networks(server, wrong, 2, NULL, 0) == DAYTIME_ERR_INVALID);
     CHECK(daytime_server_set_networks(server, all, 2, wrong, 2) == DAYTIME_ERR_INVALID);
-    CHECK(attempt(server) == DAYTIME_ERR_CLOSED); /* nothing has changed */
+    CHECK(attempt(server) == DAYTIME_ERR_CLOSED); /* the networks are unchanged */
     OK(daytime_server_set_networks(server, others, 2, NULL, 0));
     CHECK(attempt(server) == DAYTIME_ERR_CLOSED);
     OK(daytime_server_set_networks(server, loopback, 1, others, 2));
     OK(attempt(server));
     OK(daytime_server_set_networks(server, NULL, 0, all, 2));
     CHECK(attempt(server) == DAYTIME_ERR_CLOSED);
-    OK(daytime_client_connect(name, 10000, &local, NULL)); /* it is in no network */
+    OK(daytime_client_connect(name, 10000, &local, NULL)); /* a client of a Unix socket does not have a network */
     CHECK(!strcmp(ask(local, "day"), "Sunday"));
     daytime_client_free(local);
     OK(daytime_server_set_networks(server, NULL, 0, NULL, 0));
@@ -77,7 +77,7 @@ static void while_running(void) {
     daytime_server_free(server);
 }
 
-/* One call, and as many calls as there are networks; neither copies them for each setting. */
+/* Many networks in one call, and in one call each. Neither way copies all networks for each setting. */
 static void many_networks(void) {
     static char texts[MANY][24];
     static const char *networks[MANY + 1];
@@ -100,13 +100,13 @@ static void many_networks(void) {
     daytime_server_free(server);
 }
 
-/* A zone file (RFC 9636) that has one offset forever; as package managers do, a new file takes the old one's place. */
+/* Writes a zone file (RFC 9636) with one constant offset. As with package managers, a new file replaces the old one. */
 static void put_zone(const char *directory, unsigned char hours) {
     unsigned char file[44 + 6 + 4] = "TZif";
     char new[96], place[96];
     unsigned offset = hours * 3600u;
-    file[39] = 1; /* one kind of local time */
-    file[43] = 4; /* whose name has three letters and a NUL */
+    file[39] = 1; /* one type of local time */
+    file[43] = 4; /* the name of the type has three letters and a NUL */
     file[46] = (unsigned char)(offset >> 8), file[47] = (unsigned char)offset;
     memcpy(file + 50, "XYZ", 4);
     snprintf(new, sizeof new, "%s/new", directory);
@@ -115,7 +115,7 @@ static void put_zone(const char *directory, unsigned char hours) {
     CHECK(stream && fwrite(file, sizeof file, 1, stream) == 1 && fclose(stream) == 0 && rename(new, place) == 0);
 }
 
-static void actual(const daytime_server *server, daytime_client *client, const char *time, const char *line) {
+static void check_zone(const daytime_server *server, daytime_client *client, const char *time, const char *line) {
     char address[DAYTIME_ADDR_MAX], text[DAYTIME_REPLY_MAX];
     CHECK(!strcmp(ask(client, "time"), time) && !strcmp(ask(client, "time Here"), time));
     OK(daytime_server_address(server, DAYTIME_SERVICE_RFC867, 0, address, sizeof address));
@@ -134,15 +134,15 @@ static void zones(void) {
     OK(daytime_server_set_workers(server, 1));
     start(server);
     daytime_client *client = connect_client(server);
-    actual(server, client, "16:44:57", "Sunday, November 22, 2026 16:44:57-XYZ");
+    check_zone(server, client, "16:44:57", "Sunday, November 22, 2026 16:44:57-XYZ");
     put_zone(directory, 2);
-    actual(server, client, "16:44:57", "Sunday, November 22, 2026 16:44:57-XYZ");
+    check_zone(server, client, "16:44:57", "Sunday, November 22, 2026 16:44:57-XYZ");
     OK(daytime_server_reload_zones(server));
     OK(daytime_server_set_clock(server, SUNDAY + 1));
-    actual(server, client, "17:44:58", "Sunday, November 22, 2026 17:44:58-XYZ");
+    check_zone(server, client, "17:44:58", "Sunday, November 22, 2026 17:44:58-XYZ");
     snprintf(file, sizeof file, "%s/Here", directory);
     CHECK(unlink(file) == 0 && rmdir(directory) == 0);
-    OK(daytime_server_reload_zones(server)); /* a server's zone that is gone stays as it was */
+    OK(daytime_server_reload_zones(server)); /* a server keeps its zone if the file is missing */
     CHECK(!strcmp(ask(client, "time"), "17:44:58") && strcmp(ask(client, "time Here"), "17:44:58"));
     daytime_client_free(client);
     daytime_server_free(server);

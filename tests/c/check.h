@@ -1,4 +1,4 @@
-/* What the C tests share: one macro, a server on a free port, a peer on a plain socket. */
+/* Helpers of the C tests: macros for checks, a server on a free port, a peer on a plain socket. */
 #ifndef CHECK_H
 #define CHECK_H
 #define _GNU_SOURCE
@@ -30,9 +30,9 @@
 #define OK(call) CHECK((call) == DAYTIME_OK)
 #define SUNDAY 1795362297 /* 2026-11-22T15:44:57Z */
 
-#ifndef CHECK_ALONE /* without the library at link time */
+#ifndef CHECK_ALONE /* for a test that does not link the library */
 
-/* Each test uses a part of these. */
+/* Each test uses some of these functions. */
 #define SHARED __attribute__((unused)) static
 
 SHARED daytime_server *new_server(void) {
@@ -60,7 +60,7 @@ SHARED daytime_client *connect_client(const daytime_server *server) {
     return client;
 }
 
-/* What the server answers, in a buffer of this thread. */
+/* The reply of the server, or the message of the error, in a buffer of this thread. */
 SHARED const char *ask(daytime_client *client, const char *command) {
     static _Thread_local char reply[DAYTIME_REPLY_MAX];
     daytime_error err;
@@ -97,7 +97,7 @@ SHARED int listening_socket(uint16_t *port) {
     return fd;
 }
 
-/* A Unix socket's path, or '@' and its abstract name, as the system has it. */
+/* The system's structure for a path, or for '@' and an abstract name. */
 SHARED socklen_t unix_address(const char *path, struct sockaddr_un *at) {
     size_t size = strlen(path);
     CHECK(size <= sizeof at->sun_path);

@@ -1,4 +1,4 @@
-/* Own commands: what a handler may do to its server, and user data that is freed exactly once. */
+/* Custom commands: the calls that a handler may make, and user data that is freed exactly once. */
 #include "check.h"
 
 #include <stdatomic.h>
@@ -39,7 +39,7 @@ static int silent(const daytime_request *request, daytime_reply *reply, void *us
     return 0;
 }
 
-/* Asks its own server as another client, waits in vain, and stops it. */
+/* Connects to the server of the handler, fails to wait for it, and stops or frees it. */
 static int inside(const daytime_request *request, daytime_reply *reply, void *user_data) {
     struct world *world = user_data;
     daytime_event event;
@@ -76,7 +76,7 @@ static daytime_server *new_world(struct world *world) {
         OK(daytime_server_add_command(world->server, commands[i].name, commands[i].handler, world, count));
     }
     CHECK(daytime_server_add_command(world->server, "BYE", bye, world, count) == DAYTIME_ERR_INVALID);
-    CHECK(world->freed == 1); /* the refused one's, at once */
+    CHECK(world->freed == 1); /* a rejected registration frees its user data at once */
     return world->server;
 }
 
@@ -147,6 +147,6 @@ int main(void) {
     from_inside("inside stop");
     from_inside("inside free");
     never_started();
-    nanosleep(&(struct timespec){ 0, 50000000 }, NULL); /* the freed server's last thread is on its way out */
+    nanosleep(&(struct timespec){ 0, 50000000 }, NULL); /* time for the last thread of the freed server to end */
     return 0;
 }

@@ -1,7 +1,7 @@
-/* Events, numbers and the client list, in structs of an older and a newer header too. */
+/* Events, counters and the client list, also in structs of an older and a newer header. */
 #include "check.h"
 
-/* A struct as another version knows it: shorter, or with something after it that this one does not know. */
+/* Structs of other versions: shorter ones, and longer ones with fields that this version does not know. */
 static void sizes(daytime_server *server) {
     union { daytime_stats known; unsigned char bytes[sizeof(daytime_stats) + 24]; } stats;
     union { daytime_event known; unsigned char bytes[sizeof(daytime_event) + 24]; } event;
@@ -37,7 +37,7 @@ int main(void) {
     daytime_stats stats;
     OK(daytime_server_set_max_clients(server, 2));
     OK(daytime_server_enable_events(server, 5, 0));
-    OK(daytime_server_enable_events(server, 6, 1)); /* the last call counts */
+    OK(daytime_server_enable_events(server, 6, 1)); /* the last call has the effect */
     start(server);
     CHECK(daytime_server_next_event(server, &event, sizeof event, 0) == DAYTIME_ERR_TIMEOUT);
     CHECK(daytime_server_next_event(server, &event, sizeof event, 20) == DAYTIME_ERR_TIMEOUT);

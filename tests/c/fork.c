@@ -1,4 +1,4 @@
-/* A child of fork(): every handle is dead there, freeing one neither waits nor hurts the parent. */
+/* A child of fork(): every handle is dead there. Freeing a handle neither waits nor affects the parent. */
 #include "check.h"
 
 static int freed;
@@ -30,7 +30,7 @@ static void child(daytime_server *server, daytime_client *client, daytime_server
         daytime_client_quit(client, &err),
     };
     for (size_t i = 0; i < sizeof states / sizeof *states; i++) CHECK(states[i] == DAYTIME_ERR_STATE);
-    CHECK(freed == 1); /* that of the registration that failed just now */
+    CHECK(freed == 1); /* the user data of the registration that has just failed */
     CHECK(daytime_server_port(server) == 0);
     daytime_server_stop(server);
     daytime_client_free(client);
@@ -38,7 +38,7 @@ static void child(daytime_server *server, daytime_client *client, daytime_server
     daytime_server_free(fresh);
     CHECK(freed == 2);
 
-    server = new_server(); /* a server of the child's own is as good as any */
+    server = new_server(); /* a server that the child makes works */
     start(server);
     client = connect_client(server);
     CHECK(!strcmp(ask(client, "day"), "Sunday"));
@@ -65,8 +65,8 @@ int main(void) {
         CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
         CHECK(!strcmp(ask(client, "day"), "Sunday"));
     }
-    daytime_client *second = connect_client(server), *third; /* the listeners live */
-    OK(daytime_client_connect(address, 10000, &third, NULL)); /* and no child has removed the file */
+    daytime_client *second = connect_client(server), *third; /* the listeners still work */
+    OK(daytime_client_connect(address, 10000, &third, NULL)); /* no child has removed the file */
     daytime_client_free(third);
     daytime_client_free(second);
     daytime_client_free(client);

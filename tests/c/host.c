@@ -1,4 +1,4 @@
-/* What is the host's stays as it was: signals, descriptors, errno, locale, floating point; and a small stack is enough. */
+/* The host's state stays unchanged: signals, descriptors, errno, locale, floating point. A small stack is enough. */
 #include "check.h"
 
 #include <dirent.h>
@@ -29,7 +29,7 @@ static void small_stack(void) {
     pthread_attr_destroy(&attributes);
 }
 
-/* Each thread of the library has a name of its own and blocks every signal that can be blocked. */
+/* Each thread of the library has a name, and blocks every signal that can be blocked. */
 static void threads(void) {
     DIR *tasks = opendir("/proc/self/task");
     int found = 0;
@@ -48,7 +48,7 @@ static void threads(void) {
         for (int n = 1; n <= 31; n++) CHECK(n == SIGKILL || n == SIGSTOP || (blocked >> (n - 1) & 1));
     }
     closedir(tasks);
-    CHECK(found == 3); /* two workers, and the caller that runs the handler that asks */
+    CHECK(found == 3); /* two workers, and the handler thread that runs this check */
 }
 
 static void descriptors(void) {
@@ -75,7 +75,7 @@ static void actions(struct sigaction *all) {
     for (int n = 1; n <= 31; n++) sigaction(n, NULL, &all[n]);
 }
 
-/* Adds a Unix socket, by a name that no other test has. */
+/* Adds a Unix socket with an abstract name that no other test uses. */
 static void listen_on_unix(daytime_server *server, char address[64]) {
     snprintf(address, 64, "unix:@daytime-host-%d", (int)getpid());
     OK(daytime_server_listen(server, address));
@@ -109,7 +109,7 @@ static void signals_and_descriptors(void) {
     CHECK(before[SIGPIPE].sa_handler == SIG_DFL);
 }
 
-/* SIGPIPE is at its default: peers that vanish in mid-reply would kill this process. */
+/* SIGPIPE has its default action. A write to a peer that has vanished must not raise it, or this process ends. */
 static void vanishing_peers(void) {
     daytime_server *server = new_server();
     char burst[6000], address[64];
@@ -128,7 +128,7 @@ static void vanishing_peers(void) {
     OK(daytime_client_connect(address, 10000, &local, NULL));
     OK(daytime_client_connect(address, 10000, &quitting, NULL));
     CHECK(!strcmp(ask(client, "day"), "Sunday") && !strcmp(ask(local, "day"), "Sunday"));
-    daytime_server_free(server); /* and the same of clients whose server vanishes */
+    daytime_server_free(server); /* the same holds for clients whose server vanishes */
     CHECK(!strcmp(ask(client, "day"), "the connection is closed") && !strcmp(ask(local, "day"), "the connection is closed"));
     CHECK(daytime_client_quit(other, NULL) <= 0 && daytime_client_quit(quitting, NULL) <= 0);
     daytime_client_free(local);

@@ -65,13 +65,13 @@ static void orders(void) {
     int taken = listening_socket(&port);
     char address[64];
 
-    daytime_server_free(daytime_server_new()); /* free alone */
+    daytime_server_free(daytime_server_new()); /* a server may be freed unused */
     daytime_server *server = new_server();
     snprintf(address, sizeof address, "127.0.0.1:%d", port);
     OK(daytime_server_listen(server, address));
     CHECK(daytime_server_start(server, &err) == DAYTIME_ERR_IO && err.os_error == EADDRINUSE && strstr(err.message, address));
     close(taken);
-    OK(daytime_server_start(server, &err)); /* once more */
+    OK(daytime_server_start(server, &err)); /* a second start succeeds */
     CHECK(daytime_server_start(server, &err) == DAYTIME_ERR_STATE && err.status == DAYTIME_ERR_STATE);
     OK(daytime_server_address(server, DAYTIME_SERVICE_TEXT, 1, address, sizeof address));
     CHECK(atoi(strchr(address, ':') + 1) == port);
@@ -84,7 +84,7 @@ static void orders(void) {
     daytime_server_stop(server);
     daytime_server_free(server);
 
-    server = new_server(); /* stopped before it starts: it ends at once */
+    server = new_server(); /* a server that is stopped before its start ends at once */
     daytime_server_stop(server);
     start(server);
     OK(daytime_server_wait(server, 10000));
@@ -102,7 +102,7 @@ static void orders(void) {
     CHECK(daytime_client_request(client, "day", address, sizeof address, &err) == DAYTIME_ERR_CLOSED);
     daytime_client_free(client);
     daytime_server_free(server);
-    CHECK(close(fd) == -1 && errno == EBADF); /* it was the server's */
+    CHECK(close(fd) == -1 && errno == EBADF); /* the server has closed it */
 }
 
 static void stop_in_a_signal_handler(void) {
@@ -123,13 +123,13 @@ struct shared {
 
 static void *use(void *argument) {
     struct shared *shared = argument;
-    daytime_client *own = connect_client(shared->server);
+    daytime_client *client = connect_client(shared->server);
     for (int i = 0; i < 50; i++) {
         daytime_stats stats;
         char text[64];
         size_t count;
         OK(daytime_client_time(shared->client, text, sizeof text, NULL));
-        CHECK(!strcmp(text, "15:44:57") && !strcmp(ask(own, "day"), "Sunday"));
+        CHECK(!strcmp(text, "15:44:57") && !strcmp(ask(client, "day"), "Sunday"));
         OK(daytime_server_stats(shared->server, &stats, sizeof stats));
         OK(daytime_server_clients(shared->server, NULL, sizeof(daytime_client_info), 0, &count));
         OK(daytime_server_set_clock(shared->server, SUNDAY));
@@ -137,7 +137,7 @@ static void *use(void *argument) {
         OK(daytime_server_reload_zones(shared->server));
         CHECK(daytime_server_listen(shared->server, "127.0.0.1:0") == DAYTIME_ERR_STATE);
     }
-    daytime_client_free(own);
+    daytime_client_free(client);
     return NULL;
 }
 

@@ -21,7 +21,7 @@ static void begin(daytime_server *server) {
     OK(daytime_server_address(server, DAYTIME_SERVICE_RFC868, 0, seconds, sizeof seconds));
 }
 
-/* All that comes on a plain socket, until its end. */
+/* Reads a plain socket to its end. */
 static size_t read_all(const char *at, char *buf, size_t cap) {
     struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(strchr(at, ':') + 1)) };
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -46,7 +46,7 @@ static void answers(void) {
     int64_t second;
     daytime_stats stats;
     begin(server);
-    CHECK(daytime_server_local_addr(server, text, sizeof text) == DAYTIME_ERR_INVALID); /* not even the default address */
+    CHECK(daytime_server_local_addr(server, text, sizeof text) == DAYTIME_ERR_INVALID); /* not the default address */
     CHECK(daytime_server_port(server) == 0);
     CHECK(daytime_server_address(server, DAYTIME_SERVICE_RFC867, 1, text, sizeof text) == DAYTIME_ERR_INVALID);
     CHECK(daytime_server_address(server, DAYTIME_SERVICE_RFC868, 1, text, sizeof text) == DAYTIME_ERR_INVALID);
@@ -86,7 +86,7 @@ static void buffers(void) {
     daytime_server_free(server);
 }
 
-/* What speaks something else, or nothing; what was not reported is not written. */
+/* Peers of another protocol, and silent ones. A call that fails writes no result. */
 static void strangers(void) {
     daytime_server *server = new_server();
     char text[8] = "before";
@@ -97,7 +97,7 @@ static void strangers(void) {
     start(server);
     OK(daytime_server_local_addr(server, daytime, sizeof daytime));
     OK(daytime_server_address(server, DAYTIME_SERVICE_RFC867, 0, seconds, sizeof seconds));
-    CHECK(daytime_rfc867(daytime, 50, text, sizeof text, &err) == DAYTIME_ERR_TIMEOUT); /* it waits for commands */
+    CHECK(daytime_rfc867(daytime, 50, text, sizeof text, &err) == DAYTIME_ERR_TIMEOUT); /* a text server */
     CHECK(daytime_rfc868(daytime, 10000, &second, &err) == DAYTIME_ERR_PROTOCOL && err.message[0]);
     CHECK(daytime_rfc868(seconds, 10000, &second, &err) == DAYTIME_ERR_PROTOCOL);
     daytime_server_free(server);
@@ -109,7 +109,7 @@ static void strangers(void) {
     CHECK(second == 4711 && !strcmp(text, "before"));
 }
 
-/* On Unix sockets, by name and as descriptors. */
+/* Both protocols on Unix sockets, by name and as descriptors. */
 static void unix_sockets(void) {
     daytime_server *server = rfc_server();
     char directory[64], file[80], address[96], name[64], text[DAYTIME_REPLY_MAX];
@@ -142,7 +142,7 @@ static void unix_sockets(void) {
     CHECK(rmdir(directory) == 0);
 }
 
-/* A denied client is reported nothing, which is how it differs from one that is reported the time. */
+/* A denied client gets no bytes, so it does not get the time. */
 static void denied(void) {
     daytime_server *server = rfc_server();
     char text[64];

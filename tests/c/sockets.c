@@ -1,4 +1,4 @@
-/* Unix sockets: asked as TCP is, by files that come and go with their server, and handed over as descriptors. */
+/* Unix sockets: requests, files that exist as long as their server, and adopted descriptors. */
 #include "check.h"
 
 static char directory[64], path[80], address[96];
@@ -35,8 +35,8 @@ static int peer(const daytime_request *request, daytime_reply *reply, void *user
     return daytime_reply_set(reply, daytime_request_peer(request));
 }
 
-/* Clients that have bound a name: of a file, in the abstract namespace, and with all the 108 bytes that a path may have. */
-static void custom_names(daytime_server *server) {
+/* Clients that have bound a name: a path, an abstract name, and a path of 108 bytes, the maximum. */
+static void bound_names(daytime_server *server) {
     char names[3][sizeof ((struct sockaddr_un *)0)->sun_path + 1] = { "" };
     snprintf(names[0], sizeof names[0], "%s/client", directory);
     snprintf(names[1], sizeof names[1], "@daytime-client-%d", (int)getpid());
@@ -80,7 +80,7 @@ static void one_life(void) {
     CHECK(event.reason == DAYTIME_REASON_QUIT && !strcmp(event.peer, "unix:") && event.commands == 3);
     daytime_client_free(client);
 
-    custom_names(server);
+    bound_names(server);
     daytime_server_stop(server);
     OK(daytime_server_wait(server, 10000));
     CHECK(is_gone());
@@ -100,11 +100,11 @@ static void modes(void) {
     }
 }
 
-/* What is at the path already. */
+/* Files that already exist at the path. */
 static void files(void) {
     daytime_error err;
     daytime_client *client;
-    close(bound_unix_socket(path)); /* as a server leaves it that was killed */
+    close(bound_unix_socket(path)); /* a killed server leaves this file */
     CHECK(daytime_client_connect(address, 10000, &client, &err) == DAYTIME_ERR_IO && err.os_error == ECONNREFUSED);
     daytime_server *server = unix_server(), *second = unix_server();
     start(server);
@@ -113,9 +113,9 @@ static void files(void) {
     served(address);
     daytime_server_free(server);
     CHECK(is_gone());
-    OK(daytime_server_start(second, &err)); /* once more */
+    OK(daytime_server_start(second, &err)); /* a second start succeeds */
     CHECK(unlink(path) == 0);
-    FILE *file = fopen(path, "w"); /* somebody else's, which is left alone */
+    FILE *file = fopen(path, "w"); /* a file of another owner, which the server does not touch */
     CHECK(file && fputs("precious", file) >= 0 && fclose(file) == 0);
     daytime_server_free(second);
     server = unix_server();
@@ -125,7 +125,7 @@ static void files(void) {
     CHECK(stat(path, &precious) == 0 && S_ISREG(precious.st_mode) && precious.st_size == 8 && unlink(path) == 0);
 }
 
-/* 107 bytes are a path, and DAYTIME_ADDR_MAX has room for them; 108 are none. */
+/* A path may have 107 bytes, which fit into DAYTIME_ADDR_MAX. A path of 108 bytes is invalid. */
 static void longest_path(void) {
     char longest[5 + 108 + 1], text[DAYTIME_ADDR_MAX];
     daytime_server *server = daytime_server_new();
@@ -151,10 +151,10 @@ static void longest_path(void) {
 
 static void abstract_name(void) {
     char name[64], text[DAYTIME_ADDR_MAX];
-    daytime_server *server = new_server(); /* next to TCP */
+    daytime_server *server = new_server(); /* with a TCP address too */
     snprintf(name, sizeof name, "unix:@daytime-sockets-%d", (int)getpid());
     OK(daytime_server_listen(server, name));
-    OK(daytime_server_set_unix_mode(server, 0600)); /* of a file that there is not */
+    OK(daytime_server_set_unix_mode(server, 0600)); /* the mode has no file to apply to */
     start(server);
     CHECK(daytime_server_port(server) != 0);
     OK(daytime_server_address(server, DAYTIME_SERVICE_TEXT, 1, text, sizeof text));
@@ -165,12 +165,12 @@ static void abstract_name(void) {
     daytime_server_free(server);
 }
 
-/* A listener of the host's: the server closes it, and its file stays. */
+/* A listener that the host has made: the server closes it, and its file stays. */
 static void handed_over(void) {
     daytime_server *server = daytime_server_new();
     char text[DAYTIME_ADDR_MAX];
     int fd = bound_unix_socket(path), late;
-    CHECK(daytime_server_listen_fd(server, fd) == DAYTIME_ERR_INVALID); /* it does not listen yet, and is still ours */
+    CHECK(daytime_server_listen_fd(server, fd) == DAYTIME_ERR_INVALID); /* not listening yet, so not adopted */
     CHECK(listen(fd, 8) == 0);
     OK(daytime_server_listen_fd(server, fd));
     OK(daytime_server_set_clock(server, SUNDAY));
@@ -197,6 +197,6 @@ int main(void) {
     longest_path();
     abstract_name();
     handed_over();
-    CHECK(rmdir(directory) == 0); /* nothing was left in it */
+    CHECK(rmdir(directory) == 0); /* the directory is empty */
     return 0;
 }

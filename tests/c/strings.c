@@ -1,4 +1,4 @@
-/* Texts out: always NUL-terminated, cut between characters, and the conversation stays in step. */
+/* Texts in buffers: always NUL-terminated, and cut between characters. The connection stays in step. */
 #include "check.h"
 
 static int umlauts(const daytime_request *request, daytime_reply *reply, void *user_data) {
@@ -52,7 +52,7 @@ static void typed(daytime_client *client) {
     CHECK(!strcmp(buf, "2026-11-22T15:44:57+00:00"));
 }
 
-/* A message that is longer than daytime_error has room for is cut. */
+/* A message that does not fit into daytime_error is cut. */
 static void long_message(void) {
     char name[254 + 9];
     daytime_client *client = (void *)name;
@@ -67,12 +67,12 @@ static void long_message(void) {
     CHECK(strnlen(err.message, sizeof err.message) < sizeof err.message);
 }
 
-/* A peer that does not speak the protocol, and one that says nothing. */
+/* A peer that does not speak the protocol. */
 static void *speak(void *fd) {
     int peer = accept(*(int *)fd, NULL, NULL);
-    char said;
+    char byte;
     CHECK(write(peer, "\xff\xfe\x01\n", 4) == 4);
-    while (read(peer, &said, 1) > 0) {}
+    while (read(peer, &byte, 1) > 0) {}
     close(peer);
     return NULL;
 }

@@ -1,4 +1,4 @@
-// An exception that leaves a handler ends the process, and nothing is undefined on the way.
+// An exception that leaves a handler ends the process, without undefined behavior.
 #include "daytime.h"
 
 #include <cstring>

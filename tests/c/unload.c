@@ -1,10 +1,10 @@
-/* The library as a plug-in: twice in one process, closed while its server runs, and alive when the process ends. */
+/* The library as a plug-in: loaded twice in a process, closed while its server runs, and running at the exit. */
 #define CHECK_ALONE
 #include "check.h"
 
 #include <dlfcn.h>
 
-/* ISO C has no cast from an object pointer to a function's. */
+/* ISO C does not allow a cast from an object pointer to a function pointer. */
 #define LOOK_UP(handle, name) \
     do { \
         void *found = dlsym(handle, #name); \
@@ -49,5 +49,5 @@ int main(int argc, char **argv) {
     CHECK(dlclose(first) == 0);
     check_greeting(one);
     check_greeting(two);
-    return 0; /* with two servers running */
+    return 0; /* two servers still run */
 }

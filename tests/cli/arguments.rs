@@ -3,7 +3,7 @@
 use crate::common::process::{CLIENT, SERVER, run};
 
 #[test]
-fn bad_arguments_are_named() {
+fn errors_name_the_bad_argument() {
     let long = format!("--greeting={}", "x".repeat(1024));
     for (program, argument, named) in [
         (SERVER, "--nonsense", "--nonsense"),
@@ -78,7 +78,7 @@ fn bad_arguments_are_named() {
 }
 
 #[test]
-fn help_and_version_are_reported() {
+fn help_and_version_are_printed() {
     let server: &[&str] = &[
         "--config",
         "--print-config",
@@ -115,13 +115,13 @@ fn help_and_version_are_reported() {
         let help = run(program, &["--help"], "");
         assert_eq!((help.code, &*help.err), (Some(0), ""));
         for flag in flags {
-            assert!(help.out.contains(flag), "{name} --help says nothing of {flag}");
+            assert!(help.out.contains(flag), "{name} --help does not list {flag}");
             let is_general = ["--help", "--version", "COMMAND"].contains(flag);
-            assert!(is_general || guide.contains(&format!("`{flag}")), "the operator's guide says nothing of {flag}");
+            assert!(is_general || guide.contains(&format!("`{flag}")), "the operator's guide does not list {flag}");
         }
-        let actual = help.out.split_whitespace().filter(|word| word.starts_with("--"));
-        for flag in actual.map(|word| word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric())) {
-            assert!(flags.contains(&flag), "{name} --help tells of {flag}, which no test here knows");
+        let printed = help.out.split_whitespace().filter(|word| word.starts_with("--"));
+        for flag in printed.map(|word| word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric())) {
+            assert!(flags.contains(&flag), "{name} --help lists {flag}, which this test does not list");
         }
         run(program, &["--version"], "").assert(0, &format!("{name} {}\n", env!("CARGO_PKG_VERSION")), "");
     }

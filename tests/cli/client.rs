@@ -29,7 +29,7 @@ pub(crate) fn fixed_server() -> (Server, String) {
 // ---- Commands as arguments
 
 #[test]
-fn commands_are_answered_one_a_line() {
+fn each_reply_is_printed_on_a_line() {
     let (_server, address) = fixed_server();
     for (commands, replies) in [
         (&["day"][..], "Sunday\n"),
@@ -47,7 +47,7 @@ fn commands_are_answered_one_a_line() {
 #[test]
 fn an_error_line_is_reported_and_the_other_commands_are_answered() {
     let (_server, address) = fixed_server();
-    for (command, complaint) in [
+    for (command, error) in [
         ("nonsense", errors::INVALID),
         ("day Mars", errors::UNKNOWN_ZONE),
         ("", "the command \"\" is blank"),
@@ -55,7 +55,7 @@ fn an_error_line_is_reported_and_the_other_commands_are_answered() {
         ("\x1b[31m", "the command \"\\u{1b}[31m\" has a control character"),
     ] {
         let outcome = run(CLIENT, &["--connect", &address, "day", command, "time"], "");
-        outcome.assert(1, "Sunday\n15:44:57\n", &format!("daytime-client: {complaint}\n"));
+        outcome.assert(1, "Sunday\n15:44:57\n", &format!("daytime-client: {error}\n"));
     }
 }
 
@@ -94,7 +94,7 @@ fn the_loop_reads_a_pipe_without_prompts() {
 }
 
 #[test]
-fn the_loop_with_the_original() {
+fn the_loop_works_with_the_original() {
     let (original, _) = FakeServer::original(original_reply);
     let outcome = run(CLIENT, &["--connect", &original.address().to_string()], "day\n\nDATE\nx\ntime\nquit\n");
     let replies = "Sunday\n26-11-22\nYou entered an invalid command\n15:44:57\n";
@@ -102,7 +102,7 @@ fn the_loop_with_the_original() {
 }
 
 #[test]
-fn each_reply_is_there_before_the_next_command() {
+fn each_reply_is_printed_before_the_next_command() {
     let (_server, address) = fixed_server();
     let mut client = Program::start(Command::new(CLIENT).args(["--connect", &address]));
     assert_eq!(client.out.line(), GREETING);
@@ -114,14 +114,14 @@ fn each_reply_is_there_before_the_next_command() {
 }
 
 #[test]
-fn a_reader_that_has_enough_is_no_error() {
+fn a_reader_that_closes_early_is_not_an_error() {
     let (_server, address) = fixed_server();
-    // What `| head -1` does.
+    // The pipe `| head -1` closes after one line.
     let head = |arguments: &str| {
         let line = format!("{{ '{CLIENT}' --connect {address} {arguments}; echo $? >&2; }} | head -1");
         let mut shell = Program::start(Command::new("sh").args(["-c", &line]));
         let first = shell.out.line();
-        // The reader has gone, or goes before it reads more.
+        // `head` has closed the pipe, or closes it soon.
         for _ in 0..1000 {
             if shell.input.as_mut().unwrap().write_all(b"day\n").is_err() {
                 break;
@@ -137,18 +137,18 @@ fn a_reader_that_has_enough_is_no_error() {
 
 #[test]
 fn a_server_that_cannot_be_used_is_reported() {
-    let (_kept, nobody) = refusing_address();
+    let (_kept, refusing) = refusing_address();
     let hole = BlackHole::new((Ipv4Addr::LOCALHOST, 0));
-    let says = |text: &'static str| {
+    let server_that_sends = |text: &'static str| {
         FakeServer::new(move |mut peer| {
             peer.expect("\n");
             peer.send(text);
         })
     };
     for commands in [&["day"][..], &[]] {
-        let (full, other) = (says("The server is full\n"), says("220 \x1b[31mmail"));
-        for (address, complaint) in [
-            (nobody, format!("connect {nobody}: Connection refused (os error 111)")),
+        let (full, other) = (server_that_sends("The server is full\n"), server_that_sends("220 \x1b[31mmail"));
+        for (address, error) in [
+            (refusing, format!("connect {refusing}: Connection refused (os error 111)")),
             (hole.address(), "timed out before the reply was complete".into()),
             (full.address(), "The server is full".into()),
             (other.address(), "the peer does not speak this protocol; it sent 13 bytes: 220 \\x1b[31mmail".into()),
@@ -156,7 +156,7 @@ fn a_server_that_cannot_be_used_is_reported() {
             let address = address.to_string();
             let arguments = [&["--timeout", "0.3", "--connect", &address], commands].concat();
             let (outcome, took) = timed(|| run(CLIENT, &arguments, "day\n"));
-            outcome.assert(1, "", &format!("daytime-client: {complaint}\n"));
+            outcome.assert(1, "", &format!("daytime-client: {error}\n"));
             assert!(took < Duration::from_secs(5), "{took:?}");
         }
     }
@@ -170,8 +170,8 @@ fn a_server_that_goes_away_ends_the_loop() {
 }
 
 #[test]
-fn a_dead_address_before_a_live_one_of_a_name() {
-    // A name with two addresses for one process: its namespace has its own hosts file.
+fn a_name_with_a_dead_address_before_a_live_one_connects() {
+    // A new mount namespace has a hosts file with two addresses for one name.
     let folder = Folder::new();
     let hosts = folder.write("hosts", "::1 twin\n127.0.0.1 twin\n");
     let within = |line: &str| {
@@ -181,12 +181,12 @@ fn a_dead_address_before_a_live_one_of_a_name() {
     let possible = Command::new("unshare").arg("-V").output().is_ok_and(|output| output.status.success())
         && within("getent ahosts twin").out.starts_with("::1");
     if !possible {
-        return skip("no namespace with a hosts file of its own here");
+        return skip("a namespace with another hosts file is not possible on this machine");
     }
     let hole = BlackHole::new((Ipv6Addr::LOCALHOST, 0));
     let port = hole.address().port();
     let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) else {
-        return skip(format!("port {port} is taken"));
+        return skip(format!("port {port} is in use"));
     };
     let fake = FakeServer::on(listener, |mut peer| {
         peer.complete_greeting("Hi");

@@ -10,7 +10,7 @@ use crate::common::{
 };
 
 #[test]
-fn a_file_has_the_settings_of_flags_and_a_flag_counts_for_more() {
+fn a_file_has_the_settings_of_flags_and_a_flag_overrides_it() {
     let folder = Folder::new();
     let socket = folder.name("socket");
     let file = folder.write(
@@ -38,26 +38,26 @@ fn a_file_has_the_settings_of_flags_and_a_flag_counts_for_more() {
     assert_eq!(server.out.line(), format!("Server is listening on unix:{socket}"));
     assert!(server.out.line().ends_with(" for RFC 867"));
     assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
-    let said = replies_to(port, "datetime\ndate\nquit\n");
-    let lines: Vec<&str> = said.lines().collect();
-    let ["Ahoy", datetime, date] = lines[..] else { panic!("{said:?}") };
-    assert!(datetime.ends_with("+05:30") && datetime.starts_with(date), "{said:?}");
+    let replies = replies_to(port, "datetime\ndate\nquit\n");
+    let lines: Vec<&str> = replies.lines().collect();
+    let ["Ahoy", datetime, date] = lines[..] else { panic!("{replies:?}") };
+    assert!(datetime.ends_with("+05:30") && datetime.starts_with(date), "{replies:?}");
     server.signal(Signal::SIGTERM);
     server.finish().assert(0, "", "");
     assert!(!Path::new(&socket).exists());
 
-    // A list is replaced, and not made longer.
+    // A flag replaces a list of the file. It does not extend the list.
     let mut server = Program::start(Command::new(SERVER).args(["--config", &file, "--listen=127.0.0.1:0"]));
     server.out.line();
-    assert!(server.out.line().ends_with(" for RFC 867"), "no Unix socket");
+    assert!(server.out.line().ends_with(" for RFC 867"), "the Unix socket of the file is replaced");
     server.signal(Signal::SIGTERM);
     server.finish();
 }
 
 #[test]
-fn an_error_in_a_file_has_its_line() {
+fn an_error_in_a_file_names_the_line() {
     let folder = Folder::new();
-    for (text, line, complaint) in [
+    for (text, line, error) in [
         ("quiet = true\nlisen = []\n", 2, "unknown field `lisen`, expected one of `listen`,"),
         ("\n\nworkers = \"two\"\n", 3, "invalid type: string \"two\", expected usize"),
         ("workers = -1", 1, "invalid value: integer `-1`, expected usize"),
@@ -74,12 +74,12 @@ fn an_error_in_a_file_has_its_line() {
     ] {
         let file = folder.write("wrong.toml", text);
         let outcome = run(SERVER, &["--config", &file], "");
-        let expected = format!("daytime-server: {file}:{line}: {complaint}");
+        let expected = format!("daytime-server: {file}:{line}: {error}");
         assert_eq!((outcome.code, &*outcome.out), (Some(2), ""), "{text:?}: {outcome:?}");
         assert!(outcome.err.starts_with(&expected) && outcome.err.lines().count() == 1, "{text:?}: {}", outcome.err);
     }
-    // A value of the right type that the server rejects has the error of the flag.
-    for (text, complaint) in [
+    // A value of the right type that the server rejects gets the same error as the flag.
+    for (text, error) in [
         ("listen = [\"localhost:\"]", "the address \"localhost:\" does not have a port number after its colon"),
         ("allow = [\"10.0.0.0/33\"]", "\"10.0.0.0/33\" is not a network; expected CIDR notation such as 192.0.2.0/24"),
         ("workers = 0", "workers must be between 1 and 1,024, got 0"),
@@ -89,15 +89,15 @@ fn an_error_in_a_file_has_its_line() {
         ),
     ] {
         let file = folder.write("refused.toml", text);
-        run(SERVER, &["--config", &file], "").assert(2, "", &format!("daytime-server: {complaint}\n"));
+        run(SERVER, &["--config", &file], "").assert(2, "", &format!("daytime-server: {error}\n"));
     }
     let missing = folder.name("missing.toml");
-    let complaint = format!("daytime-server: read {missing}: No such file or directory (os error 2)\n");
-    run(SERVER, &["--config", &missing], "").assert(1, "", &complaint);
+    let error = format!("daytime-server: read {missing}: No such file or directory (os error 2)\n");
+    run(SERVER, &["--config", &missing], "").assert(1, "", &error);
 }
 
 #[test]
-fn printed_settings_are_a_file_of_settings() {
+fn printed_settings_are_a_valid_file() {
     let folder = Folder::new();
     let arguments = [
         "--listen=localhost:9",
@@ -128,7 +128,7 @@ fn printed_settings_are_a_file_of_settings() {
     assert!(printed.out.contains("idle-timeout = 1.5\n"), "{}", printed.out);
     let file = folder.write("daytime.toml", &printed.out);
     run(SERVER, &["--config", &file, "--print-config"], "").assert(0, &printed.out, "");
-    // Of the defaults too, and a setting that is refused is refused here.
+    // The same holds for the defaults. `--print-config` also rejects invalid settings.
     let printed = run(SERVER, &["--print-config"], "");
     assert!(printed.out.contains("greeting = \"Welcome to the server\"\n"), "{}", printed.out);
     let file = folder.write("defaults.toml", &printed.out);
@@ -137,7 +137,7 @@ fn printed_settings_are_a_file_of_settings() {
 }
 
 #[test]
-fn check_says_what_would_be_bound_and_binds_nothing() {
+fn check_prints_the_addresses_and_does_not_bind_them() {
     let folder = Folder::new();
     let socket = folder.name("socket");
     let taken = TcpListener::bind(local(0)).unwrap();

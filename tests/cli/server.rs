@@ -20,24 +20,24 @@ use crate::common::{
 };
 
 #[test]
-fn the_server_says_where_it_listens_and_who_connects() {
+fn the_server_prints_its_addresses_and_its_clients() {
     let (mut server, port) = daytime_server(&[]);
     let clients = [(); 3].map(|()| TcpStream::connect(local(port)).unwrap());
-    let mut actual = [(); 3].map(|()| server.out.line());
+    let mut lines = [(); 3].map(|()| server.out.line());
     let mut expected = clients.each_ref().map(|client| {
         let port = client.local_addr().unwrap().port();
         format!("Connection has been established with client IP 127.0.0.1 and port is {port}")
     });
-    actual.sort();
+    lines.sort();
     expected.sort();
-    assert_eq!(actual, expected);
+    assert_eq!(lines, expected);
     drop(clients);
     server.signal(Signal::SIGTERM);
     server.finish().assert(0, "", "");
 }
 
 #[test]
-fn the_server_says_nothing_of_clients_when_quiet() {
+fn a_quiet_server_does_not_print_its_clients() {
     let (mut server, port) = daytime_server(&["--quiet"]);
     assert!(replies_to(port, "\nday\nquit\n").starts_with(GREETING));
     server.signal(Signal::SIGTERM);
@@ -65,9 +65,9 @@ fn the_server_listens_at_every_address_of_a_name() {
     let port = port.parse().unwrap();
     let mut stream = TcpStream::connect(("localhost", port)).unwrap();
     stream.write_all(b"\nquit\n").unwrap();
-    let mut said = String::new();
-    stream.read_to_string(&mut said).unwrap();
-    assert_eq!(said, format!("{GREETING}\n"));
+    let mut output = String::new();
+    stream.read_to_string(&mut output).unwrap();
+    assert_eq!(output, format!("{GREETING}\n"));
     server.signal(Signal::SIGINT);
     let rest = server.finish();
     for line in rest.out.lines() {
@@ -77,15 +77,15 @@ fn the_server_listens_at_every_address_of_a_name() {
 }
 
 #[test]
-fn a_taken_port_is_retried_and_then_reported() {
+fn a_port_in_use_is_retried_and_then_reported() {
     let taken = TcpListener::bind(local(0)).unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let complaint = format!("bind {address}: Address already in use (os error 98)");
-    let retry = format!("Server socket binding threw an error: {complaint}\nRetrying ....\n");
+    let error = format!("bind {address}: Address already in use (os error 98)");
+    let retry = format!("Server socket binding threw an error: {error}\nRetrying ....\n");
     for (seconds, retries) in [("0", 0), ("0.5", 1), ("1", 1)] {
         let arguments = ["--listen", &address, "--bind-timeout", seconds];
         let (outcome, took) = timed(|| run(SERVER, &arguments, ""));
-        outcome.assert(1, "", &format!("{}daytime-server: {complaint}\n", retry.repeat(retries)));
+        outcome.assert(1, "", &format!("{}daytime-server: {error}\n", retry.repeat(retries)));
         let bound = Duration::from_secs_f64(seconds.parse().unwrap());
         assert!((bound..bound + Duration::from_secs(3)).contains(&took), "{took:?}");
     }
@@ -124,24 +124,24 @@ fn every_setting_has_its_effect() {
         "--drain=0.5",
         "--bind-timeout=0",
     ]);
-    // A greeting that ends before anything is said: lines.
+    // With lines, the greeting ends before the client sends its first byte.
     let mut stream = TcpStream::connect(local(port)).unwrap();
     stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     let mut greeting = [0; 9];
     stream.read_exact(&mut greeting).unwrap();
     assert_eq!(&greeting, b"Hi there\n");
-    let said = replies_to(port, "day\ndate\ntime\ndatetime\nquit\n");
-    let lines: Vec<&str> = said.lines().collect();
-    let ["Hi there", day, date, time, datetime] = lines[..] else { panic!("{said:?}") };
+    let replies = replies_to(port, "day\ndate\ntime\ndatetime\nquit\n");
+    let lines: Vec<&str> = replies.lines().collect();
+    let ["Hi there", day, date, time, datetime] = lines[..] else { panic!("{replies:?}") };
     assert!(day.starts_with('%') && day.ends_with("day%"), "{day:?}");
-    // All of one read, so all of one moment.
+    // The server reads all commands at once, so all replies have the same moment.
     let (year, month, day, hour) = (&datetime[..4], &datetime[5..7], &datetime[8..10], &datetime[11..13]);
     assert_eq!((date, time), (&*format!("{day}.{month}.{year}"), &*format!("at {hour} h")));
     assert!(datetime.ends_with("+05:30"), "{datetime:?}");
 }
 
 #[test]
-fn limits_turn_clients_away() {
+fn limits_reject_clients() {
     for (limit, line) in [("--max-clients=1", errors::FULL), ("--max-clients-per-source=1", errors::PER_SOURCE)] {
         let (_server, port) = daytime_server(&["--quiet", limit]);
         let mut first = TcpStream::connect(local(port)).unwrap();
@@ -161,8 +161,8 @@ fn the_environment_names_the_zone() {
         let mut command = Command::new(SERVER);
         command.args(["--quiet", "--listen", "127.0.0.1:0"]).env("TZ", zone);
         let (_server, port) = Program::listening(&mut command);
-        let said = replies_to(port, "\ndatetime\nquit\n");
-        assert!(said.ends_with(offset), "{zone}: {said:?}");
+        let replies = replies_to(port, "\ndatetime\nquit\n");
+        assert!(replies.ends_with(offset), "{zone}: {replies:?}");
     }
     // The argument overrides the environment. An unknown zone gives a warning and UTC.
     let mut command = Command::new(SERVER);
@@ -177,11 +177,11 @@ fn the_environment_names_the_zone() {
 }
 
 #[test]
-fn the_server_takes_all_descriptors_that_it_may() {
+fn the_server_raises_its_limit_of_descriptors() {
     let line = r#"ulimit -Sn 64 && exec "$0" --quiet --listen 127.0.0.1:0"#;
     let (server, _) = Program::listening(Command::new("sh").args(["-c", line, SERVER]));
     let Ok(limits) = fs::read_to_string(format!("/proc/{}/limits", server.id())) else {
-        return skip("no /proc here");
+        return skip("this machine does not have /proc");
     };
     let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     let [soft, hard] = line.split_whitespace().skip(3).take(2).collect::<Vec<_>>()[..] else { panic!("{line:?}") };
@@ -190,7 +190,7 @@ fn the_server_takes_all_descriptors_that_it_may() {
 }
 
 #[test]
-fn unix_sockets_are_served_and_asked() {
+fn the_server_and_the_client_use_unix_sockets() {
     let folder = Folder::new();
     let path = format!("unix:{}", folder.name("socket"));
     let name = format!("unix:@daytime-test-{}", std::process::id());
@@ -204,7 +204,7 @@ fn unix_sockets_are_served_and_asked() {
         assert!(outcome.out.ends_with("+00:00\n"), "{outcome:?}");
         assert_eq!(server.out.line(), "Connection has been established with client unix:");
     }
-    // A second server on a live one retries as on a taken port.
+    // A second server on a live socket retries as on a port in use.
     let outcome = run(SERVER, &["--listen", &path, "--bind-timeout=0"], "");
     outcome.assert(1, "", &format!("daytime-server: bind {path}: Address already in use (os error 98)\n"));
     // The file of a killed server is replaced.
@@ -215,9 +215,9 @@ fn unix_sockets_are_served_and_asked() {
     server.out.line();
     let mut stream = UnixStream::connect(&socket).unwrap();
     stream.write_all(b"\nquit\n").unwrap();
-    let mut said = String::new();
-    stream.read_to_string(&mut said).unwrap();
-    assert_eq!(said, "Welcome to the server\n");
+    let mut output = String::new();
+    stream.read_to_string(&mut output).unwrap();
+    assert_eq!(output, "Welcome to the server\n");
     server.signal(Signal::SIGTERM);
     server.finish().assert(0, "", "");
     assert!(!Path::new(&socket).exists());
@@ -231,7 +231,7 @@ fn unix_sockets_are_served_and_asked() {
 }
 
 #[test]
-fn a_server_that_ends_by_itself_says_so() {
+fn a_server_that_ends_by_itself_prints_an_error() {
     if !can_trace() {
         return;
     }
@@ -243,7 +243,7 @@ fn a_server_that_ends_by_itself_says_so() {
     assert!(outcome.err.contains("daytime-server: the server ended by itself"), "{outcome:?}");
 }
 
-// ---- RFC 867 and RFC 868, with clients of others
+// ---- RFC 867 and RFC 868, with third-party clients
 
 /// A server with listeners for both older protocols, and their ports.
 fn older() -> (Program, u16, u16) {
@@ -258,11 +258,11 @@ fn older() -> (Program, u16, u16) {
 }
 
 #[test]
-fn both_older_protocols_tell_the_time() {
+fn both_older_protocols_give_the_time() {
     let (_server, rfc867, rfc868) = older();
     let before = SystemTime::now() - Duration::from_secs(1);
-    let actual = daytime::rfc868(format!("127.0.0.1:{rfc868}")).unwrap();
-    assert!((before..=SystemTime::now()).contains(&actual), "{actual:?}");
+    let time = daytime::rfc868(format!("127.0.0.1:{rfc868}")).unwrap();
+    assert!((before..=SystemTime::now()).contains(&time), "{time:?}");
     let text = daytime::rfc867(format!("127.0.0.1:{rfc867}")).unwrap();
     assert!(text.contains(", 20") && !text.ends_with('\n'), "{text:?}");
 }
@@ -281,7 +281,7 @@ fn rdate_reads_the_time_protocol() {
 }
 
 #[test]
-fn perls_net_time_reads_both() {
+fn perls_net_time_reads_both_protocols() {
     if !installed(&["perl"]) {
         return;
     }
@@ -291,8 +291,8 @@ fn perls_net_time_reads_both() {
     let (_server, rfc867, rfc868) = older();
     let before = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let time = format!("use Net::Time 'inet_time'; print inet_time('127.0.0.1:{rfc868}', 'tcp', 20)");
-    let actual: u64 = run("perl", &["-e", &time], "").out.parse().unwrap();
-    assert!((before..before + 60).contains(&actual), "{actual}");
+    let seconds: u64 = run("perl", &["-e", &time], "").out.parse().unwrap();
+    assert!((before..before + 60).contains(&seconds), "{seconds}");
     let daytime = format!("use Net::Time 'inet_daytime'; print inet_daytime('127.0.0.1:{rfc867}', 'tcp', 20)");
     let text = run("perl", &["-e", &daytime], "").out;
     assert!(text.contains(", 20") && text.ends_with("\r\n"), "{text:?}");

@@ -19,17 +19,17 @@ use crate::common::{
     skip, timed,
 };
 
-// ---- The end
+// ---- SIGINT and SIGTERM
 
-/// A client that reads nothing, and has requested more replies than the system can buffer.
+/// A client that does not read, and has requested more replies than the system can buffer.
 fn client_that_never_reads(port: u16) -> Socket {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     socket.connect(&std::net::SocketAddr::from(local(port)).into()).unwrap();
     socket.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
-    let questions = "help\n".repeat(10_000);
+    let commands = "help\n".repeat(10_000);
     loop {
-        match (&socket).write(questions.as_bytes()) {
+        match (&socket).write(commands.as_bytes()) {
             Ok(_) => {}
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return socket,
             Err(error) => panic!("{error}"),
@@ -38,7 +38,7 @@ fn client_that_never_reads(port: u16) -> Socket {
 }
 
 #[test]
-fn a_signal_ends_the_server_in_good_order() {
+fn a_signal_drains_the_server() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let (mut server, port) = daytime_server(&["--quiet"]);
         let mut idle = TcpStream::connect(local(port)).unwrap();
@@ -46,9 +46,9 @@ fn a_signal_ends_the_server_in_good_order() {
         idle.write_all(b"\nday\n").unwrap();
         idle.read_exact(&mut [0; GREETING.len() + 1]).unwrap();
         server.signal(signal);
-        let mut said = String::new();
-        idle.read_to_string(&mut said).unwrap();
-        assert!(said.ends_with("day\n"), "{said:?}");
+        let mut replies = String::new();
+        idle.read_to_string(&mut replies).unwrap();
+        assert!(replies.ends_with("day\n"), "{replies:?}");
         drop(idle);
         server.finish().assert(0, "", "");
         assert_eq!(TcpStream::connect(local(port)).unwrap_err().kind(), ErrorKind::ConnectionRefused);
@@ -56,7 +56,7 @@ fn a_signal_ends_the_server_in_good_order() {
 }
 
 #[test]
-fn the_drain_has_an_end() {
+fn the_drain_ends_after_its_grace() {
     let (mut server, port) = daytime_server(&["--quiet", "--drain", "0.3", "--write-timeout", "60"]);
     let _client = client_that_never_reads(port);
     server.signal(Signal::SIGTERM);
@@ -74,7 +74,7 @@ fn a_second_signal_ends_the_server_at_once() {
         idle.set_read_timeout(Some(TIMEOUT)).unwrap();
         idle.read_exact(&mut [0; GREETING.len()]).unwrap();
         server.signal(Signal::SIGTERM);
-        // The idle client is closed: the first signal has been heard.
+        // The server has handled the first signal when it closes the idle client.
         idle.read_to_end(&mut Vec::new()).unwrap();
         server.signal(second);
         let (outcome, took) = timed(|| server.finish());
@@ -85,21 +85,21 @@ fn a_second_signal_ends_the_server_at_once() {
 
 // ---- SIGHUP
 
-/// The replies to `quit` from 127.0.0.1 up to the close; empty where that client is denied.
+/// The replies to `quit` from 127.0.0.1 up to the close. Empty if the client is denied.
 fn replies_or_nothing(port: u16) -> String {
     let mut stream = TcpStream::connect(local(port)).unwrap();
     stream.set_read_timeout(Some(TIMEOUT)).unwrap();
-    let mut said = String::new();
+    let mut replies = String::new();
     // A denied client may be reset, since the server does not read its input.
     let _ = stream.write_all(b"\nquit\n");
-    match stream.read_to_string(&mut said) {
+    match stream.read_to_string(&mut replies) {
         Err(error) if error.kind() != ErrorKind::ConnectionReset => panic!("{error}"),
-        _ => said,
+        _ => replies,
     }
 }
 
 #[test]
-fn sighup_reads_networks_again() {
+fn sighup_reloads_networks() {
     let folder = Folder::new();
     let file = folder.write("daytime.toml", "deny = [\"127.0.0.0/8\"]\nquiet = false\n");
     let arguments = ["--config", &file, "--listen", "127.0.0.1:0"];
@@ -114,14 +114,14 @@ fn sighup_reads_networks_again() {
     server.signal(Signal::SIGHUP);
     let deadline = Instant::now() + TIMEOUT;
     while replies_or_nothing(port).is_empty() {
-        assert!(Instant::now() < deadline, "the the networks are unchanged");
+        assert!(Instant::now() < deadline, "the networks do not change");
     }
-    // After an error they are unchanged, and the error is printed.
+    // After an error the networks are unchanged, and the server prints the error.
     folder.write("daytime.toml", "deny = [\"192.0.2.0/24\"]\nquiet = \n");
     server.signal(Signal::SIGHUP);
-    let complaint = server.err.line();
+    let error = server.err.line();
     let expected = format!("daytime-server: the networks are unchanged: {file}:2: ");
-    assert!(complaint.starts_with(&expected), "{complaint}");
+    assert!(error.starts_with(&expected), "{error}");
     assert_ne!(replies_or_nothing(port), "");
     // SIGHUP does not end the server.
     server.signal(Signal::SIGTERM);
@@ -129,10 +129,10 @@ fn sighup_reads_networks_again() {
 }
 
 #[test]
-fn sighup_reads_zones_again() {
+fn sighup_reloads_zones() {
     let source = Path::new("/usr/share/zoneinfo");
     if !source.join("Asia/Tokyo").exists() || !source.join("UTC").exists() {
-        return skip("there is no zone database");
+        return skip("this machine does not have a zone database");
     }
     let folder = Folder::new();
     let zone = folder.name("localtime");
@@ -141,17 +141,17 @@ fn sighup_reads_zones_again() {
     command.args(["--quiet", "--listen=127.0.0.1:0", "--workers=2"]).env("TZ", format!(":{zone}"));
     let (server, port) = Program::listening(&mut command);
     let offset = || {
-        let said = replies_to(port, "\ndatetime\nquit\n");
-        said.trim_end()[said.trim_end().len() - "+00:00".len()..].to_owned()
+        let replies = replies_to(port, "\ndatetime\nquit\n");
+        replies.trim_end()[replies.trim_end().len() - "+00:00".len()..].to_owned()
     };
     assert_eq!(offset(), "+00:00");
     fs::copy(source.join("Asia/Tokyo"), folder.name("new")).unwrap();
     fs::rename(folder.name("new"), &zone).unwrap();
-    assert_eq!(offset(), "+00:00", "not before it is actual to");
+    assert_eq!(offset(), "+00:00", "the server reloads zones only at a signal");
     server.signal(Signal::SIGHUP);
     let deadline = Instant::now() + TIMEOUT;
-    // Clients go to the workers in turn: both have it.
+    // Clients go to the workers in turn, so two clients show that both workers have the new zone.
     while offset() != "+09:00" || offset() != "+09:00" {
-        assert!(Instant::now() < deadline, "the zone stays as it was");
+        assert!(Instant::now() < deadline, "the zone does not change");
     }
 }

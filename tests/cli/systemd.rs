@@ -22,11 +22,12 @@ use crate::common::{
     skip,
 };
 
-/// The server with these sockets as descriptors from 3 on, as a service manager starts it. They stay open here too.
+/// The server with these sockets as descriptors from 3 on, as a service manager starts it. They also stay open in the
+/// test.
 fn activated(sockets: &[(&str, &dyn AsFd)], process: &str, arguments: &str) -> Program {
     let names: Vec<&str> = sockets.iter().map(|(name, _)| *name).collect();
     let numbered = |first: usize| (first..).zip(sockets);
-    // First to higher numbers, since a socket may have the number that another one needs.
+    // The shell moves the sockets to high numbers first, since a socket may have the number that another one needs.
     let up = numbered(50).map(|(to, (_, socket))| format!("{to}<&{}", socket.as_fd().as_raw_fd()));
     let down = numbered(3).map(|(to, _)| format!("{to}<&{} {}<&-", to + 47, to + 47));
     let [up, down] = [up.collect::<Vec<_>>(), down.collect()].map(|moves| moves.join(" "));
@@ -39,7 +40,8 @@ fn activated(sockets: &[(&str, &dyn AsFd)], process: &str, arguments: &str) -> P
         SockRef::from(&socket.as_fd()).set_cloexec(false).unwrap();
     }
     let program = Program::start(Command::new("bash").args(["-c", &line]));
-    // Programs of other tests do not inherit the sockets from now on. Until now they may have: no test counts on their close.
+    // From now on, programs of other tests do not inherit the sockets. Programs that started before may have them, so a
+    // test must not wait for the close of a socket.
     for (_, socket) in sockets {
         SockRef::from(&socket.as_fd()).set_cloexec(true).unwrap();
     }
@@ -57,7 +59,7 @@ fn sockets_of_a_service_manager_are_served_by_their_names() {
         vec![("daytime.socket", &tcp), ("rfc868", &rfc868), ("unknown", &unix), ("rfc867", &rfc867)];
     match &v6 {
         Ok(v6) => sockets.push(("", v6)),
-        Err(_) => skip("there is no IPv6 here"),
+        Err(_) => skip("this machine does not have IPv6"),
     }
     let mut server = activated(&sockets, "$$", "--quiet");
     let port = tcp.local_addr().unwrap().port();
@@ -67,7 +69,7 @@ fn sockets_of_a_service_manager_are_served_by_their_names() {
         let port = v6.local_addr().unwrap().port();
         assert_eq!(server.out.line(), format!("Server is listening on IP: ::1 and Port: {port}"));
     }
-    // And nowhere else: where there are such sockets, there is no default address.
+    // A server with passed sockets does not bind its default address.
     for (socket, rfc) in [(&rfc867, "867"), (&rfc868, "868")] {
         let address = socket.local_addr().unwrap();
         assert_eq!(server.out.line(), format!("Server is listening on {address} for RFC {rfc}"));
@@ -77,7 +79,7 @@ fn sockets_of_a_service_manager_are_served_by_their_names() {
     assert_eq!((outcome.code, &*outcome.err), (Some(0), ""));
     daytime::rfc868(rfc868.local_addr().unwrap()).unwrap();
     assert!(daytime::rfc867(rfc867.local_addr().unwrap()).unwrap().contains(", 20"));
-    // No child of this program would have them.
+    // A child of the server does not inherit the sockets.
     if let Ok(info) = fs::read_to_string(format!("/proc/{}/fdinfo/3", server.id())) {
         let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap().trim();
         assert_ne!(u32::from_str_radix(flags, 8).unwrap() & 0o2_000_000, 0, "close on exec: {flags}");
@@ -88,7 +90,7 @@ fn sockets_of_a_service_manager_are_served_by_their_names() {
 }
 
 #[test]
-fn sockets_that_are_none_to_serve_on_are_named() {
+fn errors_name_the_sockets_that_cannot_be_served() {
     let folder = Folder::new();
     let listener = TcpListener::bind(local(0)).unwrap();
     let connected = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -96,13 +98,13 @@ fn sockets_that_are_none_to_serve_on_are_named() {
     let datagrams = UnixDatagram::unbound().unwrap();
     let file = fs::File::create(folder.name("file")).unwrap();
     let no_stream = "adopt a socket of LISTEN_FDS: fd 3 is not a valid stream socket of TCP or Unix";
-    for (socket, code, complaint) in [
+    for (socket, code, error) in [
         (&udp as &dyn AsFd, 1, no_stream),
         (&datagrams, 1, no_stream),
         (&connected, 2, "the file descriptor 3 is not a listening stream socket"),
     ] {
         let mut server = activated(&[("daytime", socket)], "$$", "--quiet");
-        server.finish().assert(code, "", &format!("daytime-server: {complaint}\n"));
+        server.finish().assert(code, "", &format!("daytime-server: {error}\n"));
     }
     let no_socket = "daytime-server: adopt a socket of LISTEN_FDS: fd 3 is not a socket\n";
     for third in [format!("3<{}", folder.name("file")), "3<&-".into()] {
@@ -122,7 +124,7 @@ fn sockets_for_another_process_are_left_alone() {
 }
 
 #[test]
-fn systemd_socket_activate_starts_it() {
+fn systemd_socket_activate_starts_the_server() {
     if !installed(&["systemd-socket-activate"]) {
         return;
     }
@@ -131,7 +133,7 @@ fn systemd_socket_activate_starts_it() {
     let arguments = ["--listen", &path, "--fdname", "rfc867", SERVER, "--quiet"];
     let mut activate = Program::start(Command::new("systemd-socket-activate").args(arguments));
     activate.err.until("Listening on");
-    // The first to connect starts the server, which is its own process from then on.
+    // The first connection starts the server, which replaces the process of systemd-socket-activate.
     assert!(daytime::rfc867(format!("unix:{path}")).unwrap().contains(", 20"));
     assert_eq!(activate.out.line(), format!("Server is listening on unix:{path} for RFC 867"));
     assert!(daytime::rfc867(format!("unix:{path}")).unwrap().contains(", 20"));
@@ -140,7 +142,7 @@ fn systemd_socket_activate_starts_it() {
 }
 
 #[test]
-fn systemd_is_reported_when_it_serves_and_when_it_stops() {
+fn the_server_notifies_systemd_when_it_serves_and_when_it_stops() {
     let folder = Folder::new();
     let manager = UnixDatagram::bind(folder.name("notify")).unwrap();
     manager.set_read_timeout(Some(TIMEOUT)).unwrap();
@@ -148,30 +150,30 @@ fn systemd_is_reported_when_it_serves_and_when_it_stops() {
         let mut message = [0; 100];
         let n = loop {
             match manager.recv(&mut message) {
-                // signal(7): of a socket with a time-out, where this process was stopped and goes on.
+                // signal(7): a read with a timeout is interrupted when the process stops and continues.
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 result => break result.unwrap(),
             }
         };
         String::from_utf8(message[..n].to_vec()).unwrap().trim_end().to_owned()
     };
-    let serving = |place: &str| {
+    let serving = |socket: &str| {
         let mut command = Command::new(SERVER);
-        command.args(["--quiet", "--listen=127.0.0.1:0"]).env("NOTIFY_SOCKET", place).env("WATCHDOG_USEC", "100000");
+        command.args(["--quiet", "--listen=127.0.0.1:0"]).env("NOTIFY_SOCKET", socket).env("WATCHDOG_USEC", "100000");
         let (server, port) = Program::listening(&mut command);
         assert_ne!(replies_to(port, "\nquit\n"), "");
         server
     };
     let mut server = serving(&folder.name("notify"));
-    // As often as its manager wants to hear it.
+    // The server sends WATCHDOG as often as its manager expects it.
     assert_eq!([(); 3].map(|()| next_message()), ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]);
     server.signal(Signal::SIGTERM);
-    let last = iter::repeat_with(next_message).find(|word| word != "WATCHDOG=1");
+    let last = iter::repeat_with(next_message).find(|message| message != "WATCHDOG=1");
     assert_eq!(last.as_deref(), Some("STOPPING=1"));
     server.finish().assert(0, "", "");
-    // Nobody there, or where the crate does not look: that is reported, and nothing else is wrong.
-    for nobody in [folder.name("nobody"), "@daytime-nobody".into()] {
-        let mut server = serving(&nobody);
+    // A socket that is missing or abstract: the server prints an error and serves.
+    for missing in [folder.name("missing"), "@daytime-missing".into()] {
+        let mut server = serving(&missing);
         assert!(server.err.line().starts_with("daytime-server: cannot notify systemd: "));
     }
 }
@@ -184,12 +186,12 @@ fn the_units_are_valid() {
     let folder = Folder::new();
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/systemd");
     let service = fs::read_to_string(examples.join("daytime.service")).unwrap();
-    // The program is where it was built.
+    // The unit names the program in the target directory.
     let service = service.replace("/usr/local/bin/daytime-server", &format!("\"{SERVER}\""));
     let service = folder.write("daytime.service", &service);
     let socket = folder.write("daytime.socket", &fs::read_to_string(examples.join("daytime.socket")).unwrap());
     run("systemd-analyze", &["verify", "--man=no", &service, &socket], "").assert(0, "", "");
-    // And so are their settings.
+    // The configuration file is valid too.
     let config = examples.join("daytime.toml");
     let outcome = run(SERVER, &["--config", config.to_str().unwrap(), "--check"], "");
     assert_eq!((outcome.code, &*outcome.err), (Some(0), ""));

@@ -17,24 +17,25 @@ use crate::common::{
 
 const PROMPT: &str = "Enter the command for Day -> day |Date -> date |Time -> time and Exit -> quit or exit: ";
 
-/// Runs the client on its own terminal, which `script` makes; its error output is the terminal too. SIGINT may be
-/// ignored here, as it is in a background job: not there.
+/// Runs the client on a new terminal, which `script` opens. The error output goes to the terminal too.
+///
+/// The tests may run with SIGINT ignored, as in a background job. The client does not.
 fn terminal(term: &str, address: &str) -> Option<Program> {
     let mut command = Command::new("env");
     command.args(["--default-signal=INT", "script"]).env("TERM", term).env("SHELL", "/bin/sh");
-    // A shell between them: script(1) stops itself when its own child is original_reply.
+    // A shell runs between script(1) and the client: script(1) stops itself when its direct child stops.
     command.env("CLIENT", CLIENT).env("ADDRESS", address);
     let line = r#"sh -c 'echo pid=$$.; exec "$CLIENT" --connect "$ADDRESS"'; exit $?"#;
     let version = Command::new("env").args(["--default-signal=INT", "script", "--version"]).output();
     if !version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("util-linux")) {
-        skip("no script(1) of util-linux, or no env(1) that resets signals");
+        skip("script(1) of util-linux or env(1) with --default-signal is missing");
         return None;
     }
     Some(Program::start(command.args(["-qec", line, "/dev/null"])))
 }
 
 #[test]
-fn a_terminal_is_prompted_in_the_originals_words() {
+fn a_terminal_shows_the_prompt_of_the_original() {
     for term in ["xterm", "dumb"] {
         let (_server, address) = fixed_server();
         let Some(mut client) = terminal(term, &address) else { return };
@@ -58,13 +59,13 @@ fn lines_are_edited_remembered_and_completed() {
     let Some(mut client) = terminal("xterm", &address) else { return };
     for (keys, reply) in [
         ("day\r", "Sunday"),
-        // Up.
+        // The key Up.
         ("\x1b[A\r", "Sunday"),
         ("date\r", "26-11-22"),
         ("\x1b[A\x1b[A\r", "Sunday"),
         ("datet\t\r", "2026-11-22T15:44:57+00:00"),
         ("TIMES\t\r", "1795362297"),
-        // Left twice, a letter, and one that is taken back.
+        // The key Left twice, a letter, another letter, and Backspace.
         ("tme\x1b[D\x1b[Dix\x7f\r", "15:44:57"),
     ] {
         client.out.until(PROMPT);
@@ -77,7 +78,7 @@ fn lines_are_edited_remembered_and_completed() {
 }
 
 #[test]
-fn control_keys_end_it() {
+fn control_keys_end_the_client() {
     for term in ["xterm", "dumb"] {
         for (key, code) in [("\x04", 0), ("\x03", 130)] {
             let (_server, address) = fixed_server();
@@ -92,7 +93,7 @@ fn control_keys_end_it() {
 }
 
 #[test]
-fn a_resized_or_stopped_terminal_goes_on() {
+fn the_client_survives_a_resized_or_stopped_terminal() {
     let (_server, address) = fixed_server();
     let Some(mut client) = terminal("xterm", &address) else { return };
     client.out.until("pid=");
@@ -113,7 +114,7 @@ fn a_resized_or_stopped_terminal_goes_on() {
 }
 
 #[test]
-fn a_hostile_server_commands_no_terminal() {
+fn control_characters_of_a_server_are_escaped_on_a_terminal() {
     let hostile = "\x1b[31mred\x1b]0;title\x07 \u{9b}2J\x08\x7f";
     let shown = r"\u{1b}[31mred\u{1b}]0;title\u{7} \u{9b}2J\u{8}\u{7f}";
     let answer = move |command: &str| (command != "quit").then(|| hostile.to_owned());
@@ -136,7 +137,7 @@ fn a_hostile_server_commands_no_terminal() {
 }
 
 #[test]
-fn the_original_on_a_terminal() {
+fn the_client_works_with_the_original_on_a_terminal() {
     let (original, _) = FakeServer::original(original_reply);
     let Some(mut client) = terminal("xterm", &original.address().to_string()) else { return };
     client.out.until(&format!("{GREETING}\r\n"));

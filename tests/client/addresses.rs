@@ -1,4 +1,4 @@
-//! Addresses that refuse, names with several addresses, and names without one: K2 of tests/server/faults.rs.
+//! Addresses that refuse connections, and names with several addresses or without one: K2 of tests/server/faults.rs.
 
 use std::{
     io::ErrorKind,
@@ -19,21 +19,21 @@ fn a_refused_connection_is_an_error_with_the_address() {
     let (_kept, address) = refusing_address();
     let by_name = Address::from(format!("localhost:{}", address.port()));
     for target in [Address::from(address), by_name] {
-        let Err(Error::Io(error, doing)) = client_builder().connect(&target) else { panic!("{target}") };
+        let Err(Error::Io(error, context)) = client_builder().connect(&target) else { panic!("{target}") };
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
-        assert!(doing.starts_with("connect ") && doing.ends_with(&format!(":{}", address.port())), "{doing}");
+        assert!(context.starts_with("connect ") && context.ends_with(&format!(":{}", address.port())), "{context}");
     }
 }
 
 #[test]
-fn names_that_are_none() {
+fn invalid_and_unknown_names_are_errors() {
     for name in ["", "host:", "host:99999", "two words:1", "[::1", ":1", "a/b:1"] {
         assert_eq!(error_of(client_builder().connect(name)), "invalid", "{name:?}");
     }
     let (result, took) = timed(|| with_timeout(1000).connect("no-such-host.invalid:9990"));
     match result {
-        Err(Error::Io(_, doing)) => assert_eq!(doing, "resolve no-such-host.invalid:9990"),
-        // The resolver may have no name server.
+        Err(Error::Io(_, context)) => assert_eq!(context, "resolve no-such-host.invalid:9990"),
+        // The resolver times out if it cannot reach a name server.
         Err(Error::Timeout) => {}
         other => panic!("{other:?}"),
     }
@@ -42,27 +42,27 @@ fn names_that_are_none() {
 
 #[test]
 fn every_address_of_a_name_is_tried() {
-    // `localhost` may be ::1 too, which refuses.
+    // `localhost` may also have the address ::1, which refuses connections here.
     let (fake, _) = FakeServer::line_based("Hi", |_| None);
     let client = client_builder().connect(format!("localhost:{}", fake.address().port())).unwrap();
     assert_eq!(client.peer().unwrap(), Address::from(fake.address()));
 
     let Ok(listener) = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)) else {
-        return skip("no IPv6 here");
+        return skip("this machine does not have IPv6");
     };
     let (fake, _) = (FakeServer::on(listener, |mut peer| peer.complete_greeting("Hi six")), ());
     assert_eq!(client_builder().connect(fake.address()).unwrap().greeting(), "Hi six");
 }
 
 #[test]
-fn a_dead_address_before_a_live_one_takes_its_share_of_the_time() {
+fn a_dead_address_before_a_live_one_takes_its_share_of_the_timeout() {
     let resolved: Vec<_> = ("localhost", 1).to_socket_addrs().unwrap().map(|address| address.ip()).collect();
     let [dead, live] = resolved[..] else {
-        return skip("localhost has one address here, see tests/cli/client.rs for a name that has two");
+        return skip("localhost has one address on this machine; tests/cli/client.rs tests a name with two");
     };
     let hole = BlackHole::new((dead, 0));
     let Ok(listener) = TcpListener::bind((live, hole.address().port())) else {
-        return skip(format!("the port is taken at {live}"));
+        return skip(format!("the port is in use at {live}"));
     };
     let fake = FakeServer::on(listener, |mut peer| peer.complete_greeting("Hi"));
     let port = hole.address().port();
@@ -82,7 +82,7 @@ fn unreachable_addresses_take_no_longer_than_the_deadline() {
         let (result, took) = timed(|| with_timeout(500).connect(address));
         match result {
             Err(Error::Timeout) => {}
-            Err(Error::Io(_, doing)) => assert_eq!(doing, format!("connect {address}")),
+            Err(Error::Io(_, context)) => assert_eq!(context, format!("connect {address}")),
             other => panic!("{other:?}"),
         }
         assert!(took < Duration::from_millis(500) + SLACK, "{took:?}");

@@ -17,17 +17,17 @@ use crate::common::{
 };
 use crate::helpers::{SLACK, assert_broken, client_builder, error_of, with_timeout};
 
-/// True from the second time on that it is asked.
+/// An interrupt function that returns true from its second call on.
 fn interrupt_at_second_check() -> impl Fn() -> bool + Send + Sync + 'static {
-    let asked = AtomicUsize::new(0);
-    move || asked.fetch_add(1, SeqCst) > 0
+    let calls = AtomicUsize::new(0);
+    move || calls.fetch_add(1, SeqCst) > 0
 }
 
 #[test]
-fn an_interrupt_ends_whatever_blocks() {
+fn an_interrupt_ends_every_blocking_call() {
     let interruptible = || client_builder().interrupt(interrupt_at_second_check());
-    let assert_prompt = |(said, took): (String, Duration)| {
-        assert_eq!(said, "interrupted");
+    let assert_prompt = |(outcome, took): (String, Duration)| {
+        assert_eq!(outcome, "interrupted");
         assert!(took < Duration::from_secs(1), "{took:?}");
     };
 
@@ -60,19 +60,19 @@ fn an_interrupt_ends_whatever_blocks() {
 }
 
 #[test]
-fn an_interrupt_ends_what_trickles() {
-    // Never silent for as long as a slice, and never done.
+fn an_interrupt_ends_a_call_whose_input_trickles() {
+    // The server always sends before the client's next check of the interrupt, and never completes its line.
     let trickle = |mut peer: Peer| {
-        let mut left = 100;
-        while left > 0 && peer.try_send(b"x") {
+        let mut remaining = 100;
+        while remaining > 0 && peer.try_send(b"x") {
             thread::sleep(Duration::from_millis(20));
-            left -= 1;
+            remaining -= 1;
         }
     };
     let fake = FakeServer::new(trickle);
-    let (said, took) =
+    let (outcome, took) =
         timed(|| error_of(client_builder().interrupt(interrupt_at_second_check()).connect(fake.address())));
-    assert_eq!(said, "interrupted");
+    assert_eq!(outcome, "interrupted");
     assert!(took < Duration::from_secs(1), "{took:?}");
     drop(fake);
 
@@ -82,13 +82,13 @@ fn an_interrupt_ends_what_trickles() {
         trickle(peer);
     });
     let mut client = client_builder().interrupt(interrupt_at_second_check()).connect(fake.address()).unwrap();
-    let (said, took) = timed(|| error_of(client.request("day")));
-    assert_eq!(said, "interrupted");
+    let (outcome, took) = timed(|| error_of(client.request("day")));
+    assert_eq!(outcome, "interrupted");
     assert!(took < Duration::from_secs(1), "{took:?}");
 }
 
 #[test]
-fn timeout_can_be_changed() {
+fn the_timeout_can_be_changed() {
     let fake = FakeServer::new(|mut peer| {
         peer.complete_greeting("Hi");
         peer.stay_silent();
@@ -101,7 +101,7 @@ fn timeout_can_be_changed() {
 }
 
 #[test]
-fn timeout_without_end_is_allowed() {
+fn an_endless_timeout_is_allowed() {
     let server = builder().start().unwrap();
     let mut client = Client::builder().timeout(Duration::MAX).connect(&server.addresses()[0]).unwrap();
     assert_eq!(client.day().unwrap(), Weekday::Sun);
@@ -110,7 +110,7 @@ fn timeout_without_end_is_allowed() {
 
 #[test]
 fn every_call_has_one_deadline() {
-    // Each reply comes within the deadline, the third of them would come after it.
+    // The first two replies arrive before the deadline. The third would arrive after it.
     let (fake, _) = FakeServer::line_based("Hi", |command| {
         thread::sleep(Duration::from_millis(400));
         Some(if command == "datetime" { errors::INVALID.into() } else { original_reply(command) })

@@ -8,7 +8,7 @@ use crate::common::{TIMEOUT, fake_server::FakeServer, outcome, peer::Peer, timed
 
 pub(crate) const FRAMINGS: [Framing; 2] = [Framing::Auto, Framing::Line];
 
-/// How much later than its deadline a call may return on a busy machine.
+/// The time after its deadline within which a call must return, on a busy machine too.
 pub(crate) const SLACK: Duration = Duration::from_secs(2);
 
 pub(crate) fn client_builder() -> ClientBuilder {
@@ -30,7 +30,7 @@ pub(crate) fn error_of<T>(result: Result<T, Error>) -> String {
 /// Asserts that every call of a broken client fails at once.
 #[track_caller]
 pub(crate) fn assert_broken(mut client: Client) {
-    let (said, took) = timed(|| {
+    let (outcomes, took) = timed(|| {
         [
             error_of(client.request("day")),
             error_of(client.datetime()),
@@ -38,11 +38,12 @@ pub(crate) fn assert_broken(mut client: Client) {
             error_of(client.quit()),
         ]
     });
-    assert_eq!(said, ["closed"; 4]);
+    assert_eq!(outcomes, ["closed"; 4]);
     assert!(took < SLACK, "{took:?}");
 }
 
-/// Requests `day` of a server that plays this script after the request: the outcome, the server and the client.
+/// Requests `day` from a server that plays this script after the request. Returns the outcome, the server and the
+/// client.
 pub(crate) fn ask_day(milliseconds: u64, script: impl FnOnce(Peer) + Send + 'static) -> (String, FakeServer, Client) {
     let fake = FakeServer::new(|mut peer| {
         peer.complete_greeting("Hi");
@@ -50,6 +51,6 @@ pub(crate) fn ask_day(milliseconds: u64, script: impl FnOnce(Peer) + Send + 'sta
         script(peer);
     });
     let mut client = with_timeout(milliseconds).connect(fake.address()).unwrap();
-    let said = outcome(client.request("day"));
-    (said, fake, client)
+    let result = outcome(client.request("day"));
+    (result, fake, client)
 }

@@ -1,4 +1,4 @@
-//! Servers that send other bytes than they should, or at another time.
+//! Servers that send wrong bytes, or send bytes at a wrong time.
 
 use std::{
     sync::mpsc::{Receiver, channel},
@@ -32,7 +32,7 @@ fn a_silent_server_times_out() {
 }
 
 #[test]
-fn a_greeting_in_pieces() {
+fn a_greeting_may_arrive_in_pieces() {
     for pieces in [
         vec!["Welcome to the server\n"],
         vec!["Welcome to the server", "\n"],
@@ -53,14 +53,14 @@ fn a_greeting_in_pieces() {
 }
 
 #[test]
-fn a_greeting_with_a_reply_in_its_wake_breaks_the_client() {
-    for (sent, left) in [
+fn a_reply_right_after_the_greeting_breaks_the_client() {
+    for (sent, error) in [
         ("Hi\nSunday\n", "protocol: Sunday\\n"),
         ("Hi\n\n", "protocol: \\n"),
         ("Hi\r\nS", "protocol: S"),
         ("Hi\nYou entered an invalid command\n", "protocol: You entered an invalid command\\n"),
     ] {
-        for ask in [
+        for request in [
             |client: &mut Client| error_of(client.request("day")),
             |client: &mut Client| error_of(client.pipeline(["day", "day"])),
         ] {
@@ -70,14 +70,14 @@ fn a_greeting_with_a_reply_in_its_wake_breaks_the_client() {
             });
             let mut client = client_builder().connect(fake.address()).unwrap();
             assert_eq!(client.greeting(), "Hi");
-            assert_eq!(ask(&mut client), left);
+            assert_eq!(request(&mut client), error);
             assert_broken(client);
         }
     }
 }
 
 #[test]
-fn a_greeting_without_end_is_bounded() {
+fn an_endless_greeting_is_bounded() {
     for length in [70_000, 10 << 20] {
         for end in ["", "\n"] {
             let fake = FakeServer::new(move |mut peer| {
@@ -100,7 +100,7 @@ fn a_greeting_without_end_is_bounded() {
 }
 
 #[test]
-fn a_greeting_that_is_none_is_an_error_that_carries_it() {
+fn an_invalid_greeting_is_an_error_that_contains_it() {
     let endings: [(&str, Script); 2] = [("end of file", drop), ("deadline", Peer::stay_silent)];
     for (ending, end) in endings {
         for (sent, on_eof, on_deadline) in [
@@ -125,7 +125,7 @@ fn a_greeting_that_is_none_is_an_error_that_carries_it() {
 }
 
 #[test]
-fn a_reset_in_place_of_a_greeting_closes() {
+fn a_reset_in_place_of_a_greeting_closes_the_client() {
     let fake = FakeServer::new(|mut peer| {
         peer.expect("\n");
         peer.reset();
@@ -134,7 +134,7 @@ fn a_reset_in_place_of_a_greeting_closes() {
 }
 
 #[test]
-fn error_lines_in_place_of_a_greeting_refuse() {
+fn an_error_line_in_place_of_a_greeting_refuses_the_client() {
     for line in errors::ALL {
         for end in ["\n", "\r\n"] {
             for split in [0, 7, line.len()] {
@@ -149,26 +149,26 @@ fn error_lines_in_place_of_a_greeting_refuse() {
             }
         }
     }
-    // Like one of them is not one of them.
+    // A line that only resembles an error line is a greeting.
     for line in ["The server is full.", "the server is full", " The server is full"] {
         let fake = FakeServer::new(move |mut peer| peer.complete_greeting(line));
         assert_eq!(client_builder().connect(fake.address()).unwrap().greeting(), line);
     }
 }
 
-// ---- In step, or broken: K4 of tests/server/faults.rs
+// ---- Each reply belongs to its command, or the client is broken: K4 of tests/server/faults.rs
 
 #[test]
-fn a_late_reply_is_never_handed_out() {
+fn a_late_reply_is_never_returned() {
     for (early, late) in [("", "Sunday\n"), ("Sun", "day\n"), ("Sunday\r", "\n")] {
-        let (timed_out, go) = channel();
-        let (said, fake, client) = ask_day(200, move |mut peer| {
+        let (timed_out, timeout) = channel();
+        let (outcome, fake, client) = ask_day(200, move |mut peer| {
             peer.send(early);
-            go.recv().unwrap();
+            timeout.recv().unwrap();
             peer.try_send(late.as_bytes());
             peer.stay_silent();
         });
-        assert_eq!(said, "timeout");
+        assert_eq!(outcome, "timeout");
         timed_out.send(()).unwrap();
         assert_broken(client);
         fake.finish();
@@ -176,54 +176,54 @@ fn a_late_reply_is_never_handed_out() {
 }
 
 #[test]
-fn unasked_bytes_break_the_client() {
-    /// A server that sends unexpected bytes when the returned function is called; the function returns after the send.
-    fn on_demand(unasked: &'static str) -> (FakeServer, impl Fn()) {
-        let (ask, asked) = channel();
-        let (tell, done): (_, Receiver<()>) = channel();
+fn unexpected_bytes_break_the_client() {
+    /// A server that sends unexpected bytes when the returned function is called. That function returns after the send.
+    fn on_demand(unexpected: &'static str) -> (FakeServer, impl Fn()) {
+        let (demand, demanded) = channel();
+        let (sent, done): (_, Receiver<()>) = channel();
         let fake = FakeServer::new(move |mut peer| {
             peer.complete_greeting("Hi");
             peer.expect("day\n");
             peer.send("Sunday\n");
-            asked.recv().unwrap();
-            peer.send(unasked);
-            tell.send(()).unwrap();
+            demanded.recv().unwrap();
+            peer.send(unexpected);
+            sent.send(()).unwrap();
             peer.stay_silent();
         });
         (fake, move || {
-            ask.send(()).unwrap();
+            demand.send(()).unwrap();
             done.recv().unwrap();
         })
     }
-    for unasked in ["Monday\n", "\n", "M"] {
-        for ask in [
+    for unexpected in ["Monday\n", "\n", "M"] {
+        for request in [
             |client: &mut Client| error_of(client.request("day")),
             |client: &mut Client| error_of(client.datetime()),
             |client: &mut Client| error_of(client.pipeline(["day", "day"])),
         ] {
-            let (fake, speak) = on_demand(unasked);
+            let (fake, send) = on_demand(unexpected);
             let mut client = client_builder().connect(fake.address()).unwrap();
             assert_eq!(client.request("day").unwrap(), "Sunday");
-            speak();
-            assert_eq!(ask(&mut client), format!("protocol: {}", unasked.escape_default()));
+            send();
+            assert_eq!(request(&mut client), format!("protocol: {}", unexpected.escape_default()));
             assert_broken(client);
         }
     }
 }
 
 #[test]
-fn a_reply_with_another_in_its_wake_breaks_the_client() {
-    let (said, _fake, mut client) = ask_day(30_000, |mut peer| {
+fn a_second_reply_to_one_command_breaks_the_client() {
+    let (outcome, _fake, mut client) = ask_day(30_000, |mut peer| {
         peer.send("Sunday\nMonday\n");
         peer.stay_silent();
     });
-    assert_eq!(said, "Sunday");
+    assert_eq!(outcome, "Sunday");
     assert_eq!(error_of(client.request("day")), "protocol: Monday\\n");
     assert_broken(client);
 }
 
 #[test]
-fn a_server_that_dies_between_question_and_reply_closes() {
+fn a_server_that_ends_before_its_reply_closes_the_client() {
     let scripts: [Script; 4] = [
         Peer::reset,
         drop,
@@ -234,15 +234,15 @@ fn a_server_that_dies_between_question_and_reply_closes() {
         },
     ];
     for script in scripts {
-        let (said, fake, client) = ask_day(30_000, script);
-        assert_eq!(said, "closed");
+        let (outcome, fake, client) = ask_day(30_000, script);
+        assert_eq!(outcome, "closed");
         assert_broken(client);
         fake.finish();
     }
 }
 
 #[test]
-fn replies_in_any_segments() {
+fn replies_may_arrive_in_any_segments() {
     for pieces in [
         vec!["Sunday\n"],
         vec!["Sun", "day\n"],
@@ -250,18 +250,18 @@ fn replies_in_any_segments() {
         vec!["Sunday", "\r", "\n"],
         vec!["S", "u", "n", "d", "a", "y", "\r\n"],
     ] {
-        let (said, _fake, _client) = ask_day(30_000, |mut peer| {
+        let (outcome, _fake, _client) = ask_day(30_000, |mut peer| {
             peer.send_pieces(pieces);
             peer.stay_silent();
         });
-        assert_eq!(said, "Sunday");
+        assert_eq!(outcome, "Sunday");
     }
 }
 
 #[test]
 fn an_endless_reply_is_bounded() {
     for (length, fits) in [(60_000, true), (70_000, false), (10 << 20, false)] {
-        let (said, _fake, client) = ask_day(30_000, move |mut peer| {
+        let (outcome, _fake, client) = ask_day(30_000, move |mut peer| {
             let mut reply = vec![b'x'; length];
             if fits {
                 reply.push(b'\n');
@@ -270,20 +270,24 @@ fn an_endless_reply_is_bounded() {
             peer.stay_silent();
         });
         if fits {
-            assert_eq!(said.len(), length);
+            assert_eq!(outcome.len(), length);
         } else {
-            assert!(said.starts_with("protocol: x") && said.len() <= "protocol: ".len() + 64 * 1024, "{}", said.len());
+            assert!(
+                outcome.starts_with("protocol: x") && outcome.len() <= "protocol: ".len() + 64 * 1024,
+                "{}",
+                outcome.len()
+            );
             assert_broken(client);
         }
     }
 }
 
 #[test]
-fn a_reply_that_is_no_text_breaks_the_client() {
-    let (said, _fake, client) = ask_day(30_000, |mut peer| {
+fn a_reply_that_is_not_utf_8_breaks_the_client() {
+    let (outcome, _fake, client) = ask_day(30_000, |mut peer| {
         peer.send(b"\xffSunday\n");
         peer.stay_silent();
     });
-    assert_eq!(said, "protocol: \\xffSunday\\n");
+    assert_eq!(outcome, "protocol: \\xffSunday\\n");
     assert_broken(client);
 }

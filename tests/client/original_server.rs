@@ -15,7 +15,7 @@ use crate::common::{
 use crate::helpers::{SLACK, assert_broken, client_builder, error_of, with_timeout};
 
 #[test]
-fn the_original_is_found_out() {
+fn the_original_is_detected() {
     let (original, received) = FakeServer::original(original_reply);
     let (client, took) = timed(|| client_builder().connect(original.address()).unwrap());
     assert!((QUIET..QUIET + SLACK).contains(&took), "{took:?}");
@@ -26,7 +26,7 @@ fn the_original_is_found_out() {
 }
 
 #[test]
-fn the_original_greets_in_its_own_way() {
+fn the_original_may_send_any_greeting() {
     let error = errors::INVALID;
     for (pieces, greeting) in [
         (vec![error.into()], String::new()),
@@ -50,9 +50,9 @@ fn the_original_greets_in_its_own_way() {
 }
 
 #[test]
-fn the_original_is_not_found_out_before_it_is_quiet() {
+fn the_original_is_detected_only_after_the_quiet_time() {
     let original = FakeServer::new(|mut peer| {
-        // Longer than the quiet time, which begins with what comes and not with what was asked.
+        // A pause longer than the quiet time, which begins with the server's first bytes and not with the request.
         thread::sleep(Duration::from_millis(400));
         for piece in ["One: ", errors::INVALID, ". Two: ", errors::INVALID] {
             peer.send(piece);
@@ -65,7 +65,7 @@ fn the_original_is_not_found_out_before_it_is_quiet() {
 }
 
 #[test]
-fn the_originals_answers_are_typed() {
+fn replies_of_the_original_are_typed() {
     let (original, _) = FakeServer::original(original_reply);
     let mut client = client_builder().connect(original.address()).unwrap();
     let moment = NaiveDate::from_ymd_opt(2026, 11, 22).unwrap().and_hms_opt(15, 44, 57).unwrap();
@@ -80,10 +80,10 @@ fn the_originals_answers_are_typed() {
 }
 
 #[test]
-fn the_originals_years_pivot_as_posix_says() {
+fn years_of_the_original_pivot_as_in_posix() {
     let years = [(69, 1969), (70, 1970), (98, 1998), (99, 1999), (0, 2000), (1, 2001), (26, 2026), (68, 2068)];
-    let mut actual = years.into_iter().map(|(two_digits, _)| format!("{two_digits:02}-02-28"));
-    let (original, _) = FakeServer::original(move |_| actual.next().unwrap());
+    let mut dates = years.into_iter().map(|(two_digits, _)| format!("{two_digits:02}-02-28"));
+    let (original, _) = FakeServer::original(move |_| dates.next().unwrap());
     let mut client = client_builder().connect(original.address()).unwrap();
     for (_, year) in years {
         let date = client.date().unwrap();
@@ -92,7 +92,7 @@ fn the_originals_years_pivot_as_posix_says() {
 }
 
 #[test]
-fn a_midnight_between_the_originals_date_and_time() {
+fn a_midnight_between_date_and_time_of_the_original_is_noticed() {
     let scripts: [(&[&str], &str, &[&str]); 3] = [
         (&["26-11-22", "15:44:57", "26-11-22"], "2026-11-22T15:44:57", &["date", "time", "date"]),
         (
@@ -106,7 +106,7 @@ fn a_midnight_between_the_originals_date_and_time() {
             &["date", "time", "date", "time", "date"],
         ),
     ];
-    for (replies, moment, asked) in scripts {
+    for (replies, moment, commands) in scripts {
         let mut replies = replies.iter();
         let (original, received) = FakeServer::original(move |_| replies.next().unwrap().to_string());
         let mut client = client_builder().connect(original.address()).unwrap();
@@ -115,13 +115,13 @@ fn a_midnight_between_the_originals_date_and_time() {
         drop(client);
         original.finish();
         let received: Vec<_> = received.iter().collect();
-        assert_eq!(received[1..received.len() - 1], *asked);
+        assert_eq!(received[1..received.len() - 1], *commands);
     }
 }
 
 #[test]
-fn a_date_that_does_not_settle_ends_with_the_deadline() {
-    // Every reply comes well within the deadline of one question; the call has one deadline for all of them.
+fn a_date_that_keeps_changing_ends_with_the_deadline() {
+    // Each reply arrives well before the deadline, but the call has one deadline for all replies.
     let mut days = (2..=28).flat_map(|day| [day, 1]);
     let (original, _) = FakeServer::original(move |command| {
         thread::sleep(Duration::from_millis(100));
@@ -134,7 +134,7 @@ fn a_date_that_does_not_settle_ends_with_the_deadline() {
 }
 
 #[test]
-fn the_original_refuses_what_it_does_not_know() {
+fn the_original_refuses_unknown_commands() {
     let (original, received) = FakeServer::original(original_reply);
     let mut client = client_builder().connect(original.address()).unwrap();
     let refused = format!("refused: {}", errors::INVALID);
@@ -154,14 +154,14 @@ fn the_original_refuses_what_it_does_not_know() {
 }
 
 #[test]
-fn the_original_is_asked_one_by_one() {
+fn the_original_gets_pipelined_commands_one_by_one() {
     let (original, received) = FakeServer::original(original_reply);
     let mut client = client_builder().connect(original.address()).unwrap();
     let cycle = [("day", "Sunday"), ("", "invalid"), ("DATE", "26-11-22"), ("quit", "invalid"), ("time", "15:44:57")];
-    let asked = cycle.repeat(100);
-    let replies = client.pipeline(asked.iter().map(|(command, _)| *command)).unwrap();
+    let exchanges = cycle.repeat(100);
+    let replies = client.pipeline(exchanges.iter().map(|(command, _)| *command)).unwrap();
     let replies: Vec<String> = replies.into_iter().map(outcome).collect();
-    assert_eq!(replies, asked.iter().map(|(_, reply)| *reply).collect::<Vec<_>>());
+    assert_eq!(replies, exchanges.iter().map(|(_, reply)| *reply).collect::<Vec<_>>());
     client.quit().unwrap();
     original.finish();
     let received: Vec<_> = received.iter().collect();
@@ -170,8 +170,8 @@ fn the_original_is_asked_one_by_one() {
 }
 
 #[test]
-fn an_originals_reply_that_is_none_breaks_the_client() {
-    for (command, reply, complaint) in [
+fn an_invalid_reply_of_the_original_breaks_the_client() {
+    for (command, reply, error) in [
         ("day", "Caturday", "protocol: Caturday"),
         ("day", "sunday", "protocol: sunday"),
         ("date", "2026-11-22", "protocol: 2026-11-22"),
@@ -187,13 +187,13 @@ fn an_originals_reply_that_is_none_breaks_the_client() {
             peer.stay_silent();
         });
         let mut client = client_builder().connect(original.address()).unwrap();
-        assert_eq!(error_of(client.request(command)), complaint);
+        assert_eq!(error_of(client.request(command)), error);
         assert_broken(client);
     }
 }
 
 #[test]
-fn the_originals_replies_in_any_segments() {
+fn replies_of_the_original_may_arrive_in_any_segments() {
     let refused = format!("refused: {}", errors::INVALID);
     let error = ["You entered an invalid", " command"];
     let exchanges = [
@@ -201,7 +201,7 @@ fn the_originals_replies_in_any_segments() {
         ("day", ["T", "hursday"], "Thursday"),
         ("date", ["26-", "11-22"], "26-11-22"),
         ("time", ["15:44:5", "7"], "15:44:57"),
-        // It knows them all; another like it may not.
+        // The original knows these commands, but a variant of it may not.
         ("day", error, &refused),
         ("date", error, &refused),
         ("time", error, &refused),

@@ -11,7 +11,7 @@ use crate::common::{
 use crate::helpers::{FRAMINGS, assert_broken, client_builder, connect, error_of, with_timeout};
 
 #[test]
-fn pipeline_of_200_000_commands() {
+fn a_pipeline_may_have_200_000_commands() {
     let cycle = [
         ("day", "Sunday"),
         ("date", "26-11-22"),
@@ -24,10 +24,10 @@ fn pipeline_of_200_000_commands() {
     for framing in FRAMINGS {
         let server = builder().framing(framing).start().unwrap();
         let mut client = connect(&server);
-        let asked = cycle.iter().cycle().take(200_000);
-        let replies = client.pipeline(asked.clone().map(|(command, _)| *command)).unwrap();
+        let exchanges = cycle.iter().cycle().take(200_000);
+        let replies = client.pipeline(exchanges.clone().map(|(command, _)| *command)).unwrap();
         assert_eq!(replies.len(), 200_000);
-        for (i, (reply, (_, expected))) in replies.into_iter().zip(asked).enumerate() {
+        for (i, (reply, (_, expected))) in replies.into_iter().zip(exchanges).enumerate() {
             assert_eq!(reply.unwrap(), *expected, "{i}");
         }
         assert_eq!(server.stats().commands, 200_000);
@@ -36,7 +36,7 @@ fn pipeline_of_200_000_commands() {
 }
 
 #[test]
-fn pipeline_with_errors_between() {
+fn a_pipeline_may_contain_errors() {
     let long = format!("day {}", "x".repeat(COMMAND_MAX - 4));
     let overlong = "x".repeat(COMMAND_MAX + 1);
     let (invalid, unknown) = (format!("refused: {}", errors::INVALID), format!("refused: {}", errors::UNKNOWN_ZONE));
@@ -55,10 +55,10 @@ fn pipeline_with_errors_between() {
     let server = builder().start().unwrap();
     let mut client = connect(&server);
     for repeats in [0, 1, 100] {
-        let asked = cycle.repeat(repeats);
-        let replies = client.pipeline(asked.iter().map(|(command, _)| *command)).unwrap();
+        let exchanges = cycle.repeat(repeats);
+        let replies = client.pipeline(exchanges.iter().map(|(command, _)| *command)).unwrap();
         let replies: Vec<String> = replies.into_iter().map(outcome).collect();
-        assert_eq!(replies, asked.iter().map(|(_, reply)| *reply).collect::<Vec<_>>());
+        assert_eq!(replies, exchanges.iter().map(|(_, reply)| *reply).collect::<Vec<_>>());
     }
     assert_eq!(client.request("day").unwrap(), "Sunday");
 }
@@ -69,11 +69,11 @@ fn a_pipeline_keeps_4_kib_in_flight_and_reads_between() {
         peer.complete_greeting("Hi");
         let mut answered = 0;
         while answered < 1000 {
-            let come = peer.receive_until_idle(100);
-            assert!((1..=4096).contains(&come.len()), "{}", come.len());
-            let questions = come.iter().filter(|byte| **byte == b'\n').count();
-            peer.send((answered..answered + questions).map(|i| format!("{i}\n")).collect::<String>());
-            answered += questions;
+            let received = peer.receive_until_idle(100);
+            assert!((1..=4096).contains(&received.len()), "{}", received.len());
+            let commands = received.iter().filter(|byte| **byte == b'\n').count();
+            peer.send((answered..answered + commands).map(|i| format!("{i}\n")).collect::<String>());
+            answered += commands;
         }
         peer.stay_silent();
     });
@@ -85,7 +85,7 @@ fn a_pipeline_keeps_4_kib_in_flight_and_reads_between() {
 }
 
 #[test]
-fn a_pipeline_that_breaks_gives_its_error() {
+fn a_pipeline_that_breaks_returns_its_error() {
     let cases: [(&str, Script); 3] =
         [("closed", drop), ("timeout", Peer::stay_silent), ("protocol: \\xff\\n", |mut peer| peer.send(b"\xff\n"))];
     for (expected, script) in cases {

@@ -19,7 +19,7 @@ use crate::common::{TIMEOUT, builder, fake_server::FakeServer, outcome};
 use crate::helpers::{FRAMINGS, assert_broken, client_builder, connect, error_of, with_timeout};
 
 #[test]
-fn requests_and_their_replies() {
+fn each_request_gets_its_reply() {
     let longest = "x".repeat(COMMAND_MAX);
     let invalid = format!("refused: {}", errors::INVALID);
     let unknown = format!("refused: {}", errors::UNKNOWN_ZONE);
@@ -51,11 +51,11 @@ fn requests_and_their_replies() {
 }
 
 #[test]
-fn what_cannot_be_asked_is_not_sent() {
+fn invalid_commands_are_not_sent() {
     let server = builder().start().unwrap();
     let mut client = connect(&server);
     let overlong = "x".repeat(COMMAND_MAX + 1);
-    let refused = [
+    let invalid = [
         "",
         " ",
         "\t ",
@@ -73,16 +73,16 @@ fn what_cannot_be_asked_is_not_sent() {
         " quit\t",
         &overlong,
     ];
-    for command in refused {
+    for command in invalid {
         assert_eq!(error_of(client.request(command)), "invalid", "{command:?}");
     }
-    assert!(client.pipeline(refused).unwrap().into_iter().all(|result| error_of(result) == "invalid"));
+    assert!(client.pipeline(invalid).unwrap().into_iter().all(|result| error_of(result) == "invalid"));
     assert_eq!(client.request("day").unwrap(), "Sunday");
     assert_eq!(server.stats().commands, 1);
 }
 
 #[test]
-fn greetings_of_every_kind() {
+fn a_server_may_have_any_greeting() {
     let longest = "é".repeat(REPLY_MAX / 2);
     for greeting in ["", "Hi", " Hi ", errors::INVALID, "day", "日曜日", &longest] {
         for framing in FRAMINGS {
@@ -99,14 +99,14 @@ fn greetings_of_every_kind() {
 }
 
 #[test]
-fn quit_waits_until_everything_before_is_done() {
+fn quit_waits_until_the_server_closes() {
     let server = builder().start().unwrap();
     let events = server.events();
     let mut client = connect(&server);
     client.pipeline(["day"; 1000]).unwrap();
     client.quit().unwrap();
-    let left = events.iter().find(|event| matches!(event, Event::Disconnected { .. }));
-    let Some(Event::Disconnected { reason, commands, .. }) = left else { panic!("{left:?}") };
+    let event = events.iter().find(|event| matches!(event, Event::Disconnected { .. }));
+    let Some(Event::Disconnected { reason, commands, .. }) = event else { panic!("{event:?}") };
     assert_eq!((reason, commands), (Reason::Quit, 1001));
 
     let closing = Arc::new(AtomicBool::new(false));
@@ -133,12 +133,12 @@ fn quit_waits_until_everything_before_is_done() {
 
 #[test]
 fn a_server_that_goes_away_closes_its_clients() {
-    for leave in [|server: &Server| server.stop(), |server: &Server| server.drain(TIMEOUT)] {
+    for end_server in [|server: &Server| server.stop(), |server: &Server| server.drain(TIMEOUT)] {
         let server = builder().start().unwrap();
         let mut client = connect(&server);
         assert_eq!(client.day().unwrap(), Weekday::Sun);
-        leave(&server);
-        // The half-close of a drain, or the close, is the last thing that comes.
+        end_server(&server);
+        // Requests succeed until the client reads the half-close of the drain, or the close.
         let events = server.events();
         let mut last = error_of(client.request("day"));
         while last == "no error" {
@@ -152,7 +152,7 @@ fn a_server_that_goes_away_closes_its_clients() {
 }
 
 #[test]
-fn an_interrupt_that_is_not_meant_disturbs_nothing() {
+fn an_interrupt_that_stays_false_changes_nothing() {
     let server = builder().start().unwrap();
     let mut client = client_builder().interrupt(|| false).connect(&server.addresses()[0]).unwrap();
     assert_eq!(client.day().unwrap(), Weekday::Sun);

@@ -14,7 +14,7 @@ use crate::common::{
 use crate::helpers::{FRAMINGS, assert_broken, client_builder, connect, error_of};
 
 #[test]
-fn typed_answers_do_not_depend_on_formats() {
+fn typed_replies_do_not_depend_on_formats() {
     let odd = |settings: ServerBuilder| settings.day_format("day %j").date_format("%d.%m.%Y").time_format("%I%p");
     for framing in FRAMINGS {
         for settings in [builder(), odd(builder())] {
@@ -35,7 +35,7 @@ fn typed_answers_do_not_depend_on_formats() {
 }
 
 #[test]
-fn typed_answers_in_zones() {
+fn typed_requests_accept_zones() {
     let server = builder().timezone("-03:30").start().unwrap();
     let mut client = connect(&server);
     assert_eq!(client.datetime().unwrap().to_rfc3339(), "2026-11-22T12:14:57-03:30");
@@ -67,8 +67,8 @@ fn typed_answers_in_zones() {
 }
 
 #[test]
-fn a_server_of_lines_without_datetime_is_asked_for_it_once() {
-    let (fake, asked) = FakeServer::line_based("Hi", |command| {
+fn a_server_without_datetime_gets_that_command_once() {
+    let (fake, commands) = FakeServer::line_based("Hi", |command| {
         Some(match command {
             "day" | "date" | "time" => original_reply(command),
             _ => errors::INVALID.into(),
@@ -82,11 +82,11 @@ fn a_server_of_lines_without_datetime_is_asked_for_it_once() {
     }
     drop(client);
     fake.finish();
-    let asked: Vec<_> = asked.iter().collect();
-    assert_eq!(asked, ["datetime", "day", "date", "time", "date", "date", "time", "date"]);
+    let commands: Vec<_> = commands.iter().collect();
+    assert_eq!(commands, ["datetime", "day", "date", "time", "date", "date", "time", "date"]);
 }
 
-// ---- Replies that are not of their type
+// ---- Invalid replies
 
 fn day(client: &mut Client) -> Result<String, Error> {
     client.day().map(|day| day_name(day).to_owned())
@@ -104,11 +104,11 @@ fn datetime(client: &mut Client) -> Result<String, Error> {
     client.datetime().map(|moment| moment.to_rfc3339_opts(SecondsFormat::Secs, false))
 }
 
-/// The outcome of a typed request where this is the reply to `command`.
+/// The outcome of a typed request to a server with this reply to `command`.
 fn typed(command: &'static str, reply: &str, ask: fn(&mut Client) -> Result<String, Error>) -> String {
     let reply = reply.to_owned();
-    let (fake, _) = FakeServer::line_based("Hi", move |asked| {
-        Some(if asked == command { reply.clone() } else { errors::INVALID.into() })
+    let (fake, _) = FakeServer::line_based("Hi", move |received| {
+        Some(if received == command { reply.clone() } else { errors::INVALID.into() })
     });
     let mut client = client_builder().connect(fake.address()).unwrap();
     let result = ask(&mut client);
@@ -118,18 +118,18 @@ fn typed(command: &'static str, reply: &str, ask: fn(&mut Client) -> Result<Stri
     outcome(result)
 }
 
-/// Those of the replies to `command` that are taken for something, though they are nothing.
-fn wrongly_taken(
+/// The invalid replies to `command` that the client accepts by mistake, and the outcome of each.
+fn wrongly_accepted(
     command: &'static str,
     replies: &[&str],
     ask: fn(&mut Client) -> Result<String, Error>,
 ) -> Vec<(String, String)> {
-    let actual = replies.iter().map(|reply| (reply.to_string(), typed(command, reply, ask)));
-    actual.filter(|(reply, actual)| *actual != format!("protocol: {}", reply.as_bytes().escape_ascii())).collect()
+    let outcomes = replies.iter().map(|reply| (reply.to_string(), typed(command, reply, ask)));
+    outcomes.filter(|(reply, outcome)| *outcome != format!("protocol: {}", reply.as_bytes().escape_ascii())).collect()
 }
 
 #[test]
-fn replies_to_datetime() {
+fn datetime_accepts_only_valid_replies() {
     for text in [
         "2026-11-22T15:44:57+00:00",
         "2026-11-22T15:44:57-03:30",
@@ -177,11 +177,11 @@ fn replies_to_datetime() {
         "2026-11-2215:44:57+00:00 T",
         "２０２６-11-22T15:44:57+00:00",
     ];
-    assert_eq!(wrongly_taken("datetime", &wrong, datetime), []);
+    assert_eq!(wrongly_accepted("datetime", &wrong, datetime), []);
 }
 
 #[test]
-fn replies_to_day_date_and_time() {
+fn day_date_and_time_accept_only_valid_replies() {
     for name in ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"] {
         assert_eq!(typed("day", name, day), name);
     }
@@ -192,7 +192,7 @@ fn replies_to_day_date_and_time() {
         assert_eq!(typed("time", text, time), text);
     }
     let days = ["", "sunday", "SUNDAY", "Sun", "Sunday ", " Sunday", "Caturday", "Sonntag", "0"];
-    assert_eq!(wrongly_taken("day", &days, day), []);
+    assert_eq!(wrongly_accepted("day", &days, day), []);
     let dates = [
         "",
         "2026-11-22",
@@ -216,7 +216,7 @@ fn replies_to_day_date_and_time() {
         "26- 1-22",
         "--------",
     ];
-    assert_eq!(wrongly_taken("date", &dates, date), []);
+    assert_eq!(wrongly_accepted("date", &dates, date), []);
     let times = [
         "",
         "24:00:00",
@@ -235,5 +235,5 @@ fn replies_to_day_date_and_time() {
         "03:44:57 PM",
         "154457",
     ];
-    assert_eq!(wrongly_taken("time", &times, time), []);
+    assert_eq!(wrongly_accepted("time", &times, time), []);
 }

@@ -13,11 +13,10 @@ use socket2::{Domain, Socket, Type};
 
 use super::peer::Peer;
 
-/// The behaviour of a fake server, where it captures nothing.
+/// The script of a fake server that captures nothing.
 pub(crate) type Script = fn(Peer);
 
-/// A server that accepts one client on its own thread and plays its script to it. A panic of the script fails the test
-/// that owns the server.
+/// A server that accepts one client on a new thread and plays its script to it. A panic of the script fails the test.
 pub(crate) struct FakeServer {
     listener: TcpListener,
     thread: Option<JoinHandle<()>>,
@@ -36,7 +35,7 @@ impl FakeServer {
     }
 
     /// Frames lines as this crate's server does: the client's first line completes the greeting, and each later line is
-    /// a command. The answer `None` closes. The receiver has the commands.
+    /// a command. If `answer` returns `None`, the server closes. The receiver gets the commands.
     pub(crate) fn line_based(
         greeting: &'static str,
         mut answer: impl FnMut(&str) -> Option<String> + Send + 'static,
@@ -57,7 +56,7 @@ impl FakeServer {
     }
 
     /// Behaves as the original classroom server: a greeting and replies without line ends, and one command a receive.
-    /// `answer` gives the replies to `day`, `date` and `time`. The receiver has all commands.
+    /// `answer` returns the replies to `day`, `date` and `time`. The receiver gets all commands.
     pub(crate) fn original(mut answer: impl FnMut(&str) -> String + Send + 'static) -> (FakeServer, Receiver<String>) {
         let (sender, commands) = channel();
         let fake = FakeServer::new(move |mut peer| {
@@ -87,7 +86,7 @@ impl FakeServer {
 
     fn join(&mut self) {
         let Some(thread) = self.thread.take() else { return };
-        // Ends the wait for a client that never came. A script that has its client does not see this connection.
+        // This connection ends the wait for a client that has not connected. A script with a client does not see it.
         drop(TcpStream::connect(self.address()));
         if let Err(panic) = thread.join()
             && !thread::panicking()
@@ -112,7 +111,7 @@ pub(crate) fn original_reply(command: &str) -> String {
     }
 }
 
-/// An address at which connecting never ends: the backlog is full, and nothing accepts.
+/// An address at which connecting never completes: the backlog is full, and no thread accepts.
 pub(crate) struct BlackHole {
     listener: Socket,
     _queue: Vec<TcpStream>,
@@ -127,7 +126,7 @@ impl BlackHole {
         let mut hole = BlackHole { listener, _queue: Vec::new() };
         while let Ok(stream) = TcpStream::connect_timeout(&hole.address(), Duration::from_millis(100)) {
             hole._queue.push(stream);
-            assert!(hole._queue.len() < 1000, "a backlog of 0 has an end");
+            assert!(hole._queue.len() < 1000, "a backlog of 0 is limited");
         }
         hole
     }
@@ -137,7 +136,7 @@ impl BlackHole {
     }
 }
 
-/// An address that refuses connections. The socket keeps others from listening there.
+/// An address that refuses connections. The bound socket prevents another process from listening there.
 pub(crate) fn refusing_address() -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();

@@ -1,8 +1,9 @@
 //! Helpers of all test crates. Each crate includes this module with `mod common`.
 //!
-//! libtest runs the tests of a crate in parallel threads of one process. A test that counts the threads or descriptors
-//! of its process, lowers a limit, changes the directory, reads an environment of its choice or looks at the process's
-//! signals therefore begins with [`in_own_process`]: it runs again, as the only test of a new process.
+//! libtest runs the tests of a crate in parallel threads of one process. Some tests need a process for themselves: they
+//! count the threads or descriptors of the process, or lower a limit. Others change the directory, set the environment,
+//! or look at the signals of the process. Such a test begins with [`in_own_process`], which runs it again as the only
+//! test of a new process.
 #![allow(dead_code, reason = "each test crate uses a part of it")]
 
 pub(crate) mod fake_server;
@@ -28,7 +29,7 @@ use tempfile::TempDir;
 pub(crate) const MOMENT: i64 = 1_795_362_297;
 /// The reply to `help`.
 pub(crate) const HELP: &str = "day [ZONE], date [ZONE], time [ZONE], datetime [ZONE], timestamp, help, quit, exit";
-/// How long anything may take on the slowest machine before a test gives up on it.
+/// The time after which a wait fails, on the slowest machine too.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The settings of a server on a free port that always answers from [`MOMENT`].
@@ -70,7 +71,7 @@ pub(crate) fn next_event_or_end(events: &Receiver<Event>) -> Option<Event> {
     }
 }
 
-/// Skips events up to the next client that leaves: its number, the reason, the number of its commands.
+/// Skips events up to the next [`Event::Disconnected`]: the client's number, the reason, the number of its commands.
 #[track_caller]
 pub(crate) fn next_disconnect(events: &Receiver<Event>) -> (ClientId, Reason, u64) {
     loop {
@@ -80,7 +81,7 @@ pub(crate) fn next_disconnect(events: &Receiver<Event>) -> (ClientId, Reason, u6
     }
 }
 
-/// A client's result as one text, for tables.
+/// The result of a client's call as a text, for tables.
 pub(crate) fn outcome<T: ToString>(result: Result<T, Error>) -> String {
     match result {
         Ok(value) => value.to_string(),
@@ -111,12 +112,12 @@ pub(crate) fn timed<T>(call: impl FnOnce() -> T) -> (T, Duration) {
     (result, began.elapsed())
 }
 
-/// Prints why the calling test cannot run on this machine, though it passes. `eprintln!` would be captured.
+/// Prints why the calling test cannot run on this machine. The test passes. libtest would capture `eprintln!`.
 pub(crate) fn skip(reason: impl AsRef<str>) {
     let _ = writeln!(io::stderr(), "SKIPPED: {}: {}", thread::current().name().unwrap_or("?"), reason.as_ref());
 }
 
-/// Whether these programs of others are installed; prints the first missing one as [`skip`] does.
+/// Whether these third-party programs are installed. Prints the first missing one as [`skip`] does.
 pub(crate) fn installed(programs: &[&str]) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     let missing = |program: &&&str| !env::split_paths(&path).any(|folder| folder.join(program).is_file());
@@ -129,8 +130,8 @@ pub(crate) fn installed(programs: &[&str]) -> bool {
     }
 }
 
-/// Whether this process runs the calling test and nothing else. Otherwise runs the test again in a new process, waits
-/// until that passes, and returns false.
+/// Whether this process runs only the calling test. Otherwise runs the test again in a new process, waits until that
+/// run passes, and returns false.
 pub(crate) fn in_own_process() -> bool {
     in_own_process_with(&[])
 }
@@ -179,7 +180,7 @@ impl Folder {
         self.name(name)
     }
 
-    /// A path of exactly so many bytes; `None` where the path of the folder alone is longer.
+    /// A path of exactly so many bytes, or `None` if the path of the folder alone is longer.
     pub(crate) fn path_of_length(&self, bytes: usize) -> Option<PathBuf> {
         let free = bytes.checked_sub(self.path().as_os_str().len() + 1).filter(|free| *free > 0)?;
         Some(self.at(&"x".repeat(free)))

@@ -15,7 +15,7 @@ use super::TIMEOUT;
 /// A pause that surely ends a command before the first line end.
 pub(crate) const PAUSE: Duration = Duration::from_millis(500);
 
-/// One end of a connection that knows nothing of the protocol: a client of the server under test, or the server of a
+/// One end of a connection, without knowledge of the protocol: a client of the server under test, or the server of a
 /// client under test. Each read and write waits at most [`TIMEOUT`].
 pub(crate) struct Peer(pub(crate) TcpStream);
 
@@ -35,8 +35,9 @@ impl Peer {
         peer
     }
 
-    /// A client for which the kernel buffers less than 64 kB on both sides. Its window is small; its segments are small
-    /// too, so that the kernel does not wait for a few large ones.
+    /// A client for which the kernel buffers less than 64 kB on both sides, because its window is small.
+    ///
+    /// Its segments are small too. Otherwise the kernel would wait until a large segment fits.
     pub(crate) fn narrow(port: u16) -> Peer {
         Self::prepared(port, |socket| {
             socket.set_recv_buffer_size(2048)?;
@@ -77,12 +78,12 @@ impl Peer {
         self.0.write_all(bytes.as_ref()).unwrap();
     }
 
-    /// Sends to a peer that may leave; true if the kernel took all bytes.
+    /// Sends to a peer that may leave. Returns true if the kernel took all bytes.
     pub(crate) fn try_send(&mut self, bytes: &[u8]) -> bool {
         self.0.write_all(bytes).is_ok()
     }
 
-    /// Sends each piece by itself. The pause between two pieces is just long enough that they are read one by one.
+    /// Sends each piece separately. The pause between two pieces is long enough for the peer to read them one by one.
     #[track_caller]
     pub(crate) fn send_pieces<P: AsRef<[u8]>>(&mut self, pieces: impl IntoIterator<Item = P>) {
         for (i, piece) in pieces.into_iter().enumerate() {
@@ -93,7 +94,7 @@ impl Peer {
         }
     }
 
-    /// Sends the pieces that these cuts make, with a pause before each.
+    /// Cuts the bytes at these places, and sends the pieces with a pause before each.
     #[track_caller]
     pub(crate) fn send_cut(&mut self, bytes: impl AsRef<[u8]>, cuts: &[usize], pause: Duration) {
         let bytes = bytes.as_ref();
@@ -105,7 +106,7 @@ impl Peer {
         }
     }
 
-    /// Sends each byte by itself, with a pause before each.
+    /// Sends each byte separately, with a pause before each.
     #[track_caller]
     pub(crate) fn trickle(&mut self, bytes: impl AsRef<[u8]>, pause: Duration) {
         let cuts: Vec<usize> = (1..bytes.as_ref().len()).collect();
@@ -121,19 +122,19 @@ impl Peer {
 
     /// Reads exactly these bytes.
     #[track_caller]
-    pub(crate) fn expect(&mut self, wanted: impl AsRef<[u8]>) {
-        let wanted = wanted.as_ref();
-        let mut got = vec![0; wanted.len()];
+    pub(crate) fn expect(&mut self, expected: impl AsRef<[u8]>) {
+        let expected = expected.as_ref();
+        let mut actual = vec![0; expected.len()];
         let mut n = 0;
-        while n < wanted.len() && got[..n] == wanted[..n] {
-            match self.0.read(&mut got[n..]) {
+        while n < expected.len() && actual[..n] == expected[..n] {
+            match self.0.read(&mut actual[n..]) {
                 Ok(0) => break,
                 Ok(more) => n += more,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => panic!("expected {}, got {error} after {}", show(wanted), show(&got[..n])),
+                Err(error) => panic!("expected {}, got {error} after {}", show(expected), show(&actual[..n])),
             }
         }
-        assert_bytes(&got[..n], wanted);
+        assert_bytes(&actual[..n], expected);
     }
 
     /// Sends a command and reads its reply.
@@ -143,13 +144,13 @@ impl Peer {
         self.expect(reply);
     }
 
-    /// Reads a line; returns it without its end.
+    /// Reads a line, and returns it without its line end.
     #[track_caller]
     pub(crate) fn line(&mut self) -> String {
         self.next_line().expect("a line")
     }
 
-    /// Reads a line; returns it without its end, or `None` once the peer has closed or reset the connection.
+    /// Reads a line, and returns it without its line end. Returns `None` once the peer has closed or reset the socket.
     #[track_caller]
     pub(crate) fn next_line(&mut self) -> Option<String> {
         let mut line = Vec::new();
@@ -165,27 +166,27 @@ impl Peer {
         }
     }
 
-    /// One receive of at most 1,024 bytes, as the original server makes it; empty once the peer has left.
+    /// Receives at most 1,024 bytes, as the original server does. Returns no bytes once the peer has left.
     #[track_caller]
     pub(crate) fn receive(&mut self) -> Vec<u8> {
-        let mut got = vec![0; 1024];
-        match self.0.read(&mut got) {
-            Ok(n) => got.truncate(n),
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => got.clear(),
+        let mut received = vec![0; 1024];
+        match self.0.read(&mut received) {
+            Ok(n) => received.truncate(n),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => received.clear(),
             Err(error) => panic!("{error}"),
         }
-        got
+        received
     }
 
     /// Reads until nothing arrives for this long.
     #[track_caller]
     pub(crate) fn receive_until_idle(&mut self, milliseconds: u64) -> Vec<u8> {
         self.0.set_read_timeout(Some(Duration::from_millis(milliseconds))).unwrap();
-        let mut got = Vec::new();
-        let idle = self.0.read_to_end(&mut got).unwrap_err();
+        let mut received = Vec::new();
+        let idle = self.0.read_to_end(&mut received).unwrap_err();
         assert!(matches!(idle.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{idle}");
         self.0.set_read_timeout(Some(TIMEOUT)).unwrap();
-        got
+        received
     }
 
     /// Reads the end of the stream, with nothing before it.
@@ -243,13 +244,13 @@ impl Peer {
     }
 }
 
-/// Repeats an act that took as long as the quiet time: after such a pause the server may rightly have ended a command.
+/// Repeats an act that takes as long as the quiet time. After such a pause, the server may end a bare command.
 pub(crate) fn retry_if_slow<T>(mut act: impl FnMut() -> T) -> T {
     loop {
         let began = Instant::now();
-        let done = act();
+        let result = act();
         if began.elapsed() < QUIET {
-            return done;
+            return result;
         }
     }
 }
@@ -269,19 +270,19 @@ pub(crate) fn converse(port: u16, input: &[u8]) -> Vec<u8> {
 }
 
 #[track_caller]
-pub(crate) fn assert_bytes(got: &[u8], wanted: &[u8]) {
-    if got == wanted {
+pub(crate) fn assert_bytes(actual: &[u8], expected: &[u8]) {
+    if actual == expected {
         return;
     }
-    let at = got.iter().zip(wanted).take_while(|(a, b)| a == b).count();
+    let at = actual.iter().zip(expected).take_while(|(a, b)| a == b).count();
     let (from, to) = (at.saturating_sub(40), at + 80);
     let part = |bytes: &[u8]| show(&bytes[from.min(bytes.len())..to.min(bytes.len())]);
     panic!(
-        "got {} bytes, expected {}, different from byte {at} on; around it\n     got: {}\nexpected: {}",
-        got.len(),
-        wanted.len(),
-        part(got),
-        part(wanted)
+        "got {} bytes, expected {}, different from byte {at} on; around it\n  actual: {}\nexpected: {}",
+        actual.len(),
+        expected.len(),
+        part(actual),
+        part(expected)
     );
 }
 

@@ -23,7 +23,7 @@ pub(crate) fn descriptors(pid: &str) -> usize {
 /// The processor time that a process has used, in hundredths of a second.
 pub(crate) fn processor_time(pid: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    // The name, in parentheses, may have blanks; after it come 11 other fields.
+    // The name, in parentheses, may have blanks. 11 other fields follow it.
     let fields: Vec<&str> = text.rsplit(')').next().unwrap().split_whitespace().collect();
     fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum()
 }
@@ -31,7 +31,7 @@ pub(crate) fn processor_time(pid: &str) -> u64 {
 /// The threads of a server in this process: the number of each and its name.
 pub(crate) fn server_threads() -> Vec<(String, String)> {
     let tasks = fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().file_name().into_string().unwrap());
-    // A thread that ends meanwhile has no file.
+    // A thread that ends meanwhile does not have a file.
     let named = tasks.filter_map(|task| {
         let name = fs::read_to_string(format!("/proc/self/task/{task}/comm")).ok()?;
         Some((task, name.trim_end().to_owned()))

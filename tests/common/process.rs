@@ -25,8 +25,9 @@ pub(crate) const CLIENT: &str = env!("CARGO_BIN_EXE_daytime-client");
 
 /// A running program with pipes to it. Dropping it kills the program, also while a test panics.
 ///
-/// A program that may start others (a shell, `strace`, `script`) gets its own process group, and the whole group is
-/// killed. The two programs of this crate start none: they stay in the tests' group, so that Ctrl-C reaches them.
+/// A program that may start others (a shell, `strace`, `script`) leads a new process group, and the drop kills the
+/// group. The two programs of this crate start no others. They stay in the group of the tests, so that Ctrl-C reaches
+/// them.
 pub(crate) struct Program {
     child: Child,
     /// Whether it leads a group that may still have members.
@@ -56,7 +57,7 @@ impl Program {
         let mut program = Self::start(command);
         let port = match program.out.next_line() {
             Some(line) => port_in(&line),
-            // Its output is closed, as some tests want it.
+            // Some tests close the program's output.
             None if program.is_running() => program.listening_port(),
             None => panic!("{command:?} has ended: {:?}", program.wait()),
         };
@@ -79,7 +80,7 @@ impl Program {
         kill(self.pid(), signal).unwrap();
     }
 
-    /// Closes its input, reads its output to the end and waits for its exit.
+    /// Closes the program's input, reads its output to the end and waits for its exit.
     #[track_caller]
     pub(crate) fn finish(&mut self) -> Outcome {
         drop(self.input.take());
@@ -87,7 +88,8 @@ impl Program {
         Outcome { code: self.exit_code(), out, err }
     }
 
-    /// Waits until it ends although its output is not read: its exit code, and the unread lines of its standard error.
+    /// Waits until the program ends, without reading its output. Returns the exit code, and the rest of its standard
+    /// error.
     #[track_caller]
     pub(crate) fn wait(&mut self) -> (Option<i32>, String) {
         let code = self.exit_code();
@@ -164,7 +166,7 @@ impl Outcome {
 pub(crate) struct Output {
     /// `None` once it is closed.
     pieces: Option<Receiver<Vec<u8>>>,
-    got: Vec<u8>,
+    buffered: Vec<u8>,
 }
 
 impl Output {
@@ -188,7 +190,7 @@ impl Output {
                 && sender.send(buffer[..n].to_vec()).is_ok()
             {}
         });
-        Output { pieces: Some(pieces), got: Vec::new() }
+        Output { pieces: Some(pieces), buffered: Vec::new() }
     }
 
     /// Closes this end of the pipe, at the latest when the program next writes.
@@ -196,11 +198,12 @@ impl Output {
         self.pieces = None;
     }
 
-    /// Waits until `text` arrives, and returns everything before it; both are taken.
+    /// Waits until `text` arrives. Removes everything up to its end, and returns the part before `text`.
     #[track_caller]
     pub(crate) fn until(&mut self, text: &str) -> String {
-        self.try_until(text)
-            .unwrap_or_else(|| panic!("expected {text:?}, got {:?} and the end", self.got.escape_ascii().to_string()))
+        self.try_until(text).unwrap_or_else(|| {
+            panic!("expected {text:?}, got {:?} and the end", self.buffered.escape_ascii().to_string())
+        })
     }
 
     /// The same, or `None` at the end of the output.
@@ -208,15 +211,15 @@ impl Output {
     fn try_until(&mut self, text: &str) -> Option<String> {
         let deadline = Instant::now() + TIMEOUT;
         loop {
-            if let Some(at) = self.got.windows(text.len()).position(|window| window == text.as_bytes()) {
-                let before = self.got.drain(..at + text.len()).take(at).collect();
+            if let Some(at) = self.buffered.windows(text.len()).position(|window| window == text.as_bytes()) {
+                let before = self.buffered.drain(..at + text.len()).take(at).collect();
                 return Some(String::from_utf8(before).unwrap());
             }
             match self.next_piece(deadline) {
-                Ok(piece) => self.got.extend(piece),
+                Ok(piece) => self.buffered.extend(piece),
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) => {
-                    panic!("expected {text:?}, got only {:?}", self.got.escape_ascii().to_string())
+                    panic!("expected {text:?}, got only {:?}", self.buffered.escape_ascii().to_string())
                 }
             }
         }
@@ -240,14 +243,14 @@ impl Output {
         let deadline = Instant::now() + TIMEOUT;
         loop {
             match self.next_piece(deadline) {
-                Ok(piece) => self.got.extend(piece),
+                Ok(piece) => self.buffered.extend(piece),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
-                    panic!("expected the end of the output, got only {:?}", self.got.escape_ascii().to_string())
+                    panic!("expected the end of the output, got only {:?}", self.buffered.escape_ascii().to_string())
                 }
             }
         }
-        String::from_utf8(mem::take(&mut self.got)).unwrap()
+        String::from_utf8(mem::take(&mut self.buffered)).unwrap()
     }
 
     fn next_piece(&self, deadline: Instant) -> Result<Vec<u8>, RecvTimeoutError> {
@@ -274,8 +277,9 @@ pub(crate) fn daytime_server(arguments: &[&str]) -> (Program, u16) {
     Program::listening(&mut command)
 }
 
-/// The command of a server program whose replies to `day`, `date` and `time` never change, on a free port. The wrapper
-/// is a program that runs it, with its arguments, or empty.
+/// The command of a server program with constant replies to `day`, `date` and `time`, on a free port.
+///
+/// The wrapper is the command line of a program that runs the server, or empty.
 #[cfg(feature = "cli")]
 pub(crate) fn fixed_server<S: AsRef<str>>(wrapper: &[S], arguments: &[&str]) -> Command {
     let formats = ["--day-format", "Sunday", "--date-format", "26-11-22", "--time-format", "15:44:57"];
@@ -286,7 +290,7 @@ pub(crate) fn fixed_server<S: AsRef<str>>(wrapper: &[S], arguments: &[&str]) -> 
     command
 }
 
-/// No wrapper.
+/// An empty wrapper.
 pub(crate) const PLAIN: [&str; 0] = [];
 
 #[cfg(feature = "cli")]
@@ -330,11 +334,11 @@ pub(crate) fn traced(calls: &str, file: &str) -> Option<Vec<String>> {
         return None;
     }
     // -D: the program is the direct child, so that it can be signalled, and the tracer is a grandchild.
-    let words = ["strace", "-D", "-f", "-qq", "-y", "-s", "256", "-o", file, "-e"];
-    Some(words.map(str::to_owned).into_iter().chain([format!("trace={calls}")]).collect())
+    let command = ["strace", "-D", "-f", "-qq", "-y", "-s", "256", "-o", file, "-e"];
+    Some(command.map(str::to_owned).into_iter().chain([format!("trace={calls}")]).collect())
 }
 
-/// Whether strace is installed and may trace; otherwise skips the test.
+/// Whether strace is installed and may trace. Otherwise skips the test.
 #[cfg(feature = "cli")]
 pub(crate) fn can_trace() -> bool {
     static POSSIBLE: OnceLock<bool> = OnceLock::new();

@@ -1,5 +1,6 @@
-//! The client's side of the protocol, one table a rule: the reads of a client, and its replies. A client's worst fault is to
-//! take one reply for another's, so most rows are servers that send other bytes than they should.
+//! The client's side of the protocol, one table for each rule: the reads of a client, and the replies it returns.
+//!
+//! A client's worst fault is a reply that belongs to another request. So most rows are servers that send wrong bytes.
 
 use daytime::protocol::{COMMAND_MAX, ClientSession, SessionError, errors};
 
@@ -7,20 +8,20 @@ use crate::conversation::{EOF, PAUSE};
 
 const LIMIT: usize = 64 * 1024;
 
-/// The state after these reads: `lines: ` or `bare: ` and the greeting, or the error.
+/// The state after these reads: `lines: ` or `bare: ` with the greeting, `waits`, or the error.
 fn greeted(reads: &[&[u8]]) -> String {
     let mut session = ClientSession::new();
     for &read in reads {
-        let heard = match read {
+        let result = match read {
             EOF => Err(session.handle_eof()),
             PAUSE if session.needs_timeout() => session.handle_timeout(),
             PAUSE => Ok(()),
             _ => session.receive(read),
         };
-        match heard {
+        match result {
             Ok(()) => {}
             Err(SessionError::Protocol(text)) => return format!("unexpected: {}", text.escape_ascii()),
-            Err(fault) => return format!("{fault:?}"),
+            Err(error) => return format!("{error:?}"),
         }
     }
     match session.greeting() {
@@ -37,7 +38,7 @@ fn check(rows: &[(&[&[u8]], &str)]) {
     }
 }
 
-/// A conversation with a server that frames lines.
+/// A session with a server that frames lines.
 fn lines() -> ClientSession {
     let mut session = ClientSession::new();
     session.receive(b"Hi\n").unwrap();
@@ -45,7 +46,7 @@ fn lines() -> ClientSession {
     session
 }
 
-/// A conversation with the original.
+/// A session with the original server.
 fn bare() -> ClientSession {
     let mut session = ClientSession::new();
     session.receive(b"Welcome to the serverYou entered an invalid command").unwrap();
@@ -54,21 +55,21 @@ fn bare() -> ClientSession {
     session
 }
 
-/// The bytes that a client sends for this question.
-fn ask(session: &mut ClientSession, question: &str) -> Result<String, SessionError> {
+/// The bytes that a client sends for this command.
+fn ask(session: &mut ClientSession, command: &str) -> Result<String, SessionError> {
     let mut out = Vec::new();
-    let asked = session.ask(question, &mut out);
-    assert!(asked.is_ok() || out.is_empty(), "a question that is refused is not sent");
-    asked.map(|()| String::from_utf8(out).unwrap())
+    let result = session.ask(command, &mut out);
+    assert!(result.is_ok() || out.is_empty(), "a rejected command is not sent");
+    result.map(|()| String::from_utf8(out).unwrap())
 }
 
-/// The next reply after these bytes, `…` while it has not come whole, or what came instead.
+/// The next reply after these bytes, `…` while it is incomplete, or the unexpected bytes.
 fn reply(session: &mut ClientSession, bytes: &[u8]) -> String {
     session.receive(bytes).unwrap();
     match session.reply() {
         Ok(reply) => reply.unwrap_or("…".into()),
         Err(SessionError::Protocol(text)) => format!("unexpected: {}", text.escape_ascii()),
-        Err(fault) => panic!("{fault:?}"),
+        Err(error) => panic!("{error:?}"),
     }
 }
 
@@ -93,13 +94,13 @@ fn the_first_newline_ends_the_greeting_of_a_server_that_frames_lines() {
         (&[b"\r", b"\n"], "lines: "),
         (&["Grüß Gott\n".as_bytes()], "lines: Grüß Gott"),
         (&[b"Gr\xc3", b"\xbc\xc3\x9f Gott\n"], "lines: Grüß Gott"),
-        // A line that an error text is only a part of.
+        // A line that contains an error text and more is a greeting.
         (&[b"The server is full!\n"], "lines: The server is full!"),
         (&[b" The server is full\n"], "lines:  The server is full"),
         (&[b"the server is full\n"], "lines: the server is full"),
         (&[b"HiYou entered an invalid command\n"], "lines: HiYou entered an invalid command"),
         (&[b"HiYou entered an invalid command", b"\n"], "lines: HiYou entered an invalid command"),
-        // Found for good: what comes later changes nothing.
+        // The state is final: later bytes do not change it.
         (&[b"Hi\n", b"The server is full\n"], "lines: Hi"),
         (&[b"Hi\nYou entered an invalid command", PAUSE], "lines: Hi"),
         (&[b"Hi\n", b"\xff", PAUSE], "lines: Hi"),
@@ -118,14 +119,14 @@ fn an_error_line_in_place_of_the_greeting_is_the_error() {
                 assert_eq!(greeted(&[first, second]), refused, "{text:?} cut at {cut}");
             }
         }
-        // Not a line so far.
+        // Without a line end the error line is incomplete.
         assert_eq!(greeted(&[error.as_bytes()]), "waits");
         assert_eq!(greeted(&[error.as_bytes(), EOF]), format!("unexpected: {error}"));
     }
 }
 
 #[test]
-fn the_originals_greeting_stands_before_its_error_text_once_it_is_quiet() {
+fn the_quiet_time_ends_the_greeting_of_the_original() {
     check(&[
         (&[b"Welcome to the serverYou entered an invalid command", PAUSE], "bare: Welcome to the server"),
         (&[b"Welcome to the server", b"You entered an invalid command", PAUSE], "bare: Welcome to the server"),
@@ -134,17 +135,17 @@ fn the_originals_greeting_stands_before_its_error_text_once_it_is_quiet() {
         (&["Grüß GottYou entered an invalid command".as_bytes(), PAUSE], "bare: Grüß Gott"),
         (&[b"The server is full", b"You entered an invalid command", PAUSE], "bare: The server is full"),
         (&[b"You entered", b"You entered an invalid command", PAUSE], "bare: You entered"),
-        // Without the quiet time it may be the beginning of something else.
+        // Before the quiet time, these bytes may be the start of another greeting.
         (&[b"HiYou entered an invalid command"], "waits"),
         (&[b"HiYou entered an invalid command", b".", PAUSE], "waits"),
         (&[b"HiYou entered an invalid command", b".", PAUSE, b"\n"], "lines: HiYou entered an invalid command."),
-        // Found for good.
+        // The state is final.
         (&[b"HiYou entered an invalid command", PAUSE, b"\n", PAUSE], "bare: Hi"),
     ]);
 }
 
 #[test]
-fn silence_alone_proves_nothing() {
+fn the_quiet_time_alone_does_not_end_the_greeting() {
     check(&[
         (&[PAUSE, PAUSE], "waits"),
         (&[b"Welcome to the server", PAUSE], "waits"),
@@ -155,14 +156,14 @@ fn silence_alone_proves_nothing() {
         (&[b"HiYou entered an invalid command\r", PAUSE], "waits"),
         (&[b"HiYou entered an unknown time zone", PAUSE], "waits"),
     ]);
-    // Nor does a call at the wrong time.
+    // A timeout that the session did not ask for changes nothing.
     let mut session = ClientSession::new();
     session.receive(b"Hi").unwrap();
     assert_eq!((session.handle_timeout(), session.greeting()), (Ok(()), None));
 }
 
 #[test]
-fn the_end_before_the_greeting_is_an_error_that_carries_the_text() {
+fn an_eof_before_the_greeting_is_an_error_that_contains_the_text() {
     check(&[
         (&[EOF], "Closed"),
         (&[b"Welcome to the server", EOF], "unexpected: Welcome to the server"),
@@ -172,14 +173,14 @@ fn the_end_before_the_greeting_is_an_error_that_carries_the_text() {
         (&[b"Hi\n", EOF], "Closed"),
         (&[b"HiYou entered an invalid command", PAUSE, EOF], "Closed"),
     ]);
-    // A deadline is the caller's, the text is here.
+    // The caller has the deadline. The session has the bytes for its error.
     let mut session = ClientSession::new();
     session.receive(b"Welc").unwrap();
     assert_eq!(session.take_unexpected(), SessionError::Protocol(b"Welc".to_vec()));
 }
 
 #[test]
-fn a_greeting_that_is_not_utf_8_is_an_error_that_carries_the_text() {
+fn a_greeting_that_is_not_utf_8_is_an_error_that_contains_the_text() {
     check(&[
         (&[b"Hi\xff\n"], "unexpected: Hi\\xff\\n"),
         (&[b"Hi\xff"], "waits"),
@@ -200,7 +201,7 @@ fn at_most_64_kib_are_read_for_the_greeting() {
         (vec![&long[..]], "waits"),
         (vec![&long[..], b"\n"], &greeting),
         (vec![&[&long[..], b"\n"].concat()], &greeting),
-        // The bytes in the error are bounded too.
+        // The error contains at most as many bytes.
         (vec![&long[..], b"x"], &unexpected),
         (vec![&[&long[..], b"x\n"].concat()], &unexpected),
         (vec![&long[..], &long], &unexpected),
@@ -209,36 +210,36 @@ fn at_most_64_kib_are_read_for_the_greeting() {
         let lens: Vec<_> = reads.iter().map(|read| read.len()).collect();
         assert!(greeted(&reads) == *expected, "reads of {lens:?}");
     }
-    // Piece by piece.
+    // The limit also holds for many small reads.
     let mut session = ClientSession::new();
     assert!(long.chunks(64).all(|piece| session.receive(piece) == Ok(())));
     assert_eq!(session.receive(b"x"), Err(SessionError::Protocol(long)));
 }
 
-// Questions
+// Requests
 
 #[test]
-fn a_question_is_a_line_or_bare() {
-    for (question, line) in [
+fn a_command_is_sent_as_a_line_or_bare() {
+    for (command, line) in [
         ("day", "day\n"),
         ("Time Europe/Berlin", "Time Europe/Berlin\n"),
         (" day\t", " day\t\n"),
         ("grüße", "grüße\n"),
         (&"x".repeat(COMMAND_MAX), &format!("{}\n", "x".repeat(COMMAND_MAX))),
     ] {
-        assert_eq!(ask(&mut lines(), question).as_deref(), Ok(line));
-        assert_eq!(ask(&mut bare(), question).as_deref(), Ok(question));
+        assert_eq!(ask(&mut lines(), command).as_deref(), Ok(line));
+        assert_eq!(ask(&mut bare(), command).as_deref(), Ok(command));
     }
 }
 
 #[test]
-fn questions_that_cannot_be_asked_are_refused_and_change_nothing() {
+fn invalid_commands_are_rejected_and_change_nothing() {
     let (long, wide) = ("x".repeat(COMMAND_MAX + 1), "ß".repeat(COMMAND_MAX / 2 + 1));
     let blank = ["", " ", "\t", "\r", "\n", " \t\r"];
     let control = ["day\n", "day\r", "day\r\n", "\nday", "day\nquit", "a\rb", "\0", "day\x1b", "day \x7f", "\x01day"];
     for mut session in [lines(), bare()] {
-        for question in [&blank[..], &control, &[&long, &wide]].concat() {
-            assert!(matches!(ask(&mut session, question), Err(SessionError::InvalidCommand(_))), "{question:?}");
+        for command in [&blank[..], &control, &[&long, &wide]].concat() {
+            assert!(matches!(ask(&mut session, command), Err(SessionError::InvalidCommand(_))), "{command:?}");
             assert_eq!(session.reply(), Ok(None));
         }
         assert!(ask(&mut session, "day").is_ok());
@@ -250,7 +251,7 @@ fn questions_that_cannot_be_asked_are_refused_and_change_nothing() {
 }
 
 #[test]
-fn a_question_before_the_greeting_is_refused() {
+fn a_command_before_the_greeting_is_rejected() {
     let mut session = ClientSession::new();
     assert!(matches!(ask(&mut session, "day"), Err(SessionError::InvalidCommand(_))));
     session.receive(b"Hi\n").unwrap();
@@ -258,7 +259,7 @@ fn a_question_before_the_greeting_is_refused() {
 }
 
 #[test]
-fn a_question_within_the_greeting_is_refused_and_changes_nothing() {
+fn a_command_within_the_greeting_is_rejected_and_changes_nothing() {
     let mut session = ClientSession::new();
     session.receive(b"H").unwrap();
     assert!(matches!(ask(&mut session, "day"), Err(SessionError::InvalidCommand(_))));
@@ -267,7 +268,7 @@ fn a_question_within_the_greeting_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn the_original_is_asked_one_question_at_a_time() {
+fn the_original_gets_one_command_at_a_time() {
     let mut session = bare();
     ask(&mut session, "day").unwrap();
     assert!(matches!(ask(&mut session, "time"), Err(SessionError::InvalidCommand(_))));
@@ -275,15 +276,15 @@ fn the_original_is_asked_one_question_at_a_time() {
     assert!(matches!(ask(&mut session, "time"), Err(SessionError::InvalidCommand(_))));
     assert_eq!(reply(&mut session, b"day"), "Sunday");
     assert_eq!(ask(&mut session, "time"), Ok("time".into()));
-    // The question that was refused is not the one that waits.
+    // The session waits for the reply to the first command, not to the rejected one.
     assert_eq!(reply(&mut session, b"15:44:57"), "15:44:57");
 }
 
 // Replies
 
 #[test]
-fn a_reply_is_a_line_an_error_line_as_any_other() {
-    for (come, expected) in [
+fn a_reply_is_any_line_and_may_be_an_error_line() {
+    for (read, expected) in [
         (&b"Sunday\n"[..], "Sunday"),
         (b"Sunday\r\n", "Sunday"),
         (b"Sunday", "…"),
@@ -298,18 +299,18 @@ fn a_reply_is_a_line_an_error_line_as_any_other() {
     ] {
         let mut session = lines();
         ask(&mut session, "day").unwrap();
-        assert_eq!(reply(&mut session, come), expected, "{}", come.escape_ascii());
+        assert_eq!(reply(&mut session, read), expected, "{}", read.escape_ascii());
     }
 }
 
 #[test]
-fn split_and_joined_replies_come_out_one_by_one() {
+fn split_and_joined_replies_are_returned_one_by_one() {
     let mut session = lines();
-    for question in ["day", "time", "echo a", "date"] {
-        ask(&mut session, question).unwrap();
+    for command in ["day", "time", "echo a", "date"] {
+        ask(&mut session, command).unwrap();
         assert!(session.awaits_replies());
     }
-    for (come, expected) in [
+    for (read, expected) in [
         (&b"Sun"[..], "…"),
         (b"day", "…"),
         (b"\r", "…"),
@@ -320,14 +321,14 @@ fn split_and_joined_replies_come_out_one_by_one() {
         (b"11-22\n", "26-11-22"),
         (b"", "…"),
     ] {
-        assert_eq!(reply(&mut session, come), expected, "{}", come.escape_ascii());
+        assert_eq!(reply(&mut session, read), expected, "{}", read.escape_ascii());
     }
     assert!(!session.awaits_replies());
-    assert!(ask(&mut session, "day").is_ok(), "nothing is left over");
+    assert!(ask(&mut session, "day").is_ok(), "no bytes are left over");
 }
 
 #[test]
-fn nobody_who_did_not_ask_gets_a_reply() {
+fn a_session_without_a_request_returns_no_reply() {
     let mut session = lines();
     assert!(!session.awaits_replies());
     assert_eq!(reply(&mut session, b""), "…");
@@ -336,8 +337,8 @@ fn nobody_who_did_not_ask_gets_a_reply() {
 }
 
 #[test]
-fn what_is_left_over_breaks_the_next_question() {
-    for (come, left) in [
+fn leftover_bytes_break_the_next_request() {
+    for (read, leftover) in [
         (&b"Sunday\n15:44:57\n"[..], &b"15:44:57\n"[..]),
         (b"Sunday\n\n", b"\n"),
         (b"Sunday\n1", b"1"),
@@ -345,10 +346,10 @@ fn what_is_left_over_breaks_the_next_question() {
     ] {
         let mut session = lines();
         ask(&mut session, "day").unwrap();
-        assert_eq!(reply(&mut session, come), "Sunday");
-        assert_eq!(ask(&mut session, "time"), Err(SessionError::Protocol(left.to_vec())));
+        assert_eq!(reply(&mut session, read), "Sunday");
+        assert_eq!(ask(&mut session, "time"), Err(SessionError::Protocol(leftover.to_vec())));
     }
-    // Also with the greeting, and in a pause.
+    // The bytes may also arrive with the greeting, or between two requests.
     let mut session = ClientSession::new();
     session.receive(b"Hi\nSunday\n").unwrap();
     assert_eq!(ask(&mut session, "day"), Err(SessionError::Protocol(b"Sunday\n".to_vec())));
@@ -356,12 +357,12 @@ fn what_is_left_over_breaks_the_next_question() {
     session.receive(b"b").unwrap();
     session.receive(b"ye").unwrap();
     assert_eq!(ask(&mut session, "day"), Err(SessionError::Protocol(b"bye".to_vec())));
-    // The original's.
-    for (come, left) in [(&b"Sunday\n"[..], &b"\n"[..]), (b"SundaySunday", b"Sunday"), (b"Sunday15", b"15")] {
+    // The same holds for the original.
+    for (read, leftover) in [(&b"Sunday\n"[..], &b"\n"[..]), (b"SundaySunday", b"Sunday"), (b"Sunday15", b"15")] {
         let mut session = bare();
         ask(&mut session, "day").unwrap();
-        assert_eq!(reply(&mut session, come), "Sunday");
-        assert_eq!(ask(&mut session, "time"), Err(SessionError::Protocol(left.to_vec())));
+        assert_eq!(reply(&mut session, read), "Sunday");
+        assert_eq!(ask(&mut session, "time"), Err(SessionError::Protocol(leftover.to_vec())));
     }
     let mut session = bare();
     session.receive(b"\n").unwrap();
@@ -369,24 +370,29 @@ fn what_is_left_over_breaks_the_next_question() {
 }
 
 #[test]
-fn what_is_left_over_breaks_the_next_question_of_a_pipeline_too() {
-    for (asked, come, left) in [
+fn leftover_bytes_break_the_next_request_of_a_pipeline() {
+    for (requests, read, leftover) in [
         (1, &b"Sunday\nnobody asked\n"[..], &b"nobody asked\n"[..]),
         (1, b"Sunday\n1", b"1"),
         (2, b"Sunday\n15:44:57\n\n", b"\n"),
         (3, b"a\nb\nc\nd\ne", b"d\ne"),
     ] {
         let mut session = lines();
-        (0..asked).for_each(|_| drop(ask(&mut session, "day").unwrap()));
-        session.receive(come).unwrap();
-        assert_eq!(ask(&mut session, "time"), Err(SessionError::Protocol(left.to_vec())), "{}", come.escape_ascii());
+        (0..requests).for_each(|_| drop(ask(&mut session, "day").unwrap()));
+        session.receive(read).unwrap();
+        assert_eq!(
+            ask(&mut session, "time"),
+            Err(SessionError::Protocol(leftover.to_vec())),
+            "{}",
+            read.escape_ascii()
+        );
     }
-    // As many replies as questions, or fewer, are none too many.
-    for come in [&b"Sunday\nMonday\n"[..], b"Sunday\nMon", b"Sunday\n", b"Sun", b""] {
+    // A pipeline may continue with as many replies as requests, or fewer.
+    for read in [&b"Sunday\nMonday\n"[..], b"Sunday\nMon", b"Sunday\n", b"Sun", b""] {
         let mut session = lines();
         (0..2).for_each(|_| drop(ask(&mut session, "day").unwrap()));
-        session.receive(come).unwrap();
-        assert!(ask(&mut session, "time").is_ok(), "{}", come.escape_ascii());
+        session.receive(read).unwrap();
+        assert!(ask(&mut session, "time").is_ok(), "{}", read.escape_ascii());
     }
 }
 
@@ -401,11 +407,11 @@ fn at_most_64_kib_are_read_for_a_reply() {
     ask(&mut session, "day").unwrap();
     assert_eq!(reply(&mut session, &long), "…");
     assert_eq!(reply(&mut session, b"x"), format!("unexpected: {}", "x".repeat(LIMIT)));
-    // Its newline in the same read makes it no shorter.
+    // A newline in the same read does not change that.
     let mut session = lines();
     ask(&mut session, "day").unwrap();
     assert_eq!(reply(&mut session, &[&long[..], b"x\n"].concat()), format!("unexpected: {}", "x".repeat(LIMIT)));
-    // Many replies may be more.
+    // Several replies together may have more bytes.
     let mut session = lines();
     (0..3).for_each(|_| drop(ask(&mut session, "day").unwrap()));
     let line = [&long[..40_000], b"\n"].concat();
@@ -416,20 +422,18 @@ fn at_most_64_kib_are_read_for_a_reply() {
 }
 
 #[test]
-fn what_an_error_carries_is_at_most_64_kib() {
-    for come in [[&b"Hi\n"[..], &[b'x'; LIMIT + 1]].concat(), [&b"Hi\n"[..], &b"x\n".repeat(LIMIT)].concat()] {
+fn an_error_contains_at_most_64_kib() {
+    for read in [[&b"Hi\n"[..], &[b'x'; LIMIT + 1]].concat(), [&b"Hi\n"[..], &b"x\n".repeat(LIMIT)].concat()] {
         let mut session = ClientSession::new();
-        session.receive(&come).unwrap();
-        let Err(SessionError::Protocol(text)) = ask(&mut session, "day") else {
-            panic!("what is left over is nothing")
-        };
+        session.receive(&read).unwrap();
+        let Err(SessionError::Protocol(text)) = ask(&mut session, "day") else { panic!("leftover bytes are an error") };
         assert_eq!(text.len(), LIMIT);
     }
 }
 
 #[test]
-fn the_originals_replies_are_found_by_their_shape() {
-    for (question, come, expected) in [
+fn replies_of_the_original_are_recognized_by_their_shape() {
+    for (command, read, expected) in [
         ("day", &b"Sunday"[..], "Sunday"),
         ("DAY", b"Wednesday", "Wednesday"),
         ("day", b"Satur", "…"),
@@ -440,7 +444,7 @@ fn the_originals_replies_are_found_by_their_shape() {
         ("tIME", b"15:44:57", "15:44:57"),
         ("time", b"1", "…"),
         ("time", b"", "…"),
-        // An error reply, to any question.
+        // Any command may get an error line.
         ("day", b"You entered an invalid command", "You entered an invalid command"),
         ("date", b"You entered an invalid command", "You entered an invalid command"),
         ("time", b"You entered an invalid command", "You entered an invalid command"),
@@ -448,10 +452,10 @@ fn the_originals_replies_are_found_by_their_shape() {
         ("datetime", b"You entered an invalid command", "You entered an invalid command"),
         ("day", b"Y", "…"),
         ("help", b"You entered an invalid comman", "…"),
-        // The original trims nothing and knows no zones: there these are no commands.
+        // The original neither trims a command nor knows zones, so it rejects these.
         ("day ", b"You entered an invalid command", "You entered an invalid command"),
         ("time UTC", b"You entered an invalid command", "You entered an invalid command"),
-        // Wrong shapes, as soon as they are seen.
+        // A wrong shape is an error at its first wrong byte.
         ("day", b"Someday", "unexpected: Someday"),
         ("day", b"s", "unexpected: s"),
         ("day", b"SUN", "unexpected: SUN"),
@@ -472,12 +476,12 @@ fn the_originals_replies_are_found_by_their_shape() {
         ("help", b"You entered an unknown time zone", "unexpected: You entered an unknown time zone"),
     ] {
         let mut session = bare();
-        ask(&mut session, question).unwrap();
-        assert_eq!(reply(&mut session, come), expected, "{question:?} answered by {}", come.escape_ascii());
-        // Byte by byte as well.
+        ask(&mut session, command).unwrap();
+        assert_eq!(reply(&mut session, read), expected, "{command:?} answered by {}", read.escape_ascii());
+        // The same bytes, one in each read.
         let mut session = bare();
-        ask(&mut session, question).unwrap();
-        let last = come.iter().map(|&byte| reply(&mut session, &[byte])).find(|reply| reply != "…");
+        ask(&mut session, command).unwrap();
+        let last = read.iter().map(|&byte| reply(&mut session, &[byte])).find(|reply| reply != "…");
         let last = last.unwrap_or("…".into());
         assert!(
             last == expected || (last.starts_with("unexpected") && expected.starts_with(&last)),
@@ -499,7 +503,7 @@ fn every_weekday_is_a_reply_of_the_original() {
 }
 
 #[test]
-fn the_end_while_a_reply_is_awaited_is_the_end() {
+fn an_eof_in_place_of_a_reply_closes_the_session() {
     for mut session in [lines(), bare()] {
         ask(&mut session, "quit").unwrap();
         assert_eq!(session.reply(), Ok(None));
@@ -508,8 +512,8 @@ fn the_end_while_a_reply_is_awaited_is_the_end() {
 }
 
 #[test]
-fn what_the_original_answers_is_understood() {
-    // The original classroom server takes each read for a command.
+fn a_session_understands_the_original() {
+    // For the original classroom server, each read is a command.
     let original = |read: &str| match read.to_lowercase().as_str() {
         "day" => "Sunday",
         "date" => "26-11-22",
@@ -523,8 +527,8 @@ fn what_the_original_answers_is_understood() {
     assert!(session.needs_timeout());
     session.handle_timeout().unwrap();
     assert_eq!(session.greeting(), Some("Welcome to the server"));
-    for question in ["day", "DATE", "Time", "datetime", "help", " day", "day UTC", "daytime", "time"] {
-        let sent = ask(&mut session, question).unwrap();
-        assert_eq!(reply(&mut session, original(&sent).as_bytes()), original(question), "{question:?}");
+    for command in ["day", "DATE", "Time", "datetime", "help", " day", "day UTC", "daytime", "time"] {
+        let sent = ask(&mut session, command).unwrap();
+        assert_eq!(reply(&mut session, original(&sent).as_bytes()), original(command), "{command:?}");
     }
 }

@@ -36,7 +36,7 @@ fn each_command_has_its_reply() {
 }
 
 #[test]
-fn error_lines_word_for_word() {
+fn error_lines_have_their_exact_texts() {
     assert_eq!(
         errors::ALL,
         [
@@ -92,7 +92,7 @@ fn a_handler_that_fails_is_answered_and_the_connection_lives() {
         (&[b"fail", b"day"], "HiThe command failedSunday"),
         (&[b"\nfail", EOF], "Hi\nThe command failed■"),
     ]);
-    // A closing reply closes, also one that failed.
+    // A closing reply closes the connection, also after a failure.
     let (mut session, mut responder, mut out) = (ServerSession::new(Line), TestResponder::default(), Vec::new());
     session.receive(b"fail\nday\n", &mut responder, &mut out).step();
     assert_eq!(session.reply(reply(None, true).as_ref(), &mut out).next, Next::Close);
@@ -116,7 +116,7 @@ fn a_handler_may_close_without_a_reply() {
 }
 
 #[test]
-fn custom_names_are_one_word_no_built_in_and_not_twice() {
+fn custom_names_are_single_words_that_are_not_in_use() {
     let mut commands = Commands::default();
     for name in ["", " ", "two words", "a\tb", "a\rb", "a\n", "\0", "a\x7f", "a\u{85}", "a\u{a0}b"] {
         assert!(commands.add(name).is_err(), "{name:?}");
@@ -132,7 +132,7 @@ fn custom_names_are_one_word_no_built_in_and_not_twice() {
     for name in ["weather", "WEATHER", "Größe"] {
         assert!(commands.add(name).is_err(), "{name}");
     }
-    // Folded in ASCII only, so another word.
+    // Names fold in ASCII only, so this is another name.
     assert_eq!(commands.add("GRÖSSE"), Ok(()));
     assert_eq!(commands.find(b""), None);
     assert_eq!(commands.find(b"weather "), None);
@@ -140,30 +140,30 @@ fn custom_names_are_one_word_no_built_in_and_not_twice() {
 }
 
 #[test]
-fn the_reply_to_help_is_a_reply_whatever_is_added() {
+fn the_reply_to_help_never_exceeds_the_limit_of_a_reply() {
     let mut commands = Commands::default();
-    let most = REPLY_MAX - commands.help().len() - ", ".len();
-    assert!(commands.add(&"x".repeat(most + 1)).is_err());
-    assert_eq!(commands.find(&vec![b'x'; most + 1]), None);
-    assert_eq!(commands.add(&"x".repeat(most)), Ok(()));
+    let longest = REPLY_MAX - commands.help().len() - ", ".len();
+    assert!(commands.add(&"x".repeat(longest + 1)).is_err());
+    assert_eq!(commands.find(&vec![b'x'; longest + 1]), None);
+    assert_eq!(commands.add(&"x".repeat(longest)), Ok(()));
     assert_eq!(commands.help().len(), REPLY_MAX);
     assert_eq!(check_reply(commands.help()), Ok(()));
     assert!(commands.add("y").is_err());
 }
 
 #[test]
-fn while_a_handler_runs_nothing_is_taken() {
+fn a_session_takes_no_input_while_a_handler_runs() {
     let (mut session, mut responder, mut out) = (ServerSession::new(Auto), TestResponder::default(), Vec::new());
     let (taken, next) = session.receive(b"day\necho x\r\ntime\nqu", &mut responder, &mut out).step();
     assert_eq!((taken, next), (12, Next::Call(Call { command: 0, argument: "x".into() })));
     for _ in 0..3 {
         assert!(session.awaits_reply());
         assert_eq!(session.receive(b"time\nqu", &mut responder, &mut out).step(), (0, Next::Read));
-        assert!(!session.needs_timeout(), "no quiet time runs");
+        assert!(!session.needs_timeout(), "the session does not wait for the quiet time");
         assert_eq!(session.handle_timeout(&mut responder, &mut out).next, Next::Read);
     }
     assert_eq!(out, b"\nSunday\n");
-    // Commands that were read already run after it.
+    // Commands that the server has read already run after the handler.
     assert_eq!(session.reply(reply(Some("x"), false).as_ref(), &mut out).next, Next::Read);
     assert!(!session.awaits_reply());
     assert_eq!(session.receive(b"time\nqu", &mut responder, &mut out).step(), (7, Next::Read));
@@ -174,7 +174,7 @@ fn while_a_handler_runs_nothing_is_taken() {
 }
 
 #[test]
-fn the_end_of_a_last_custom_command_is_its_reply() {
+fn a_last_custom_command_without_a_line_end_gets_its_reply() {
     for (framing, reads) in [(Auto, &b"echo x"[..]), (Auto, b"\necho x"), (Line, b"echo x")] {
         let (mut session, mut responder, mut out) = (ServerSession::new(framing), TestResponder::default(), Vec::new());
         assert_eq!(session.receive(reads, &mut responder, &mut out).step(), (reads.len(), Next::Read));
@@ -187,7 +187,7 @@ fn the_end_of_a_last_custom_command_is_its_reply() {
 }
 
 #[test]
-fn the_end_waits_for_the_reply_of_an_custom_command() {
+fn an_eof_waits_for_the_reply_of_a_custom_command() {
     for (framing, read, expected) in [(Line, &b"echo x\n"[..], "x\n"), (Auto, b"echo", "The command failed")] {
         let (mut session, mut responder, mut out) = (ServerSession::new(framing), TestResponder::default(), Vec::new());
         assert!(matches!(session.receive(read, &mut responder, &mut out).step(), (_, Next::Call(_))));
@@ -200,11 +200,11 @@ fn the_end_waits_for_the_reply_of_an_custom_command() {
 }
 
 #[test]
-fn an_custom_command_ends_the_reading_of_the_clock() {
+fn a_custom_command_ends_the_reading_of_the_clock() {
     let (mut session, mut responder, mut out) = (ServerSession::new(Line), TestResponder::default(), Vec::new());
     let input = b"time\ntime\necho x\ntime\n";
     let (taken, _) = session.receive(input, &mut responder, &mut out).step();
-    assert_eq!(&input[taken..], b"time\n", "what comes after it is left for the next reading");
+    assert_eq!(&input[taken..], b"time\n", "the commands after it wait for the next reading");
     responder.now += 3;
     let _ = session.reply(reply(Some("x"), false).as_ref(), &mut out).next;
     session.receive(&input[taken..], &mut responder, &mut out).step();
@@ -212,7 +212,7 @@ fn an_custom_command_ends_the_reading_of_the_clock() {
 }
 
 #[test]
-fn every_command_but_the_own_ones_is_reported() {
+fn every_command_except_custom_ones_is_reported() {
     let mut conversation = Conversation::new(Auto, "Hi");
     conversation.read(b"DAY");
     conversation.read(b"day  x");
@@ -227,7 +227,7 @@ fn every_command_but_the_own_ones_is_reported() {
 }
 
 #[test]
-fn once_owed_max_is_owed_nothing_more_is_executed() {
+fn a_session_that_owes_owed_max_executes_no_line() {
     assert_eq!(OWED_MAX, 64 * 1024);
     for (line, format, reply) in [
         ("datetime\n", "%A", "2026-11-22T15:44:57+00:00"),
@@ -243,7 +243,7 @@ fn once_owed_max_is_owed_nothing_more_is_executed() {
         assert_eq!(next, Next::Send);
         assert_eq!(taken, OWED_MAX.div_ceil(reply) * line.len());
         assert_eq!(out.len(), OWED_MAX.div_ceil(reply) * reply);
-        // As long as they are owed nothing is taken, not even what ends no command.
+        // While so many bytes are owed, the session takes no input, not even a part of a command.
         assert_eq!(session.receive(&input[taken..], &mut responder, &mut out).step(), (0, Next::Send));
         assert_eq!(session.receive(b"d", &mut responder, &mut out).step(), (0, Next::Send));
         out.truncate(OWED_MAX - 1);
@@ -256,7 +256,7 @@ fn once_owed_max_is_owed_nothing_more_is_executed() {
 }
 
 #[test]
-fn once_owed_max_is_owed_no_bare_name_is_executed() {
+fn a_session_that_owes_owed_max_executes_no_bare_name() {
     let (mut session, mut responder, mut out) =
         (ServerSession::new(Auto), TestResponder::default(), vec![b'.'; OWED_MAX]);
     assert_eq!(session.receive(b"day", &mut responder, &mut out).step(), (0, Next::Send));
@@ -264,8 +264,8 @@ fn once_owed_max_is_owed_no_bare_name_is_executed() {
 }
 
 #[test]
-fn the_short_way_of_pipelined_lines_gives_what_the_long_way_gives() {
-    // A line that comes byte by byte is held; one of a stream is not. A byte of it is any byte.
+fn the_fast_path_and_the_slow_path_have_the_same_output() {
+    // A line that arrives byte by byte takes the slow path, a line of a stream the fast one. Each byte has every value.
     for name in ["day", "DATE", "Time"] {
         let line = format!("{name}\n");
         for (place, byte) in (0..line.len()).flat_map(|place| (0..=0xff).map(move |byte| (place, byte))) {
@@ -275,7 +275,7 @@ fn the_short_way_of_pipelined_lines_gives_what_the_long_way_gives() {
             assert_eq!(converse(Auto, &[&stream]), converse(Auto, &pieces), "{}", stream.escape_ascii());
         }
     }
-    // Nor does it matter where the stream is cut, whether a line is open, how lines end, or which is the last.
+    // The output depends neither on the cut of the stream, nor on an open line, the line ends, or the last line.
     let stream = b"day\nDATE\ntime\r\ntime\nDay\n\ndaY\ntimed\nday UTC\ndate\ndate\nday\ntime";
     let expected = concat!(
         "Hi\nSunday\n26-11-22\n15:44:57\r\n15:44:57\nSunday\n\nSunday\nYou entered an invalid command\n",
@@ -288,7 +288,7 @@ fn the_short_way_of_pipelined_lines_gives_what_the_long_way_gives() {
 }
 
 #[test]
-fn replies_of_every_length_are_whole_in_a_pipelined_stream() {
+fn a_pipelined_stream_gets_whole_replies_of_every_length() {
     for len in (1..=40).chain([1022, 1023]) {
         let [day, date, time] = &["d", "a", "t"].map(|letter| letter.repeat(len));
         let mut conversation = Conversation::new(Line, "Hi");
@@ -296,15 +296,15 @@ fn replies_of_every_length_are_whole_in_a_pipelined_stream() {
         conversation.read(b"\nday\nday\ndate\nDate\ntime\ntime\nday\ndate\ntime\n");
         let texts = [day, day, date, date, time, time, day, date, time].map(|text| format!("{text}\n"));
         assert_eq!(conversation.text(), format!("Hi\n{}", texts.concat()), "{len} bytes");
-        // Each was reported once, by the name in its line.
-        let actual: Vec<_> = conversation.responder.log.iter().map(|(name, ok)| (name.as_str(), *ok)).collect();
+        // The session reports each command once, with the name as it is in the line.
+        let reported: Vec<_> = conversation.responder.log.iter().map(|(name, ok)| (name.as_str(), *ok)).collect();
         let names = ["day", "day", "date", "Date", "time", "time", "day", "date", "time"];
-        assert_eq!(actual, names.map(|name| (name, true)), "{len} bytes");
+        assert_eq!(reported, names.map(|name| (name, true)), "{len} bytes");
     }
 }
 
 #[test]
-fn pipelined_streams_of_every_length_are_answered_whole() {
+fn pipelined_streams_of_every_length_get_every_reply() {
     for lines in 0..200 {
         let mut conversation = Conversation::new(Line, "Hi");
         let stream = (0..lines).map(|i| ["day\n", "date\n", "time\n"][i % 3]).collect::<String>();

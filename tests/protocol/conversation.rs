@@ -1,5 +1,5 @@
-//! A server's session and everything around it, without sockets, threads and a running clock. A conversation is a list of
-//! reads, and its outcome is one text.
+//! A server's session and its environment, without sockets, threads and a running clock. A conversation is a list of
+//! reads, and its outcome is a text.
 
 use std::collections::HashMap;
 
@@ -10,14 +10,14 @@ use daytime::protocol::{
 
 use crate::common::MOMENT;
 
-/// In place of a read: the session's timeout passes, if it has one.
+/// A pause in place of a read: the session's timeout passes, if the session has one.
 pub(crate) const PAUSE: &[u8] = b"(the quiet time passes)";
-/// As on a socket, an empty read is the end.
+/// The end of file: an empty read, as on a socket.
 pub(crate) const EOF: &[u8] = b"";
-/// The custom commands, which [`answer`] answers.
+/// The custom commands. [`answer`] has their replies.
 pub(crate) const CUSTOM: [&str; 6] = ["echo", "bye", "größe", "page", "flood", "fail"];
 
-/// The server of a session, as the session sees it.
+/// The responder of a session, with a fixed clock.
 pub(crate) struct TestResponder {
     pub(crate) commands: Commands,
     pub(crate) formats: Formats,
@@ -67,7 +67,7 @@ pub(crate) fn answer(call: &Call) -> (Option<String>, bool) {
     }
 }
 
-/// What a call of the session took, and what it needs next. The counts must agree with each other.
+/// The number of bytes that a call of the session has taken, and the next step. The call's counts must be consistent.
 pub(crate) trait Step {
     fn step(self) -> (usize, Next);
 }
@@ -79,7 +79,7 @@ impl Step for Received {
     }
 }
 
-/// The reply of a handler. One that failed and closes is one that closes with an invalid text.
+/// The reply of a handler. A failure that closes is a closing reply with an invalid text.
 pub(crate) fn reply(text: Option<&str>, closing: bool) -> Option<Reply> {
     match (text, closing) {
         (None, true) => Some(Reply::closing("\0")),
@@ -88,7 +88,7 @@ pub(crate) fn reply(text: Option<&str>, closing: bool) -> Option<Reply> {
     }
 }
 
-/// A session and the server's part in it.
+/// A session and the state of its connection.
 pub(crate) struct Conversation {
     pub(crate) session: ServerSession,
     pub(crate) responder: TestResponder,
@@ -104,7 +104,7 @@ impl Conversation {
         Conversation { session, responder: TestResponder::default(), sent: Vec::new(), out, closed: false }
     }
 
-    /// One read, [`PAUSE`] or [`EOF`].
+    /// Feeds a read, [`PAUSE`] or [`EOF`].
     pub(crate) fn read(&mut self, mut bytes: &[u8]) {
         if self.closed {
             return;
@@ -112,7 +112,7 @@ impl Conversation {
         if bytes == EOF {
             let next = self.session.handle_eof(&mut self.responder, &mut self.out).next;
             self.follow(next);
-            assert!(self.closed, "the session goes on after its end");
+            assert!(self.closed, "the session continues after the end of file");
         } else if bytes == PAUSE {
             if self.session.needs_timeout() {
                 let next = self.session.handle_timeout(&mut self.responder, &mut self.out).next;
@@ -151,7 +151,7 @@ impl Conversation {
     }
 }
 
-/// The output for these reads: the greeting is `Hi`, and `■` is the server's close.
+/// The output for these reads. The greeting is `Hi`, and `■` stands for the server's close.
 pub(crate) fn converse(framing: Framing, reads: &[&[u8]]) -> String {
     let mut conversation = Conversation::new(framing, "Hi");
     reads.iter().for_each(|read| conversation.read(read));

@@ -19,7 +19,7 @@ fn zones_of_the_core_are_utc_and_offsets() {
         ("+23:59", "2026-11-23T15:43:57+23:59"),
         ("-23:59", "2026-11-21T15:45:57-23:59"),
     ] {
-        let zone = Zone::parse(zone).unwrap_or_else(|| panic!("{zone} is refused"));
+        let zone = Zone::parse(zone).unwrap_or_else(|| panic!("{zone} is rejected"));
         assert_eq!(FormattedTime::new(MOMENT, &zone, &Formats::default()).text(Command::Datetime), expected);
     }
     let no_offset = ["+24:00", "-24:00", "+05:60", "+5:30", "+0530", "+05", "05:30", "+05:3", "+05:300", "+05:30:00"];
@@ -54,17 +54,17 @@ fn formatted_times_are_right_at_every_edge_of_time() {
         (MOMENT, ["Sunday", "26-11-22", "15:44:57", "2026-11-22T15:44:57+00:00", "1795362297"]),
         (0, ["Thursday", "70-01-01", "00:00:00", "1970-01-01T00:00:00+00:00", "0"]),
         (-1, ["Wednesday", "69-12-31", "23:59:59", "1969-12-31T23:59:59+00:00", "-1"]),
-        // C2: nothing panics; a moment without a text has the text of the nearer end of time.
+        // C2: no moment panics. A moment beyond the range has the text of the nearer end of the range.
         (-62_135_596_800, ["Monday", "01-01-01", "00:00:00", "0001-01-01T00:00:00+00:00", "-62135596800"]),
         (-62_135_596_801, ["Monday", "01-01-01", "00:00:00", "0001-01-01T00:00:00+00:00", "-62135596800"]),
         (i64::MIN, ["Monday", "01-01-01", "00:00:00", "0001-01-01T00:00:00+00:00", "-62135596800"]),
         (253_402_207_200, ["Thursday", "99-12-30", "22:00:00", "9999-12-30T22:00:00+00:00", "253402207200"]),
         (253_402_207_201, ["Thursday", "99-12-30", "22:00:00", "9999-12-30T22:00:00+00:00", "253402207200"]),
         (i64::MAX, ["Thursday", "99-12-30", "22:00:00", "9999-12-30T22:00:00+00:00", "253402207200"]),
-        // C7: the leap second at the end of 2016 does not have its own text.
+        // C7: the leap second at the end of 2016 does not appear in a text.
         (1_483_228_799, ["Saturday", "16-12-31", "23:59:59", "2016-12-31T23:59:59+00:00", "1483228799"]),
         (1_483_228_800, ["Sunday", "17-01-01", "00:00:00", "2017-01-01T00:00:00+00:00", "1483228800"]),
-        // Where 32 bits end, signed and unsigned; a leap day; a century that is no leap year.
+        // The ends of signed and unsigned 32 bits, a leap day, and a century year that is not a leap year.
         (2_147_483_648, ["Tuesday", "38-01-19", "03:14:08", "2038-01-19T03:14:08+00:00", "2147483648"]),
         (4_294_967_296, ["Sunday", "06-02-07", "06:28:16", "2106-02-07T06:28:16+00:00", "4294967296"]),
         (1_709_164_800, ["Thursday", "24-02-29", "00:00:00", "2024-02-29T00:00:00+00:00", "1709164800"]),
@@ -94,7 +94,7 @@ fn the_ends_of_time_have_texts_in_every_zone() {
 #[test]
 fn formats_have_the_conversions_of_strftime() {
     let text = |format: &str, second| {
-        let formats = Formats::new("%A", format, "%T").unwrap_or_else(|why| panic!("{why}"));
+        let formats = Formats::new("%A", format, "%T").unwrap_or_else(|error| panic!("{error}"));
         FormattedTime::new(second, &Zone::UTC, &formats).text(Command::Date).to_owned()
     };
     for (format, expected) in [
@@ -113,13 +113,13 @@ fn formats_have_the_conversions_of_strftime() {
     ] {
         assert_eq!(text(format, MOMENT), expected, "{format}");
     }
-    // The first of January 2027, which is of the last week of 2026; one digit wide.
+    // The first of January 2027 belongs to the last week of 2026, and has numbers of one digit.
     assert_eq!(text("%e %k %l %-d %j %U %W %V %G %g", 1_798_765_200), " 1  1  1 1 001 00 00 53 2026 26");
 }
 
 #[test]
-fn formats_that_give_no_reply_are_refused_when_they_are_set() {
-    // S12, and conversions that depend on a locale.
+fn invalid_formats_are_rejected_when_they_are_set() {
+    // S12. Conversions that depend on a locale are invalid too.
     let bad = [
         "%Q", "%^a", "%#Z", "%", "%2f", "%9999Y", "%n", "", "%t", "%A %", "%%%", "%-", "%_-", "%é", "%.3f", "%f", "%N",
         "%:z",
@@ -131,18 +131,18 @@ fn formats_that_give_no_reply_are_refused_when_they_are_set() {
     for format in all {
         for [day, date, time] in [[&format[..], "x", "x"], ["x", &format, "x"], ["x", "x", &format]] {
             let shown: String = format.chars().take(20).collect();
-            assert!(Formats::new(day, date, time).is_err(), "{shown:?} is taken");
+            assert!(Formats::new(day, date, time).is_err(), "{shown:?} is accepted");
         }
     }
     for format in ["x".repeat(1023), "ß".repeat(511), "%A".repeat(113), "%%".repeat(1023), " ".into()] {
         assert!(Formats::new(&format, &format, &format).is_ok());
     }
-    let why = Formats::new("%A", "%Q", "%T").unwrap_err();
-    assert!(why.contains("%Q"), "{why}");
+    let error = Formats::new("%A", "%Q", "%T").unwrap_err();
+    assert!(error.contains("%Q"), "{error}");
 }
 
 #[test]
-fn formats_belong_each_to_its_command() {
+fn each_format_belongs_to_its_command() {
     let formats = Formats::new("%a", "%F", "%R").unwrap();
     let formatted = FormattedTime::new(MOMENT, &Zone::UTC, &formats);
     let commands = [Command::Day, Command::Date, Command::Time, Command::Datetime];
@@ -154,7 +154,7 @@ fn formats_belong_each_to_its_command() {
 }
 
 #[test]
-fn a_text_that_grows_beyond_a_reply_is_cut() {
+fn a_text_longer_than_a_reply_is_cut() {
     let formats = Formats::new(&"%Z".repeat(341), &format!("{}%Z", "ß".repeat(510)), "%T").unwrap();
     for (zone, day, date) in [("UTC", "UTC".repeat(341), "UTC"), ("+05:30", "+05:30".repeat(171), "+05")] {
         let formatted = FormattedTime::new(MOMENT, &Zone::parse(zone).unwrap(), &formats);

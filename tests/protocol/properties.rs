@@ -1,11 +1,11 @@
-//! Properties that hold for every segmentation of a conversation, tried with random ones.
+//! Properties that hold for every segmentation of a conversation, tested with random segmentations.
 //!
-//! The invariant of `src/protocol/protocol.md`, with a reference model that transcribes that text and not the session's code.
-//! No peer and no driver breaks the core or makes it grow. A client understands any server in any segmentation. Every
-//! moment has its texts.
+//! A reference model checks the invariant of `src/protocol/protocol.md`. The model follows that text and not the
+//! session's code. Other properties: a peer or a driver cannot break a session or make it grow. A client understands
+//! any server in any segmentation. Every moment has its texts.
 //!
-//! A case that has failed once is tried first from then on: its seed is in `properties.regressions`, to be committed.
-//! `PROPTEST_CASES=100000 cargo test --release --test protocol properties` looks harder.
+//! A case that fails writes its seed to `properties.regressions`, and runs first from then on. Commit that file.
+//! `PROPTEST_CASES=100000 cargo test --release --test protocol properties` runs more cases.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -17,7 +17,7 @@ use proptest::{prelude::*, sample::Index, test_runner::FileFailurePersistence};
 
 use crate::conversation::{CUSTOM, Step, TestResponder, answer, reply, size};
 
-/// The most that one line adds to what is owed: a reply, and a terminator before and after it.
+/// The maximum of owed bytes that one line adds: a reply, and a terminator before and after it.
 const STEP_MAX: usize = REPLY_MAX + 4;
 
 fn cases(cases: u32) -> ProptestConfig {
@@ -31,7 +31,8 @@ fn cases(cases: u32) -> ProptestConfig {
 
 // The reference model
 
-/// The output for this input, in any segmentation, and then the end: "The invariant" of `src/protocol/protocol.md`.
+/// The output for this input and the end of file, in any segmentation. See "The invariant" of
+/// `src/protocol/protocol.md`.
 fn expected(framing: Framing, transcript: &[u8]) -> String {
     let mut lines: Vec<&[u8]> = transcript.split(|&byte| byte == b'\n').collect();
     let tail = lines.pop().unwrap_or_default();
@@ -51,7 +52,7 @@ fn expected(framing: Framing, transcript: &[u8]) -> String {
         }
     }
     match meaning(tail.strip_suffix(b"\r").unwrap_or(tail)) {
-        // Rule 4: before the first `\n` blanks alone wait for an answer.
+        // Rule 4: before the first `\n`, a command of blanks alone gets an error.
         Meaning::Blank if framing == Framing::Auto && lines.is_empty() && !tail.is_empty() => out += errors::INVALID,
         Meaning::Blank | Meaning::Quit => {}
         Meaning::Reply(r) | Meaning::LastReply(r) => out += &r,
@@ -66,7 +67,7 @@ enum Meaning {
     LastReply(String),
 }
 
-/// Rules 7 and 8 and "Commands" of `src/protocol/protocol.md`.
+/// The meaning of a command. See rules 7 and 8 and "Commands" of `src/protocol/protocol.md`.
 fn meaning(body: &[u8]) -> Meaning {
     let blank = [' ', '\t', '\r'];
     let text = match str::from_utf8(body) {
@@ -109,7 +110,7 @@ fn in_zone(zone: &str) -> [&str; 4] {
 
 // Transcripts and segmentations
 
-/// Bytes that can be read where a case fails, however many there are: `x{65536}`.
+/// Bytes with a short `Debug` text for a failed case, such as `x{65536}`.
 #[derive(Clone)]
 struct Bytes(Vec<u8>);
 
@@ -135,7 +136,7 @@ fn any_case(name: &str, upper: u64) -> String {
     name.chars().enumerate().map(turn).collect()
 }
 
-/// A command as people type it.
+/// A command as a person types it.
 fn command() -> impl Strategy<Value = Vec<u8>> {
     let names = prop_oneof![
         8 => prop::sample::select(vec!["day", "date", "time", "datetime", "timestamp", "help"]),
@@ -157,7 +158,7 @@ fn command() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
-/// As many bytes as a command may have, one less, one more, and then CRs.
+/// A command near the greatest length, with CRs after it.
 fn edge() -> impl Strategy<Value = Vec<u8>> {
     let begin = prop::sample::select(vec!["day", "echo x", "nonsense", "quit", "", "time UTC "]);
     let fill = prop::sample::select(vec![b' ', b'\t', b'\r', b'x', 0xff]);
@@ -169,7 +170,7 @@ fn edge() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// A command as programs pipeline it, and what differs from one in a bit.
+/// A command as programs pipeline it, or a variation of such a command.
 fn plain() -> impl Strategy<Value = &'static [u8]> {
     prop_oneof![
         6 => prop::sample::select(vec![&b"day"[..], b"DATE", b"tIme"]),
@@ -192,7 +193,7 @@ fn end() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec!["\n", "\n", "\r\n", "\r\n", "\r\r\n", "\n\n"])
 }
 
-/// Lines, and a tail that may be empty.
+/// Lines, and a last command without a line end, which may be empty.
 fn transcript() -> impl Strategy<Value = Bytes> {
     let lines = prop::collection::vec((body(), end()), 0..8);
     let tail = prop_oneof![Just(Vec::new()), body()];
@@ -203,7 +204,7 @@ fn transcript() -> impl Strategy<Value = Bytes> {
     })
 }
 
-/// Where TCP cuts.
+/// The places where TCP cuts the input.
 #[derive(Clone, Debug)]
 enum Cuts {
     Everywhere,
@@ -228,7 +229,7 @@ impl Cuts {
             }
         };
         cuts.remove(&0);
-        // The invariant's precondition, as rule 3 has it: the first read is not exactly a command's name.
+        // The invariant has a precondition, because of rule 3: the first read is not exactly a command's name.
         let is_name = |read: &[u8]| {
             let names = Command::built_in().chain(CUSTOM);
             names.into_iter().any(|name| name.as_bytes().eq_ignore_ascii_case(read))
@@ -256,12 +257,12 @@ fn edges(bytes: &[u8]) -> Vec<usize> {
     edges
 }
 
-/// How a driver goes about its duties.
+/// The behavior of a driver, within its duties.
 #[derive(Clone, Debug)]
 struct Habits {
-    /// Gives what was not taken together with the next read.
+    /// Joins the bytes that were not taken with the next read.
     joins: bool,
-    /// Sends this much of what is owed before it tries again.
+    /// Sends at most as many owed bytes before the next call.
     sends: usize,
 }
 
@@ -270,7 +271,7 @@ fn habits() -> impl Strategy<Value = Habits> {
     (any::<bool>(), sends).prop_map(|(joins, sends)| Habits { joins, sends })
 }
 
-/// The output for these reads and then the end, and how often the session returned [`Next::Send`].
+/// The output for these reads and the end of file, and the number of times that the session returned [`Next::Send`].
 fn converse(framing: Framing, reads: &[&[u8]], habits: &Habits) -> (String, usize) {
     let (mut session, mut responder) = (ServerSession::new(framing), TestResponder::default());
     let (mut out, mut sent, mut pauses) = (Vec::new(), Vec::new(), 0);
@@ -288,7 +289,7 @@ fn converse(framing: Framing, reads: &[&[u8]], habits: &Habits) -> (String, usiz
         };
         framed |= input.drain(..taken).any(|byte| byte == b'\n');
         if framed {
-            // From the first line end on, a pause is nothing.
+            // After the first line end, a pause changes nothing.
             assert!(!session.needs_timeout());
             assert_eq!(session.handle_timeout(&mut responder, &mut out).next, Next::Read);
         }
@@ -311,7 +312,7 @@ fn converse(framing: Framing, reads: &[&[u8]], habits: &Habits) -> (String, usiz
         }
     }
     sent.append(&mut out);
-    // Closed is closed.
+    // A closed session stays closed.
     assert_eq!(session.receive(b"day\ntime", &mut responder, &mut out).step(), (8, Next::Close));
     assert_eq!((session.handle_eof(&mut responder, &mut out).next, out.len()), (Next::Close, 0));
     (String::from_utf8(sent).expect("a server sends UTF-8") + "■", pauses)
@@ -334,7 +335,7 @@ proptest! {
     #![proptest_config(cases(48))]
 
     #[test]
-    fn so_does_a_client_that_is_owed_more_than_it_may_be(
+    fn every_segmentation_gives_the_same_conversation_beyond_owed_max(
         lines in prop::collection::vec(prop::sample::select(vec![
             "help\n", "help\r\n", "HELP  \n", "page\n", "flood\r\n", " \n", "time\n", "day\nDAY\ndate\n",
         ]), 300..1000),
@@ -351,16 +352,16 @@ proptest! {
     }
 }
 
-// Anything at any time
+// Random events
 
 #[derive(Clone, Debug)]
 enum Event {
     Read(Bytes),
     Quiet,
     End,
-    /// A handler is done.
+    /// A handler returns.
     Reply(Option<String>, bool),
-    /// A client's question.
+    /// A client requests a command.
     Ask(String),
 }
 
@@ -378,16 +379,16 @@ fn server_event() -> impl Strategy<Value = Event> {
 }
 
 fn client_event() -> impl Strategy<Value = Event> {
-    let come = prop::sample::select(vec!["Sunday", "15:44:57\n26-11-22", errors::INVALID, errors::FULL]);
-    let text = prop_oneof!["\\PC{0,20}\n", "\\PC{0,20}", come.prop_map(str::to_owned)];
-    let question = prop_oneof!["\\PC{0,8}", ".{0,8}", Just("day".into()), Just("time".into())];
+    let usual = prop::sample::select(vec!["Sunday", "15:44:57\n26-11-22", errors::INVALID, errors::FULL]);
+    let text = prop_oneof!["\\PC{0,20}\n", "\\PC{0,20}", usual.prop_map(str::to_owned)];
+    let command = prop_oneof!["\\PC{0,8}", ".{0,8}", Just("day".into()), Just("time".into())];
     prop_oneof![
         4 => text.prop_map(|text| Event::Read(Bytes(text.into_bytes()))),
         2 => prop::collection::vec(any::<u8>(), 0..20).prop_map(|bytes| Event::Read(Bytes(bytes))),
         1 => (1..200_000usize).prop_map(|len| Event::Read(Bytes(vec![b'x'; len]))),
         2 => Just(Event::Quiet),
         1 => Just(Event::End),
-        5 => question.prop_map(Event::Ask),
+        5 => command.prop_map(Event::Ask),
     ]
 }
 
@@ -395,7 +396,7 @@ proptest! {
     #![proptest_config(cases(512))]
 
     #[test]
-    fn a_session_survives_anything_and_stays_small(
+    fn a_server_session_survives_anything_and_stays_small(
         events in prop::collection::vec(server_event(), 0..24),
         framing in prop_oneof![Just(Framing::Auto), Just(Framing::Line)],
     ) {
@@ -403,7 +404,7 @@ proptest! {
         let fresh = size(&session);
         let (mut waits, mut closed) = (false, false);
         for event in events {
-            // No timer fires, and no handler is asked, while this much is owed.
+            // While so many bytes are owed, neither a timeout nor a reply of a handler occurs.
             if out.len() >= OWED_MAX && !matches!(event, Event::Read(_)) {
                 out.clear();
             }
@@ -417,14 +418,14 @@ proptest! {
                         Next::Send => prop_assert!(taken < bytes.len().max(1) && out.len() >= OWED_MAX),
                         Next::Call(_) | Next::Close => prop_assert!(taken > 0 || bytes.is_empty()),
                     }
-                    prop_assert!(before < OWED_MAX || out.len() == before, "what is owed is enough");
+                    prop_assert!(before < OWED_MAX || out.len() == before, "the session owes more than OWED_MAX");
                     next
                 }
                 Event::Quiet => session.handle_timeout(&mut responder, &mut out).next,
                 Event::End => {
                     closed = true;
                     let next = session.handle_eof(&mut responder, &mut out).next;
-                    prop_assert_eq!(waits, next == Next::Read, "the end waits for a handler");
+                    prop_assert_eq!(waits, next == Next::Read, "the end of file waits for a handler");
                     next
                 }
                 Event::Reply(text, closing) => {
@@ -437,7 +438,7 @@ proptest! {
             };
             waits |= matches!(next, Next::Call(_));
             closed |= next == Next::Close;
-            prop_assert!(!was_closed || (out.len() == before && !waits), "a closed session speaks");
+            prop_assert!(!was_closed || (out.len() == before && !waits), "a closed session sends");
             prop_assert_eq!(waits, session.awaits_reply());
             prop_assert!(!waits || !session.needs_timeout(), "the quiet time runs while a handler does");
             prop_assert!(out.len() < OWED_MAX + STEP_MAX, "{} bytes owed", out.len());
@@ -447,35 +448,35 @@ proptest! {
     }
 
     #[test]
-    fn a_dialogue_survives_anything_and_hands_out_no_reply_that_nobody_asked_for(
+    fn a_client_session_survives_anything_and_returns_only_requested_replies(
         events in prop::collection::vec(client_event(), 0..24),
     ) {
-        let (mut session, mut asked) = (ClientSession::new(), 0);
+        let (mut session, mut requests) = (ClientSession::new(), 0);
         for event in events {
-            let heard = match event {
+            let result = match event {
                 Event::Read(Bytes(bytes)) => session.receive(&bytes),
                 Event::Quiet => session.handle_timeout(),
                 Event::End => Err(session.handle_eof()),
                 Event::Reply(..) => continue,
-                Event::Ask(question) => {
+                Event::Ask(command) => {
                     let mut out = Vec::new();
-                    let result = session.ask(&question, &mut out);
-                    asked += usize::from(result.is_ok());
-                    prop_assert_eq!(result.is_ok(), !out.is_empty());
-                    if let Err(SessionError::InvalidCommand(_)) = result { Ok(()) } else { result }
+                    let asked = session.ask(&command, &mut out);
+                    requests += usize::from(asked.is_ok());
+                    prop_assert_eq!(asked.is_ok(), !out.is_empty());
+                    if let Err(SessionError::InvalidCommand(_)) = asked { Ok(()) } else { asked }
                 }
             };
-            let mut heard = heard.and_then(|()| session.reply());
-            while let Ok(Some(_)) = heard {
-                prop_assert!(asked > 0, "{heard:?} answers nothing");
-                asked -= 1;
-                heard = session.reply();
+            let mut reply = result.and_then(|()| session.reply());
+            while let Ok(Some(_)) = reply {
+                prop_assert!(requests > 0, "{reply:?} without a request");
+                requests -= 1;
+                reply = session.reply();
             }
-            prop_assert!(heard.is_err() || session.awaits_replies() == (asked > 0));
-            match heard {
+            prop_assert!(reply.is_err() || session.awaits_replies() == (requests > 0));
+            match reply {
                 Ok(_) | Err(SessionError::Closed) => {}
                 Err(SessionError::Protocol(text)) => prop_assert!(text.len() <= 64 * 1024),
-                Err(SessionError::InvalidCommand(why)) => prop_assert!(false, "{why}"),
+                Err(SessionError::InvalidCommand(reason)) => prop_assert!(false, "{reason}"),
                 Err(SessionError::Refused(error)) => prop_assert!(errors::ALL.contains(&&error[..])),
             }
         }
@@ -484,7 +485,7 @@ proptest! {
 
 // The client's side
 
-/// A line without what ends it. One that ends in CR would lose it.
+/// A line without its line end. It does not end in CR, because a session would remove that CR.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         3 => "\\PC{1,30}",
@@ -494,7 +495,7 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
-/// All replies that there are.
+/// All complete replies.
 fn replies(session: &mut ClientSession) -> Result<Vec<String>, SessionError> {
     std::iter::from_fn(|| session.reply().transpose()).collect()
 }
@@ -525,22 +526,22 @@ proptest! {
             prop_assert_eq!(session.ask("day", &mut Vec::new()), Ok(()));
         }
         let (texts, lines): (Vec<_>, Vec<_>) = texts.into_iter().map(|(text, end)| (text.clone(), text + end)).unzip();
-        let mut come = Vec::new();
+        let mut received = Vec::new();
         for read in answers.reads(lines.concat().as_bytes(), Framing::Line) {
             prop_assert_eq!(session.receive(read), Ok(()));
             if eager {
-                come.extend(replies(&mut session).unwrap());
+                received.extend(replies(&mut session).unwrap());
             }
         }
-        come.extend(replies(&mut session).unwrap());
-        prop_assert_eq!(come, texts);
-        prop_assert_eq!(session.ask("day", &mut Vec::new()), Ok(()), "nothing is left over");
+        received.extend(replies(&mut session).unwrap());
+        prop_assert_eq!(received, texts);
+        prop_assert_eq!(session.ask("day", &mut Vec::new()), Ok(()), "no bytes are left over");
     }
 
     #[test]
     fn every_segmentation_of_the_original_gives_the_same_replies(
         greeting in text(), greets in cuts(),
-        questions in prop::collection::vec((prop::sample::select(vec![
+        commands in prop::collection::vec((prop::sample::select(vec![
             ("day", "Saturday"), ("DAY", "Sunday"), ("date", "26-11-22"), ("time", "15:44:57"),
             ("help", errors::INVALID), ("day", errors::INVALID), ("time UTC", errors::INVALID),
         ]), cuts()), 0..8),
@@ -552,9 +553,9 @@ proptest! {
         prop_assert!(session.needs_timeout());
         prop_assert_eq!(session.handle_timeout(), Ok(()));
         prop_assert_eq!((session.greeting(), session.frames_lines()), (Some(&greeting[..]), false));
-        for ((question, answer), cuts) in questions {
+        for ((command, answer), cuts) in commands {
             let mut out = Vec::new();
-            prop_assert_eq!((session.ask(question, &mut out), &out[..]), (Ok(()), question.as_bytes()));
+            prop_assert_eq!((session.ask(command, &mut out), &out[..]), (Ok(()), command.as_bytes()));
             for read in cuts.reads(answer.as_bytes(), Framing::Line) {
                 prop_assert_eq!(session.reply(), Ok(None));
                 prop_assert_eq!(session.receive(read), Ok(()));
@@ -564,9 +565,9 @@ proptest! {
     }
 
     #[test]
-    fn our_client_and_our_server_understand_each_other_in_every_segmentation(
+    fn the_client_understands_the_server_in_every_segmentation(
         framing in prop_oneof![Just(Framing::Auto), Just(Framing::Line)],
-        questions in prop::collection::vec(command(), 0..12),
+        commands in prop::collection::vec(command(), 0..12),
         there in cuts(), back in cuts(), habits in habits(),
     ) {
         let mut session = ClientSession::new();
@@ -575,14 +576,14 @@ proptest! {
 
         let mut sent = ClientSession::HELLO.to_vec();
         let mut expected = Vec::new();
-        for question in &questions {
-            let question = str::from_utf8(question).unwrap();
-            match session.ask(question, &mut sent) {
+        for command in &commands {
+            let command = str::from_utf8(command).unwrap();
+            match session.ask(command, &mut sent) {
                 Err(SessionError::InvalidCommand(_)) => continue,
                 result => prop_assert_eq!(result, Ok(())),
             }
-            match meaning(question.as_bytes()) {
-                Meaning::Blank => prop_assert!(false, "{question:?} was asked"),
+            match meaning(command.as_bytes()) {
+                Meaning::Blank => prop_assert!(false, "{command:?} was sent"),
                 Meaning::Quit => break,
                 Meaning::Reply(reply) => expected.push(reply),
                 Meaning::LastReply(reply) => {
@@ -601,9 +602,9 @@ proptest! {
     }
 }
 
-// Every moment
+// Moments
 
-/// Year, month and day of a day since 1970-01-01, counted one year and one month after the other.
+/// The date of a day number, where day 0 is 1970-01-01. The function counts year by year and month by month.
 fn calendar(mut day: i64) -> (i64, usize, i64) {
     let leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     // 400 years have 146,097 days.
@@ -643,7 +644,7 @@ proptest! {
     }
 
     #[test]
-    fn a_format_that_was_taken_gives_a_reply_at_every_moment(
+    fn an_accepted_format_gives_a_reply_at_every_moment(
         parts in prop::collection::vec(prop_oneof![
             3 => "%[_0^#-]{0,2}[a-zA-Z%]",
             1 => "\\PC{1,3}",

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::common::MOMENT;
 
 #[test]
-fn a_line_of_rfc_867_is_of_its_first_syntax() {
+fn a_line_of_rfc_867_has_its_first_syntax() {
     let zone = |name: &str| Zone::parse(name).unwrap();
     for (second, name, line) in [
         (MOMENT, "UTC", "Sunday, November 22, 2026 15:44:57-UTC"),
@@ -17,7 +17,7 @@ fn a_line_of_rfc_867_is_of_its_first_syntax() {
         (1_793_491_200, "UTC", "Sunday, November 1, 2026 00:00:00-UTC"),
         (1_794_268_799, "UTC", "Monday, November 9, 2026 23:59:59-UTC"),
         (1_794_268_800, "UTC", "Tuesday, November 10, 2026 00:00:00-UTC"),
-        // The ends of time, and what is beyond them.
+        // The ends of the range, and moments beyond them.
         (*FormattedTime::RANGE.start(), "UTC", "Monday, January 1, 0001 00:00:00-UTC"),
         (*FormattedTime::RANGE.end(), "UTC", "Thursday, December 30, 9999 22:00:00-UTC"),
         (i64::MIN, "UTC", "Monday, January 1, 0001 00:00:00-UTC"),
@@ -28,7 +28,7 @@ fn a_line_of_rfc_867_is_of_its_first_syntax() {
 }
 
 #[test]
-fn bytes_of_rfc_868_count_from_1900_and_begin_again() {
+fn bytes_of_rfc_868_count_from_1900_and_wrap_around() {
     for (second, bytes) in [
         (MOMENT, 0xeead_8c79),
         // The table of RFC 868: 1970, 1976, 1980, 1983.
@@ -36,7 +36,7 @@ fn bytes_of_rfc_868_count_from_1900_and_begin_again() {
         (189_302_400, 2_398_291_200),
         (315_532_800, 2_524_521_600),
         (420_595_200, 2_629_584_000),
-        // The first second, the one before, and 17 November 1858.
+        // The first second, the second after, the second before, and 17 November 1858.
         (-2_208_988_800, 0),
         (-2_208_988_799, 1),
         (-2_208_988_801, u32::MAX),
@@ -45,13 +45,13 @@ fn bytes_of_rfc_868_count_from_1900_and_begin_again() {
         (2_085_978_495, u32::MAX),
         (2_085_978_496, 0),
         (2_085_978_497, 1),
-        // The next time.
+        // The second wrap-around.
         (2_085_978_495 + (1 << 32), u32::MAX),
         (2_085_978_496 + (1 << 32), 0),
     ] {
         assert_eq!(rfc868(second), u32::to_be_bytes(bytes), "{second}");
     }
-    // Nobody asks for these, and nothing breaks.
+    // The ends of i64 do not panic.
     for second in [i64::MIN, i64::MIN + 1, i64::MAX - 1, i64::MAX] {
         let _ = rfc868(second);
     }
@@ -75,7 +75,7 @@ fn bytes_of_rfc_868_mean_a_time_about_2036() {
         assert_eq!(rfc868_seconds(bytes.to_be_bytes()), second, "{bytes:#x}");
         assert_eq!(rfc868(second), bytes.to_be_bytes(), "{second}");
     }
-    // Beyond either end begins the other one.
+    // A moment beyond one end has the bytes of the other end.
     assert_eq!(rfc868_seconds(rfc868(PIVOT.start() - 1)), *PIVOT.end());
     assert_eq!(rfc868_seconds(rfc868(PIVOT.end() + 1)), *PIVOT.start());
     assert_eq!(rfc867(*PIVOT.start(), &Zone::UTC), "Saturday, January 20, 1968 03:14:08-UTC\r\n");
@@ -86,12 +86,12 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_time_about_2036_survives_rfc_868(second in PIVOT) {
+    fn a_time_about_2036_survives_a_round_trip_through_rfc_868(second in PIVOT) {
         prop_assert_eq!(rfc868_seconds(rfc868(second)), second);
     }
 
     #[test]
-    fn any_four_bytes_of_rfc_868_mean_a_time_that_has_them(bytes: [u8; 4]) {
+    fn any_four_bytes_of_rfc_868_survive_a_round_trip(bytes: [u8; 4]) {
         prop_assert!(PIVOT.contains(&rfc868_seconds(bytes)));
         prop_assert_eq!(rfc868(rfc868_seconds(bytes)), bytes);
     }

@@ -1,6 +1,7 @@
-//! The rules of framing, one table each: the reads of a server and its output. They hold the server's side of the
-//! protocol to `src/protocol/protocol.md`, and a test's name has the number of its rule. properties.rs has what holds for
-//! every segmentation.
+//! The rules of framing, one table for each rule: the reads of a server and its output.
+//!
+//! The rules are those of `src/protocol/protocol.md`, and the name of a test has the number of its rule. properties.rs
+//! tests the invariant for every segmentation.
 
 use daytime::protocol::{
     COMMAND_MAX, Call, Command, Framing, Framing::Auto, Framing::Line, GREETING, Next, QUIET, ServerSession,
@@ -18,7 +19,7 @@ fn padded(text: &str, len: usize) -> Vec<u8> {
 // ---- The original
 
 #[test]
-fn the_originals_clients_read_what_they_read_from_it() {
+fn clients_of_the_original_get_the_replies_of_the_original() {
     let full = |reads: &[&[u8]]| {
         let mut conversation = Conversation::new(Auto, GREETING);
         reads.iter().for_each(|read| conversation.read(read));
@@ -35,7 +36,7 @@ fn the_originals_clients_read_what_they_read_from_it() {
 }
 
 #[test]
-fn the_originals_faults_are_gone() {
+fn the_faults_of_the_original_are_fixed() {
     auto(&[
         (&[b"day\n"], "Hi\nSunday\n"),
         (&[b"day\ntime\n"], "Hi\nSunday\n15:44:57\n"),
@@ -67,7 +68,7 @@ fn rule_1_a_reply_ends_as_its_command_did() {
                 "The command failed\r\n"
             ),
         ),
-        // One CR belongs to the terminator; a second is a blank of the command.
+        // One CR belongs to the terminator. A second CR is a blank of the command.
         (&[b"day\r\r\n"], "Hi\r\nSunday\r\n"),
         (&[b"day\r", b"\n"], "Hi\r\nSunday\r\n"),
         (&[b"day\r", b"\r", b"\n"], "Hi\r\nSunday\r\n"),
@@ -94,7 +95,7 @@ fn rule_2_the_first_line_end_frames_lines_for_good() {
 }
 
 #[test]
-fn rule_3_before_that_a_read_that_is_exactly_a_name_is_answered_at_once() {
+fn rule_3_a_bare_name_is_answered_at_once() {
     auto(&[
         (&[b"day"], "HiSunday"),
         (&[b"DATETIME"], "Hi2026-11-22T15:44:57+00:00"),
@@ -103,15 +104,15 @@ fn rule_3_before_that_a_read_that_is_exactly_a_name_is_answered_at_once() {
         (&[b"ECHO"], "HiThe command failed"),
         (&["GRößE".as_bytes()], "Higroß"),
         (&[b"day", b"day", b"day"], "HiSundaySundaySunday"),
-        // After a command that the quiet time ended, nothing is held.
+        // After a command that the quiet time has ended, the session holds no bytes.
         (&[b"what", PAUSE, b"day"], "HiYou entered an invalid commandSunday"),
-        // No blanks, no argument.
+        // A name with blanks or with an argument is held.
         (&[b"day "], "Hi"),
         (&[b" day"], "Hi"),
         (&[b"day\r"], "Hi"),
         (&[b"day UTC"], "Hi"),
         (&[b"dayday"], "Hi"),
-        // Nothing held before it: blanks, half a name, and what is too long are held.
+        // A name after held bytes is held too: after blanks, half a name, or a command that is too long.
         (&[b" ", b"day"], "Hi"),
         (&[b" ", b"day", PAUSE], "HiSunday"),
         (&[b"date", b"time", b"x", b"day", PAUSE], "Hi26-11-2215:44:57You entered an invalid command"),
@@ -120,7 +121,7 @@ fn rule_3_before_that_a_read_that_is_exactly_a_name_is_answered_at_once() {
 }
 
 #[test]
-fn rule_4_what_is_held_is_one_command_once_it_is_quiet() {
+fn rule_4_the_quiet_time_ends_a_held_command() {
     auto(&[
         (&[b"day UTC", PAUSE], "HiSunday"),
         (&[b" day\t", PAUSE], "HiSunday"),
@@ -131,12 +132,12 @@ fn rule_4_what_is_held_is_one_command_once_it_is_quiet() {
         (&[b" quit", PAUSE, b"day"], "Hi■"),
         (&[b"echo hello world", PAUSE], "Hihello world"),
         (&[b"bye ", PAUSE], "HiBye■"),
-        // A client that waits for some answer gets one.
+        // A client that has sent only blanks gets an error, and does not wait forever.
         (&[b" ", PAUSE], "HiYou entered an invalid command"),
         (&[b"\r", PAUSE, b" \t\r", PAUSE], "HiYou entered an invalid commandYou entered an invalid command"),
         (&[b" ", EOF], "HiYou entered an invalid command■"),
         (&[b"day", b"\t", EOF], "HiSundayYou entered an invalid command■"),
-        // Where nothing is held nothing is said.
+        // Without held bytes, the quiet time has no effect.
         (&[PAUSE, PAUSE], "Hi"),
         (&[b"day", PAUSE], "HiSunday"),
         (&[b"what", PAUSE, PAUSE], "HiYou entered an invalid command"),
@@ -145,7 +146,7 @@ fn rule_4_what_is_held_is_one_command_once_it_is_quiet() {
 }
 
 #[test]
-fn rule_5_a_line_end_completes_what_was_sent_bare() {
+fn rule_5_a_line_end_completes_a_bare_reply() {
     auto(&[
         (&[b"day\n"], "Hi\nSunday\n"),
         (&[b"day\r\n"], "Hi\r\nSunday\r\n"),
@@ -172,7 +173,7 @@ fn rule_5_an_empty_line_gives_one_terminator_in_all() {
         (&[b"day", b"\n"], "HiSunday\n"),
         (&[b"day", b"\n", b"\n"], "HiSunday\n\n"),
         (&[b"day\n\n"], "Hi\nSunday\n\n"),
-        // S9 of tests/server/faults.rs: blanks alone are an empty line too, whole or in pieces.
+        // S9 of tests/server/faults.rs: a line of blanks is an empty line too, whole or in pieces.
         (&[b" \n"], "Hi\n"),
         (&[b"\t \n \n"], "Hi\n\n"),
         (&[b"\r\r\n"], "Hi\r\n"),
@@ -182,13 +183,13 @@ fn rule_5_an_empty_line_gives_one_terminator_in_all() {
     ]);
     assert_eq!(converse(Auto, &[&b"\n".repeat(200)]), format!("Hi{}", "\n".repeat(200)));
     assert_eq!(converse(Auto, &[&b"\n"[..]; 200]), format!("Hi{}", "\n".repeat(200)));
-    // As many blanks as a command may have bytes, and one more.
+    // The greatest length of a command in blanks, and one blank more.
     assert_eq!(converse(Auto, &[&padded("", 1024), b"\n"]), "Hi\n");
     assert_eq!(converse(Auto, &[&padded("", 1025), b"\n"]), "Hi\nYou entered an invalid command\n");
 }
 
 #[test]
-fn rule_5_an_empty_greeting_is_completed_as_any_other() {
+fn rule_5_an_empty_greeting_is_completed_like_any_other() {
     for (framing, read, expected) in [
         (Auto, &b"\n"[..], "\n"),
         (Auto, b"day\r\n", "\r\nSunday\r\n"),
@@ -203,7 +204,7 @@ fn rule_5_an_empty_greeting_is_completed_as_any_other() {
 }
 
 #[test]
-fn rule_6_the_end_ends_what_is_held() {
+fn rule_6_an_eof_ends_a_held_command() {
     auto(&[
         (&[EOF], "Hi■"),
         (&[b"time UTC", EOF], "Hi15:44:57■"),
@@ -214,7 +215,7 @@ fn rule_6_the_end_ends_what_is_held() {
         (&[b"\nquit", EOF], "Hi\n■"),
         (&[b"\necho a", EOF], "Hi\na■"),
         (&[b"\nbye", EOF], "Hi\nBye■"),
-        // After a line, a tail of only blanks is nothing.
+        // After a line, a tail of blanks alone has no reply.
         (&[b"day\n ", EOF], "Hi\nSunday\n■"),
         (&[b"day\n\r", EOF], "Hi\nSunday\n■"),
         (&[b"\n", b"\t", b" \r", EOF], "Hi\n■"),
@@ -231,12 +232,12 @@ fn rule_7_a_command_may_have_1024_bytes() {
         let one = [
             (&[&lf[..]][..], format!("Hi\n{reply}\n")),
             (&[day, b"\n"], format!("Hi\n{reply}\n")),
-            // The `\n` and one `\r` before it are not counted, wherever TCP cuts them.
+            // The `\n` and one `\r` before it do not count, wherever TCP cuts them.
             (&[&crlf], format!("Hi\r\n{reply}\r\n")),
             (&[&cr, b"\n"], format!("Hi\r\n{reply}\r\n")),
             (&[day, b"\r\n"], format!("Hi\r\n{reply}\r\n")),
             (&[day, b"\r", b"\n"], format!("Hi\r\n{reply}\r\n")),
-            // The one reply goes where it would have gone.
+            // The error takes the place of the reply.
             (&[day, PAUSE], format!("Hi{reply}")),
             (&[&cr, PAUSE], format!("Hi{reply}")),
             (&[day, EOF], format!("Hi{reply}■")),
@@ -263,19 +264,19 @@ fn rule_7_a_cr_at_the_edge_counts_if_it_does_not_end_the_line() {
             assert_eq!(converse(Auto, &[&bytes[..cut], &bytes[cut..]]), expected, "{blanks} {crs} cut at {cut}");
         }
     }
-    // The one CR that is kept beyond the edge is not at the end after all.
+    // The session keeps one CR beyond the limit. Here the line continues after that CR.
     assert_eq!(converse(Auto, &[&padded("day", 1024), b"\r", b"x", b"\r\n"]), invalid);
     assert_eq!(converse(Auto, &[&padded("day", 1024), b"\r", b"x", b"\n"]), "Hi\nYou entered an invalid command\n");
-    // Of what is too long the last byte alone says how the line ended.
+    // In a command that is too long, only the last byte before the `\n` decides its line end.
     assert_eq!(converse(Auto, &[&padded("day", 1025), b"\r", b" ", b"\n"]), "Hi\nYou entered an invalid command\n");
 }
 
 #[test]
-fn rule_7_of_a_longer_one_nothing_is_kept() {
+fn rule_7_a_longer_command_is_discarded() {
     let mut conversation = Conversation::new(Auto, "Hi");
     let fresh = size(&conversation.session);
     conversation.read(&[0xff; COMMAND_MAX]);
-    assert!(size(&conversation.session) > fresh + 4 * COMMAND_MAX, "`size` sees what is held");
+    assert!(size(&conversation.session) > fresh + 4 * COMMAND_MAX, "`size` counts held bytes");
     conversation.read(b"\xff");
     for _ in 0..100 {
         assert!(size(&conversation.session) < fresh + 32);
@@ -287,7 +288,7 @@ fn rule_7_of_a_longer_one_nothing_is_kept() {
 }
 
 #[test]
-fn rule_7_the_quiet_time_ends_a_long_one_only_before_the_first_line_end() {
+fn rule_7_the_quiet_time_ends_a_longer_command_only_before_the_first_line_end() {
     let long: &[u8] = &[b'x'; 2000];
     auto(&[
         (&[long, PAUSE], "HiYou entered an invalid command"),
@@ -310,7 +311,7 @@ fn rule_8_blanks_around_a_command_are_ignored() {
 }
 
 #[test]
-fn rule_8_the_argument_is_trimmed_neither_folded_nor_split() {
+fn rule_8_the_argument_is_trimmed_but_neither_folded_nor_split() {
     for (line, argument) in [
         (&b"echo\n"[..], ""),
         (b" echo \t\r\n", ""),
@@ -327,7 +328,7 @@ fn rule_8_the_argument_is_trimmed_neither_folded_nor_split() {
 
 #[test]
 fn rule_8_names_fold_in_ascii_only() {
-    // S10 of tests/server/faults.rs: full width, a dotless i, the Kelvin sign, a long s, a soft hyphen.
+    // S10 of tests/server/faults.rs: full width, a dotless i, a dotted I, a long s, a soft hyphen, and others.
     for name in ["ＤＡＹ", "tıme", "tİme", "timeſtamp", "da\u{ad}y", "gRÖßE", "gröẞe", "\u{feff}day"] {
         let line = format!("{name}\n");
         assert_eq!(converse(Auto, &[line.as_bytes()]), "Hi\nYou entered an invalid command\n", "{name:?}");
@@ -342,23 +343,23 @@ fn rule_8_names_fold_in_ascii_only() {
 }
 
 #[test]
-fn rule_8_a_control_byte_or_bad_utf_8_make_it_invalid_and_the_connection_lives() {
-    let mut bad: Vec<Vec<u8>> = Vec::new();
+fn rule_8_a_command_with_control_bytes_or_invalid_utf_8_is_an_error() {
+    let mut invalid: Vec<Vec<u8>> = Vec::new();
     for byte in (0..=0x1f).chain([0x7f]).filter(|byte| !b"\t\r\n".contains(byte)) {
-        // Before, within and after the name, and in the argument.
-        bad.extend([
+        // The byte is before, within and after the name, and in the argument.
+        invalid.extend([
             vec![byte],
             [&[byte], &b"day"[..]].concat(),
             vec![b'd', byte, b'y'],
             [b"day", &[byte][..]].concat(),
         ]);
-        bad.extend([[b"day UTC", &[byte][..]].concat(), [b"echo a", &[byte][..], b"b"].concat()]);
+        invalid.extend([[b"day UTC", &[byte][..]].concat(), [b"echo a", &[byte][..], b"b"].concat()]);
     }
     for bytes in [&b"\xff"[..], b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\x80", b"\xe2\x82", b"day \xff"] {
-        bad.extend([bytes.to_vec(), [b"echo ", bytes].concat(), [bytes, b" "].concat()]);
+        invalid.extend([bytes.to_vec(), [b"echo ", bytes].concat(), [bytes, b" "].concat()]);
     }
-    // S7 and S8 of tests/server/faults.rs: other protocols, other encodings.
-    bad.extend([
+    // S7 and S8 of tests/server/faults.rs: other encodings and other protocols.
+    invalid.extend([
         b"\xff\xfb\x1f\xff\xfd\x03".to_vec(),
         b"\xff\xfed\0a\0y\0".to_vec(),
         b"\xef\xbb\xbfday".to_vec(),
@@ -368,18 +369,18 @@ fn rule_8_a_control_byte_or_bad_utf_8_make_it_invalid_and_the_connection_lives()
         b"SSH-2.0-OpenSSH_9.9".to_vec(),
         b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443".to_vec(),
     ]);
-    for body in bad {
+    for body in invalid {
         let shown = body.escape_ascii();
-        let answers = "Hi\nYou entered an invalid command\nSunday\n";
-        assert_eq!(converse(Auto, &[&body, b"\n", b"day\n"]), answers, "{shown}");
-        assert_eq!(converse(Auto, &[&[&body, &b"\nday\n"[..]].concat()]), answers, "{shown}");
+        let replies = "Hi\nYou entered an invalid command\nSunday\n";
+        assert_eq!(converse(Auto, &[&body, b"\n", b"day\n"]), replies, "{shown}");
+        assert_eq!(converse(Auto, &[&[&body, &b"\nday\n"[..]].concat()]), replies, "{shown}");
         assert_eq!(converse(Auto, &[&body, PAUSE, b"day"]), "HiYou entered an invalid commandSunday", "{shown}");
         assert_eq!(converse(Auto, &[b"day", &body, EOF]), "HiSundayYou entered an invalid command■", "{shown}");
     }
 }
 
 #[test]
-fn rule_8_an_argument_too_many_makes_it_invalid() {
+fn rule_8_a_command_with_an_extra_argument_is_an_error() {
     for name in ["timestamp", "help", "quit", "exit"] {
         let line = format!("{name} now\nday\n");
         assert_eq!(converse(Auto, &[line.as_bytes()]), "Hi\nYou entered an invalid command\nSunday\n", "{name}");
@@ -388,7 +389,7 @@ fn rule_8_an_argument_too_many_makes_it_invalid() {
         (&[b"quit now", PAUSE, b"day"], "HiYou entered an invalid commandSunday"),
         (&[b"quit \r\n"], "Hi\r\n■"),
         (&[b"timestamp\t\n"], "Hi\n1795362297\n"),
-        // A zone is one argument, whatever it is.
+        // Everything after the name is one argument, the zone.
         (&[b"day UTC UTC\n"], "Hi\nYou entered an unknown time zone\n"),
     ]);
 }
@@ -405,7 +406,7 @@ fn rule_9_after_quit_nothing_more_is_executed() {
     ]);
     let (mut session, mut responder, mut out) = (ServerSession::new(Auto), TestResponder::default(), Vec::new());
     assert_eq!(session.receive(b"quit\nday\n", &mut responder, &mut out).step(), (5, Next::Close));
-    // Later input is taken and discarded.
+    // The session takes later input and discards it.
     for _ in 0..3 {
         assert_eq!(session.receive(b"day\ntim", &mut responder, &mut out).step(), (7, Next::Close));
         assert!(!session.needs_timeout());
@@ -419,16 +420,16 @@ fn rule_9_after_quit_nothing_more_is_executed() {
 fn framing_line_ends_the_greeting_and_never_answers_bare() {
     framed(&[
         (&[], "Hi\n"),
-        // Rules 3 and 4 are off.
+        // Rules 3 and 4 do not apply.
         (&[b"day"], "Hi\n"),
         (&[b"day", PAUSE], "Hi\n"),
         (&[b"what", PAUSE, b"\n"], "Hi\nYou entered an invalid command\n"),
         (&[b"day", PAUSE, b"\n"], "Hi\nSunday\n"),
         (&[b"day", b"time\n"], "Hi\nYou entered an invalid command\n"),
-        // Nothing is open, so nothing is completed.
+        // The greeting has its newline, so a line end completes nothing.
         (&[b"day\ntime\r\n"], "Hi\nSunday\n15:44:57\r\n"),
         (&[b"quit\n"], "Hi\n■"),
-        // The greeting's newline is itself the answer to an empty first line, and to no other.
+        // The newline of the greeting is the reply to an empty first line, and to no other line.
         (&[b"\n"], "Hi\n"),
         (&[b"\r\n"], "Hi\n"),
         (&[b" \t\r\n"], "Hi\n"),
@@ -436,7 +437,7 @@ fn framing_line_ends_the_greeting_and_never_answers_bare() {
         (&[b"\n", b"\r\n", b"\n"], "Hi\n\r\n\n"),
         (&[b"\nday\n"], "Hi\nSunday\n"),
         (&[b"day\n\n"], "Hi\nSunday\n\n"),
-        // Rule 6 as ever.
+        // Rule 6 applies.
         (&[EOF], "Hi\n■"),
         (&[b"day", EOF], "Hi\nSunday■"),
         (&[b" \r", EOF], "Hi\n■"),
@@ -456,20 +457,20 @@ fn framing_is_auto_or_line() {
 }
 
 #[test]
-fn limits_as_the_docs_have_them() {
+fn limits_are_as_documented() {
     auto(&[
-        // A first line that TCP cuts exactly after a command's name; and the two ways around it.
+        // TCP cuts a first line exactly after a command's name. An empty first line avoids that, as does `line`.
         (&[b"time", b"\n"], "Hi15:44:57\n"),
         (&[b"day", b" UTC\n"], "HiSunday\nYou entered an invalid command\n"),
         (&[b"\n", b"time", b"\n"], "Hi\n15:44:57\n"),
-        // Two bare sends that TCP joins.
+        // TCP joins two bare commands.
         (&[b"daydate", PAUSE], "HiYou entered an invalid command"),
-        // Telnet's character mode, typed slower than the quiet time, until Enter.
+        // Telnet in character mode: the user types slower than the quiet time, until Enter.
         (
             &[b"d", PAUSE, b"a", PAUSE, b"\r\n", b"d", PAUSE, b"a", b"y", PAUSE, b"\r\n"],
             "HiYou entered an invalid commandYou entered an invalid command\r\nSunday\r\n",
         ),
-        // Lines that end in CR alone: bare, and an error where two join.
+        // A line that ends in CR alone is a bare command. Two such lines in one read are an error.
         (&[b"day\r", PAUSE, b"time\r", PAUSE], "HiSunday15:44:57"),
         (&[b"time\rdate\r", PAUSE], "HiYou entered an unknown time zone"),
         (&[b"quit\rdate\r", PAUSE], "HiYou entered an invalid command"),

@@ -16,11 +16,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def run(code: str, *arguments: str, python: str = sys.executable, timeout: float = 30) -> str:
     """Runs code in a new interpreter, which must succeed and write nothing to standard error."""
-    done = subprocess.run(
+    completed = subprocess.run(
         [python, "-W", "error", "-c", code, *arguments], capture_output=True, text=True, timeout=timeout, check=False
     )
-    assert (done.returncode, done.stderr) == (0, ""), done
-    return done.stdout
+    assert (completed.returncode, completed.stderr) == (0, ""), completed
+    return completed.stdout
 
 
 @contextmanager
@@ -34,16 +34,16 @@ def started(*command: str | Path) -> Iterator["subprocess.Popen[str]"]:
             child.kill()
 
 
-def eventually(true: Callable[[], bool], timeout: float = 5.0) -> None:
-    """Waits for a condition that does not have an event."""
+def eventually(holds: Callable[[], bool], timeout: float = 5.0) -> None:
+    """Polls until a condition holds."""
     deadline = time.monotonic() + timeout
-    while not true():
+    while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.002)
 
 
 def bare(address: daytime.Address, *commands: str) -> list[str]:
-    """Asks as the client of the original classroom program: no line ends, and the bytes of one recv are the reply."""
+    """Sends commands as the original classroom client does: without line ends, and with one recv for each reply."""
     with socket.create_connection(address, timeout=5) as sock:
         replies = [sock.recv(1024).decode()]
         for command in commands:

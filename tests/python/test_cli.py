@@ -1,4 +1,4 @@
-"""`python -m daytime`, and the script."""
+"""`python -m daytime` and the script `daytime`."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from daytime._types import ServerSettings
 from support import ROOT, Original, long_options, started
 
 # Services run the binary, which has a configuration file. A Python program passes keywords instead.
-ONLY_THEIRS = {"--config", "--print-config", "--check"}
+ONLY_BINARIES = {"--config", "--print-config", "--check"}
 PYTHON = [sys.executable, "-m", "daytime"]
 
 
@@ -30,7 +30,7 @@ def test_ask(daytime_server: daytime.Server, capsys: pytest.CaptureFixture[str])
 
 def test_conversation() -> None:
     with Original() as original:
-        done = subprocess.run(
+        completed = subprocess.run(
             [*PYTHON, "ask", "--connect", f"127.0.0.1:{original.address[1]}"],
             input="day\n\nnonsense\nTIME\nquit\nday\n",
             capture_output=True,
@@ -39,7 +39,7 @@ def test_conversation() -> None:
             timeout=30,
         )
     expected = ["Welcome to the server", "Sunday", "You entered an invalid command", "15:44:57"]
-    assert done.stdout.splitlines() == expected
+    assert completed.stdout.splitlines() == expected
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -60,7 +60,7 @@ def test_serve(program: list[str], number: signal.Signals) -> None:
         assert child.wait(5) == 0
 
 
-def test_a_taken_port_and_bad_settings(daytime_server: daytime.Server, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_in_use_and_invalid_settings(daytime_server: daytime.Server, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--listen", f"127.0.0.1:{daytime_server.port}", "--bind-timeout", "0"]) == 1
     assert "Address already in use" in capsys.readouterr().err
     assert main(["serve", "--listen", "127.0.0.1:0", "--workers", "0"]) == 2
@@ -91,8 +91,8 @@ def test_a_unix_socket_networks_and_the_older_protocols() -> None:
             assert lines[2].endswith(" for RFC 867\n")
             assert lines[3] == f"Server is listening on unix:{path}2 for RFC 868\n"
             assert path.stat().st_mode & 0o777 == 0o600
-            asked = [*PYTHON, "ask", "--connect", f"unix:{path}", "day UTC"]
-            assert subprocess.run(asked, capture_output=True, text=True, check=True).stdout.endswith("day\n")
+            command = [*PYTHON, "ask", "--connect", f"unix:{path}", "day UTC"]
+            assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.endswith("day\n")
             assert child.stdout.readline() == "Connection has been established with client unix:\n"
             with pytest.raises((daytime.ServerClosed, ConnectionResetError)):
                 daytime.connect("127.0.0.1", int(lines[1].split()[-1]))
@@ -117,6 +117,6 @@ def test_the_options_are_those_of_the_binaries(command: str, binary: str) -> Non
     path = next((path for path in built if path.exists()), None)
     if path is None:
         pytest.skip(f"{binary} was not built")
-    theirs = subprocess.run([path, "--help"], capture_output=True, text=True, check=True).stdout
-    ours = subprocess.run([*PYTHON, command, "--help"], capture_output=True, text=True, check=True).stdout
-    assert long_options(ours) == long_options(theirs) - ONLY_THEIRS
+    of_binary = subprocess.run([path, "--help"], capture_output=True, text=True, check=True).stdout
+    of_module = subprocess.run([*PYTHON, command, "--help"], capture_output=True, text=True, check=True).stdout
+    assert long_options(of_module) == long_options(of_binary) - ONLY_BINARIES

@@ -12,7 +12,7 @@ from daytime._daytime import parse_datetime, parse_timestamp
 from support import Original
 
 
-def test_typed_answers(daytime_client: daytime.Client) -> None:
+def test_typed_replies(daytime_client: daytime.Client) -> None:
     now = daytime_client.datetime("UTC")
     assert abs(now - dt.datetime.now(dt.UTC)) < dt.timedelta(seconds=5)
     assert daytime_client.day("UTC") in (f"{now:%A}", f"{now + dt.timedelta(minutes=1):%A}")
@@ -25,10 +25,10 @@ def test_typed_answers(daytime_client: daytime.Client) -> None:
     assert not daytime_client.closed
 
 
-def test_refused_questions(daytime_client: daytime.Client) -> None:
-    for question in ("", " ", "a\nb", "x" * 1025, "quit", "EXIT "):
+def test_invalid_commands(daytime_client: daytime.Client) -> None:
+    for command in ("", " ", "a\nb", "x" * 1025, "quit", "EXIT "):
         with pytest.raises(ValueError, match="the command"):
-            daytime_client.request(question)
+            daytime_client.request(command)
     with pytest.raises(UnicodeEncodeError):
         daytime_client.request("\ud800")
     with pytest.raises(daytime.CommandError, match="nonsense: You entered an invalid command"):
@@ -60,7 +60,7 @@ def test_timestamp_and_offsets(make_daytime_server: Callable[..., daytime.Server
 
 
 def test_replies_that_python_cannot_represent() -> None:
-    """The engine parses the year 0, which Python does not have."""
+    """The engine parses the year 0, which a Python datetime cannot have."""
     with pytest.raises(daytime.ProtocolError) as caught:
         parse_datetime("0000-01-01T00:00:00+00:00")
     assert caught.value.line == b"0000-01-01T00:00:00+00:00"
@@ -91,7 +91,7 @@ def test_errors_of_connecting() -> None:
         daytime.connect("no-such-host.invalid")
 
 
-def test_a_silent_peer_a_foreign_one_and_one_that_leaves() -> None:
+def test_a_peer_that_is_silent_or_foreign_or_leaves() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = listener.getsockname()
         with pytest.raises(daytime.RequestTimeout) as late:
@@ -114,7 +114,7 @@ def test_a_silent_peer_a_foreign_one_and_one_that_leaves() -> None:
             thread.join()
 
 
-def test_a_late_reply_is_nobodys(make_daytime_server: Callable[..., daytime.Server]) -> None:
+def test_a_late_reply_is_never_returned(make_daytime_server: Callable[..., daytime.Server]) -> None:
     server = make_daytime_server(commands={"slow": lambda request: str(threading.Event().wait(0.4))})
     client = daytime.connect(*server.address)
     with pytest.raises(daytime.RequestTimeout):

@@ -1,4 +1,4 @@
-"""The Python in the documents, and the examples, run."""
+"""The Python blocks of the documents, and the examples."""
 
 import doctest
 import os
@@ -14,7 +14,7 @@ import pytest
 from support import ROOT, bare, started
 
 EXAMPLES = ROOT / "examples" / "python"
-# The numbers of their sessions, and of their test files.
+# The number of sessions and of test files in each document.
 DOCUMENTS = {"README.md": (1, 1), "python/README.md": (5, 1)}
 
 
@@ -97,15 +97,15 @@ def test_example_dashboard() -> None:
             while sock.recv(100):
                 pass
         assert dashboard.stdout
-        seen = ""
-        while "left" not in seen:
-            seen += dashboard.stdout.readline()
-        assert "day" in seen
-        assert "clients" in interrupted(dashboard) + seen
+        output = ""
+        while "left" not in output:
+            output += dashboard.stdout.readline()
+        assert "day" in output
+        assert "clients" in interrupted(dashboard) + output
 
 
 def test_example_tests() -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLES / "test_clock.py")]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=60)
-    assert done.returncode == 0, done.stdout
+    completed = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=60)
+    assert completed.returncode == 0, completed.stdout

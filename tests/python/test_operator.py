@@ -64,7 +64,7 @@ def test_an_abstract_name() -> None:
         daytime.connect(host)
 
 
-def test_any_path_makes_an_address(path: Path) -> None:
+def test_any_path_is_a_valid_address(path: Path) -> None:
     host = "unix:" + os.fsdecode(os.fsencode(path) + b"\xff\n\xe2\x82\xac")
     with daytime.serve(host) as server:
         assert server.address == (host, 0)
@@ -123,7 +123,7 @@ def test_invalid_unix_addresses(path: Path) -> None:
         daytime.Server(f"unix:{path}/none")
 
 
-def test_a_unix_socket_is_taken_over_and_its_file_left(path: Path) -> None:
+def test_a_unix_socket_is_adopted_and_its_file_stays(path: Path) -> None:
     sock = socket.socket(socket.AF_UNIX)
     sock.bind(str(path))
     with daytime.serve(sock=sock) as server:
@@ -140,7 +140,7 @@ def test_the_file_is_removed_by_its_process_and_not_by_a_child(path: Path) -> No
         """
 import os, sys, warnings
 import daytime
-warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 warns of forks beside threads
+warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns about a fork beside threads
 host = "unix:" + sys.argv[1]
 server, ready = daytime.serve(host), daytime.Server(host + "2")
 if (child := os.fork()) == 0:
@@ -202,9 +202,9 @@ def test_invalid_networks(make_daytime_server: Make) -> None:
             daytime.Server(port=0, deny=[wrong])
         with pytest.raises(ValueError, match="is not a network"):
             server.set_networks(deny=["0.0.0.0/0", wrong])
-    for nothing in ([1], 1):
+    for invalid in ([1], 1):
         with pytest.raises(TypeError):
-            server.set_networks(allow=nothing)  # type: ignore[arg-type]
+            server.set_networks(allow=invalid)  # type: ignore[arg-type]
     assert daytime.request("day", *server.address), "the server is unchanged"
 
 
@@ -237,13 +237,13 @@ def test_rfc_867_and_868(make_daytime_server: Make, path: Path) -> None:
         assert daytime.rfc868(*binary) == moment
 
 
-def test_their_clients_are_events(make_daytime_server: Make) -> None:
+def test_clients_of_rfc_867_are_events(make_daytime_server: Make) -> None:
     server = make_daytime_server(listen_rfc867=LOCAL)
     events = server.events(timeout=5)
     daytime.rfc867(*server.addresses_of("rfc867")[0])
-    came = next(events)
-    assert isinstance(came, daytime.Connected)
-    assert next(events) == daytime.Disconnected(came.client, came.peer, "answered", 0)
+    connected = next(events)
+    assert isinstance(connected, daytime.Connected)
+    assert next(events) == daytime.Disconnected(connected.client, connected.peer, "answered", 0)
 
 
 def test_a_server_of_rfc_867_alone() -> None:
@@ -258,21 +258,21 @@ def test_a_server_of_rfc_867_alone() -> None:
         assert daytime.rfc867(host, port) == "Monday, November 23, 2026 00:44:57-JST"
 
 
-def test_errors_of_their_clients(make_daytime_server: Make) -> None:
-    no_text = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)  # its four bytes are not UTF-8
-    server = make_daytime_server(clock=no_text, listen_rfc867=LOCAL, listen_rfc868=LOCAL)
+def test_errors_of_clients_of_the_rfcs(make_daytime_server: Make) -> None:
+    not_text = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)  # its four bytes are not UTF-8
+    server = make_daytime_server(clock=not_text, listen_rfc867=LOCAL, listen_rfc868=LOCAL)
     (text,), (binary,) = server.addresses_of("rfc867"), server.addresses_of("rfc868")
-    for read, wrong in [(daytime.rfc867, binary), (daytime.rfc868, text)]:
+    for read, other in [(daytime.rfc867, binary), (daytime.rfc868, text)]:
         with pytest.raises(daytime.ProtocolError):
-            read(*wrong)
+            read(*other)
         with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(daytime.RequestTimeout) as late:
             read(*silent.getsockname(), timeout=0.1)
         assert late.value.timeout == 0.1
-        with socket.create_server(("127.0.0.1", 0)) as mute:
-            closer = threading.Thread(target=lambda mute=mute: mute.accept()[0].close())
+        with socket.create_server(("127.0.0.1", 0)) as closing:
+            closer = threading.Thread(target=lambda closing=closing: closing.accept()[0].close())
             closer.start()
             with pytest.raises(daytime.ServerClosed):
-                read(*mute.getsockname())
+                read(*closing.getsockname())
             closer.join()
         with pytest.raises(ConnectionRefusedError, match="connect"):
             read("127.0.0.1", 1)
@@ -284,11 +284,11 @@ def test_errors_of_their_clients(make_daytime_server: Make) -> None:
             read(timeout=0)
 
 
-def test_zones_are_read_again(tmp_path: Path) -> None:
-    """In a new process, whose zones are in TZDIR."""
+def test_zones_are_reloaded(tmp_path: Path) -> None:
+    """The test runs in a new process, because TZDIR names the zones."""
 
     def zone(name: str, rule: bytes) -> bytes:
-        # RFC 9636: a header and a block of one type without a transition, twice, and the rule for all time.
+        # RFC 9636: a header and a block of one type without a transition, both twice, and the rule.
         header = b"TZif2" + bytes(15) + b"".join(n.to_bytes(4, "big") for n in (0, 0, 0, 0, 1, len(name) + 1))
         return (header + bytes(6) + name.encode() + b"\0") * 2 + b"\n" + rule + b"\n"
 

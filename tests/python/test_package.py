@@ -13,8 +13,8 @@ from daytime._types import ServerSettings
 from support import ROOT, run
 
 
-def test_which_daytime_this_is() -> None:
-    """Another distribution, named `daytime`, has a module of the same name, see python/README.md."""
+def test_the_imported_package_is_this_one() -> None:
+    """Another distribution has a module of the same name, see python/README.md."""
     print(daytime.__file__)
     assert Path(daytime._daytime.__file__ or "").parent == Path(daytime.__file__).parent
     assert daytime.__version__ == re.search(r'^version = "(.+)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]  # type: ignore[index]
@@ -35,7 +35,7 @@ print(took, *sorted({name.partition(".")[0] for name in set(sys.modules) - befor
     assert not {"asyncio", "threading", "typing", "datetime", "socket", "pytest"} & set(modules)
 
 
-def test_everything_is_there_and_documented() -> None:
+def test_every_public_name_exists_and_is_documented() -> None:
     for name in daytime.__all__:
         thing = getattr(daytime, name)
         if inspect.isclass(thing) or inspect.isroutine(thing):
@@ -62,7 +62,7 @@ def test_the_stubs_have_the_settings_of_the_server() -> None:
         daytime.Server(tz="UTC")  # type: ignore[call-arg]
 
 
-def test_errors_are_the_builtins_too() -> None:
+def test_errors_are_also_builtin_errors() -> None:
     bases = {
         daytime.ProtocolError: ValueError,
         daytime.CommandError: LookupError,

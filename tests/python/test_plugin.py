@@ -43,7 +43,7 @@ def test_a_mark_with_positions_is_an_error(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*takes the keywords of daytime.Server only*"])
 
 
-def test_the_package_is_not_loaded_before_a_test_asks(pytester: pytest.Pytester) -> None:
+def test_the_package_is_loaded_only_when_a_test_needs_it(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("""
         import sys
 

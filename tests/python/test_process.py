@@ -20,16 +20,16 @@ def interpreters() -> dict[str, str | None]:
     found: dict[str, str | None] = {}
     for version in ("3.11", "3.12", "3.13"):
         root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-        kept = sorted(str(path) for path in root.glob(f"versions/{version}.*/bin/python{version}"))
-        candidates = [path for path in (*kept, shutil.which(f"python{version}")) if path]
+        installed = sorted(str(path) for path in root.glob(f"versions/{version}.*/bin/python{version}"))
+        candidates = [path for path in (*installed, shutil.which(f"python{version}")) if path]
         found[version] = next((path for path in candidates if works(path, version)), None)
     return found
 
 
 def works(python: str, version: str) -> bool:
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
-    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
-    return done.stdout.strip() == version
+    completed = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+    return completed.stdout.strip() == version
 
 
 INTERPRETERS = interpreters()
@@ -38,7 +38,7 @@ BLOCKED = {
     "serve_forever": "daytime.Server(port=0).serve_forever()",
     "wait": "s = daytime.serve(port=0)\nprint('ready', flush=True)\ns.wait()",
     "request": "c.request('sleep', timeout=30)",
-    "another thread's turn": (
+    "another thread's call": (
         "import threading\nthreading.Thread(target=c.request, args=('sleep',), daemon=True).start()\n"
         "import time; time.sleep(0.2)\nc.request('sleep')"
     ),
@@ -49,7 +49,7 @@ BLOCKED = {
 
 
 @pytest.mark.parametrize("what", BLOCKED)
-def test_ctrl_c_ends_it_within_200_ms(what: str) -> None:
+def test_ctrl_c_ends_a_blocking_call_within_200_ms(what: str) -> None:
     code = f"""
 import signal, socket, sys, time, warnings
 import daytime
@@ -59,7 +59,7 @@ s = daytime.serve(port=0, commands={{"sleep": lambda request: time.sleep(30)}})
 c = daytime.connect(*s.address, timeout=30)
 print("ready", flush=True)
 try:
-    exec(compile({BLOCKED[what]!r}, 'blocked', 'exec'))  # of a str, it would count as unhandled
+    exec(compile({BLOCKED[what]!r}, 'blocked', 'exec'))  # exec() of a str would report the exception as unhandled
 except KeyboardInterrupt:
     print(time.time(), flush=True)
 """
@@ -110,17 +110,17 @@ def test_the_interpreter_ends_50_times_of_50(version: str) -> None:
     package = str(Path(daytime.__file__).parents[1])
     for number in range(50):
         code = f"import sys; sys.path.insert(0, {package!r})\n" + EXIT
-        done = subprocess.run(
+        completed = subprocess.run(
             [python, "-c", code, str(number)], capture_output=True, text=True, timeout=20, check=False
         )
-        assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", ""), (number, done)
+        assert (completed.returncode, completed.stdout, completed.stderr) == (0, "done\n", ""), (number, completed)
 
 
 def test_a_forked_child_uses_nothing_of_its_parent_and_closes_the_listeners() -> None:
     out = run("""
 import os, socket, sys, threading, warnings
 import daytime
-warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 warns of forks beside threads
+warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns about a fork beside threads
 server = daytime.serve("127.0.0.1", 0)
 ready = daytime.Server("127.0.0.1", 0)
 client = daytime.connect(*server.address)

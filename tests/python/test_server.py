@@ -1,4 +1,4 @@
-"""The server, as Python programmers use it."""
+"""The server."""
 
 import copy
 import datetime as dt
@@ -19,14 +19,14 @@ MOMENT = dt.datetime(2026, 11, 22, 15, 44, 57, tzinfo=dt.UTC)
 Make = Callable[..., daytime.Server]
 
 
-def test_serves_and_asks() -> None:
+def test_a_server_serves_a_client() -> None:
     with daytime.serve(port=0) as s, daytime.connect(*s.address) as c:
         assert isinstance(c.date(), dt.date)
     assert s.state == "stopped"
     assert c.closed
 
 
-def test_answers_the_original_client(make_daytime_server: Make) -> None:
+def test_the_original_client_gets_its_replies(make_daytime_server: Make) -> None:
     server = make_daytime_server(clock=MOMENT, timezone="UTC")
     replies = bare(server.address, "day", "DATE", "time", "nonsense")
     assert replies == [
@@ -38,7 +38,7 @@ def test_answers_the_original_client(make_daytime_server: Make) -> None:
     ]
 
 
-def test_a_taken_port_raises_in_the_constructor_with_errno(make_daytime_server: Make) -> None:
+def test_a_port_in_use_raises_in_the_constructor_with_errno(make_daytime_server: Make) -> None:
     server = make_daytime_server()
     with pytest.raises(OSError, match="Address already in use: bind") as caught:
         daytime.Server("127.0.0.1", server.port)
@@ -73,7 +73,7 @@ def test_states_and_repr() -> None:
         pass
 
 
-def test_stopped_before_it_was_started() -> None:
+def test_a_server_may_stop_before_it_starts() -> None:
     server = daytime.Server(port=0)
     server.stop()
     assert server.state == "stopped"
@@ -89,7 +89,7 @@ def test_clocks_and_zones(make_daytime_server: Make) -> None:
         assert client.datetime().utcoffset() == dt.timedelta(hours=9)
         assert client.time("UTC") == dt.time(15, 44, 57)
         assert client.day("-03:30") == "Sunday"
-        server.set_clock(dt.datetime(2024, 2, 29, 1, 2, 3))  # naive: what the server's clock shows
+        server.set_clock(dt.datetime(2024, 2, 29, 1, 2, 3))  # a naive datetime is the local time of the server
         assert client.date() == dt.date(2024, 2, 29)
         assert client.time() == dt.time(1, 2, 3)
         server.set_clock(dt.timedelta(days=-1))
@@ -145,7 +145,7 @@ def test_settings(make_daytime_server: Make) -> None:
         {"commands": {"day": lambda request: "no"}},
     ],
 )
-def test_refused_settings(settings: dict[str, object]) -> None:
+def test_invalid_settings(settings: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"."):
         daytime.Server(**({"port": 0} | settings))  # type: ignore[arg-type]
 
@@ -157,7 +157,7 @@ def test_several_addresses() -> None:
             assert daytime.request("help", *address).startswith("day")
 
 
-def test_a_socket_is_taken_over() -> None:
+def test_a_socket_is_adopted() -> None:
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
     port = sock.getsockname()[1]
@@ -181,19 +181,19 @@ def test_events_match(make_daytime_server: Make, unraisable: list[BaseException]
         client.request("timestamp")
         with pytest.raises(daytime.CommandError):
             client.request("fail")
-    seen = []
+    lines = []
     for event in events:
         match event:
             case daytime.Connected(client=number, peer=(host, _)):
-                seen.append(f"connected {number} {host}")
+                lines.append(f"connected {number} {host}")
             case daytime.CommandServed(_, command, ok):
-                seen.append(f"{command} {ok}")
+                lines.append(f"{command} {ok}")
             case daytime.CommandFailed(command=command, error=error):
-                seen.append(f"{command} failed: {error[:10]}")
+                lines.append(f"{command} failed: {error[:10]}")
             case daytime.Disconnected(reason=reason, commands=commands):
-                seen.append(f"{reason} {commands}")
+                lines.append(f"{reason} {commands}")
                 server.stop()
-    assert seen == [
+    assert lines == [
         "connected 1 127.0.0.1",
         "timestamp True",
         "fail failed: ValueError",
@@ -203,7 +203,7 @@ def test_events_match(make_daytime_server: Make, unraisable: list[BaseException]
     ]
 
 
-def test_events_end_by_timeout_and_count_what_they_lose(daytime_server: daytime.Server) -> None:
+def test_events_end_by_timeout_and_count_lost_events(daytime_server: daytime.Server) -> None:
     began = time.monotonic()
     assert list(daytime_server.events(timeout=0.1)) == []
     assert 0.09 < time.monotonic() - began < 2
@@ -247,14 +247,14 @@ def test_drain(daytime_server: daytime.Server, daytime_client: daytime.Client) -
         daytime_client.day()
 
 
-def test_serve_forever_ends_with_stop_from_elsewhere() -> None:
+def test_serve_forever_ends_when_another_thread_stops_it() -> None:
     server = daytime.Server(port=0)
     threading.Timer(0.1, server.stop).start()
     server.serve_forever()
     assert server.state == "stopped"
 
 
-def test_no_pickle_no_copy_no_subclass(daytime_server: daytime.Server, daytime_client: daytime.Client) -> None:
+def test_pickling_copying_and_subclassing_fail(daytime_server: daytime.Server, daytime_client: daytime.Client) -> None:
     for thing in (daytime_server, daytime_client):
         for duplicate in (pickle.dumps, copy.copy, copy.deepcopy):
             with pytest.raises(TypeError, match="cannot pickle"):
@@ -266,7 +266,7 @@ def test_no_pickle_no_copy_no_subclass(daytime_server: daytime.Server, daytime_c
     assert (error.command, error.reply) == ("day", "why")
 
 
-def test_one_that_nobody_stopped_warns_and_stops() -> None:
+def test_a_server_that_was_not_stopped_warns_and_stops() -> None:
     server = daytime.serve(port=0)
     address = server.address
     with pytest.warns(ResourceWarning, match=r"unclosed <daytime\.Server"):
@@ -291,20 +291,20 @@ def test_a_cycle_through_a_handler_is_collected() -> None:
     owner = Owner()
     owner.server.start()
     assert daytime.request("me", *owner.server.address) == "me"
-    gone = weakref.ref(owner)
-    server_gone = weakref.ref(owner.server)
+    owner_reference = weakref.ref(owner)
+    server_reference = weakref.ref(owner.server)
     with pytest.warns(ResourceWarning, match="unclosed"):  # noqa: PT031
         del owner
 
         def collected() -> bool:
             gc.collect()
-            return gone() is None
+            return owner_reference() is None
 
         eventually(collected)
-    assert server_gone() is None
+    assert server_reference() is None
 
 
-def test_an_exception_in_the_with_block_stops_and_goes_on() -> None:
+def test_an_exception_in_the_with_block_stops_the_server_and_propagates() -> None:
     with pytest.raises(ZeroDivisionError), daytime.serve(port=0) as server, daytime.connect(*server.address) as client:
         1 / 0  # noqa: B018
     assert server.state == "stopped"

@@ -48,21 +48,21 @@ fn the_clock_is_set_while_clients_are_served() {
             peer.ask("day\ndate\ntime\ndatetime\ntimestamp\n", replies.join("\n") + "\n");
         }
     }
-    // No offset leads out of what can be written.
+    // A clock beyond the range shows the nearer end of the range, for any offset.
     for (offset, text) in [(i64::MAX, nines[3]), (i64::MIN, "0001-01-01T00:00:00+00:00")] {
         server.set_clock(Clock::offset(offset));
         peers[0].ask("datetime\n", format!("{text}\n"));
     }
-    // A clock that runs.
+    // A running clock.
     server.set_clock(Clock::offset(-1_000_000));
     let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() - 1_000_000;
     let before = now();
     peers[1].send("timestamp\n");
-    let actual = peers[1].line().parse().unwrap();
-    assert!((before..=now()).contains(&actual), "{actual}");
+    let seconds = peers[1].line().parse().unwrap();
+    assert!((before..=now()).contains(&seconds), "{seconds}");
 }
 
-/// An unterminated command at the end of file is answered from the clock's reading at that time.
+/// An unterminated command at the end of file gets the time of the end of file.
 #[test]
 fn the_clock_is_read_again_for_a_last_command() {
     let server = builder().workers(1).start().unwrap();
@@ -76,7 +76,7 @@ fn the_clock_is_read_again_for_a_last_command() {
     waiting.expect_eof();
 }
 
-/// However the clock jumps, the commands of one read are answered from one reading of it.
+/// All commands of one read get the same time, even if the clock jumps.
 #[test]
 fn one_read_is_answered_from_one_reading() {
     let midnight = 1_795_392_000;
@@ -94,21 +94,21 @@ fn one_read_is_answered_from_one_reading() {
         });
         let mut peer = Peer::greeted(server.port());
         peer.ask("\n", "\n");
-        let mut seen = HashSet::new();
+        let mut variants = HashSet::new();
         for _ in 0..2000 {
             peer.send("day\ndate\ntime\ndatetime\ntimestamp\n");
             let reply = (0..5).map(|_| peer.line() + "\n").collect::<String>();
             assert!(replies.contains(&reply.as_str()), "{reply}");
-            seen.insert(reply);
+            variants.insert(reply);
         }
         done.store(true, Relaxed);
-        assert_eq!(seen.len(), 2, "the clock was never set between two reads");
+        assert_eq!(variants.len(), 2, "the clock was never set between two reads");
     });
 }
 
-/// S11 of faults.rs, as far as sockets show it; faults.rs shows which files are opened.
+/// S11 of faults.rs: the replies. faults.rs tests which files the server opens.
 #[test]
-fn zones() {
+fn commands_accept_known_zones() {
     let server = server();
     let mut peer = Peer::greeted(server.port());
     peer.ask("\n", "\n");
@@ -159,9 +159,9 @@ fn zones() {
     for zone in unknown {
         peer.ask(format!("time {zone}\n"), format!("{UNKNOWN_ZONE}\n"));
     }
-    // 10 kB make no command.
+    // A command cannot have 10 kB.
     peer.ask(format!("time {}\n", "x".repeat(10_000)), format!("{INVALID}\n"));
-    // More names than are remembered.
+    // More unknown names than the server remembers.
     for n in 0..600 {
         peer.ask(format!("time No/Where{n}\n"), format!("{UNKNOWN_ZONE}\n"));
     }
@@ -175,13 +175,13 @@ fn the_zone_of_the_server_is_a_setting() {
     {
         let server = builder().timezone(zone).start().unwrap();
         assert!(server.warnings().is_empty());
-        let actual = String::from_utf8(converse(server.port(), b"\ndatetime")).unwrap();
-        assert!(actual.ends_with(reply), "{zone}: {actual}");
+        let output = String::from_utf8(converse(server.port(), b"\ndatetime")).unwrap();
+        assert!(output.ends_with(reply), "{zone}: {output}");
     }
 }
 
 #[test]
-fn zones_are_read_again_by_every_worker() {
+fn every_worker_reloads_zones() {
     // The environment names the database, so a new process is needed.
     let folder = Folder::new();
     if !in_own_process_with(&[("TZDIR", folder.path())]) {
@@ -190,35 +190,35 @@ fn zones_are_read_again_by_every_worker() {
     let zones = PathBuf::from(std::env::var_os("TZDIR").unwrap());
     fs::create_dir(zones.join("Here")).unwrap();
     let put = |zone: &str| {
-        // As package managers do: a new file takes the place of the old one.
+        // A package manager also renames a new file over the old one.
         let copied = fs::copy(Path::new("/usr/share/zoneinfo").join(zone), zones.join("new"));
         copied.and_then(|_| fs::rename(zones.join("new"), zones.join("Here/Now"))).is_ok()
     };
     if !put("Asia/Tokyo") {
-        return skip("there are no files of time zones");
+        return skip("this machine does not have a zone database");
     }
     let settings = unbound_builder().listen("127.0.0.1:0").listen_as(Service::Rfc867, "127.0.0.1:0");
     let server = settings.timezone("Here/Now").start().unwrap();
     let mut peers: Vec<Peer> = (0..4).map(|_| Peer::greeted(server.port())).collect();
     peers.iter_mut().for_each(|peer| peer.ask("\n", "\n"));
-    let mut all_say = |replies: &str, line: &str| {
+    let mut assert_all = |replies: &str, line: &str| {
         peers.iter_mut().for_each(|peer| peer.ask("time\ntime here/now\n", replies));
         for _ in 0..2 {
             assert_eq!(rfc867(&server.addresses_of(Service::Rfc867)[0]).unwrap(), line);
         }
     };
     let tokyo = ("00:44:57\n00:44:57\n", "Monday, November 23, 2026 00:44:57-JST");
-    all_say(tokyo.0, tokyo.1);
+    assert_all(tokyo.0, tokyo.1);
     assert!(put("America/New_York"));
-    all_say(tokyo.0, tokyo.1);
+    assert_all(tokyo.0, tokyo.1);
     server.reload_zones();
     let new_york = ("10:44:57\n10:44:57\n", "Sunday, November 22, 2026 10:44:57-EST");
-    all_say(new_york.0, new_york.1);
-    // The server's own stays as it was where it is gone.
+    assert_all(new_york.0, new_york.1);
+    // The server keeps its zone if the file is missing.
     fs::remove_file(zones.join("Here/Now")).unwrap();
     server.handle().reload_zones();
-    all_say(&format!("10:44:57\n{}\n", errors::UNKNOWN_ZONE), new_york.1);
+    assert_all(&format!("10:44:57\n{}\n", errors::UNKNOWN_ZONE), new_york.1);
     assert!(put("Asia/Tokyo"));
     server.reload_zones();
-    all_say(tokyo.0, tokyo.1);
+    assert_all(tokyo.0, tokyo.1);
 }

@@ -14,7 +14,7 @@ use crate::common::{TIMEOUT, builder, eventually, next_event, next_event_or_end,
 use crate::helpers::EventWatcher;
 
 #[test]
-fn events_tell_of_every_client_in_order() {
+fn events_report_every_client_in_order() {
     let server = builder().workers(1).start().unwrap();
     let events = server.events();
     let mut addresses = Vec::new();
@@ -27,28 +27,28 @@ fn events_tell_of_every_client_in_order() {
     }
     server.stop();
     assert!(server.wait(Some(TIMEOUT)));
-    // The receiver ends with the server.
+    // The subscription ends with the server.
     let actual: Vec<Event> = iter::from_fn(|| next_event_or_end(&events)).collect();
-    let wanted: Vec<Event> = (1..)
+    let expected: Vec<Event> = (1..)
         .zip(addresses)
         .flat_map(|(client, peer)| {
             let (client, peer) = (client.into(), Address::from(peer));
-            let gone = Event::Disconnected { client, peer: peer.clone(), reason: Reason::Eof, commands: 2 };
-            [Event::Connected { client, peer }, gone]
+            let disconnected = Event::Disconnected { client, peer: peer.clone(), reason: Reason::Eof, commands: 2 };
+            [Event::Connected { client, peer }, disconnected]
         })
         .collect();
-    assert_eq!(actual, wanted);
-    // A subscription that comes too late ends at once.
+    assert_eq!(actual, expected);
+    // A subscription to a server that has ended ends at once.
     assert_eq!(next_event_or_end(&server.events()), None);
 }
 
 #[test]
-fn events_tell_why_a_client_left() {
+fn events_report_why_a_client_left() {
     let server = builder().write_timeout(Duration::from_millis(300)).start().unwrap();
     let events = EventWatcher::new(&server);
     let [mut quits, mut ends, breaks, mut stays] = [(); 4].map(|()| Peer::greeted(server.port()));
-    let mut deaf = Peer::narrow(server.port());
-    let addresses = [&quits, &ends, &breaks, &deaf, &stays].map(Peer::address);
+    let mut slow = Peer::narrow(server.port());
+    let addresses = [&quits, &ends, &breaks, &slow, &stays].map(Peer::address);
     quits.send("day\nquit\n");
     quits.expect("\nSunday\n");
     quits.expect_eof();
@@ -58,8 +58,8 @@ fn events_tell_why_a_client_left() {
     ends.expect("Sunday");
     ends.expect_eof();
     breaks.reset();
-    // It is always sending, and that does not help.
-    while deaf.0.write_all(&b"help\n".repeat(100)).is_ok() {}
+    // The write timeout closes a client that does not read, even if the client always sends.
+    while slow.0.write_all(&b"help\n".repeat(100)).is_ok() {}
     stays.ask("time\n", "\n15:44:57\n");
     let actual = addresses.map(|address| {
         if address == stays.address() {
@@ -69,38 +69,38 @@ fn events_tell_why_a_client_left() {
     });
     let commands = actual[3].1;
     assert!(commands > 0);
-    let wanted = [
+    let expected = [
         (Reason::Quit, 2),
         (Reason::Eof, 1),
         (Reason::Error, 0),
         (Reason::WriteTimeout, commands),
         (Reason::Shutdown, 1),
     ];
-    assert_eq!(actual, wanted);
+    assert_eq!(actual, expected);
     assert!(server.wait(Some(TIMEOUT)));
     assert_eq!(server.stats().commands, 4 + commands);
 }
 
 #[test]
-fn a_deaf_subscriber_loses_events() {
+fn a_subscriber_that_does_not_read_loses_events() {
     let server = server();
-    let deaf = server.events_with(0, false); // at least 1
-    let hasty = server.events_with(1, false);
-    drop(hasty); // is no subscriber any more, and loses nothing
+    let slow = server.events_with(0, false); // at least 1
+    let dropped = server.events_with(1, false);
+    drop(dropped); // a dropped subscription loses no events
     let events = EventWatcher::new(&server);
     let addresses: Vec<SocketAddr> = (0..5).map(|_| Peer::greeted(server.port()).address()).collect();
     for address in &addresses {
         events.disconnect_of(*address);
     }
     assert_eq!(server.stats().events_dropped, 9);
-    assert!(matches!(next_event_or_end(&deaf), Some(Event::Connected { peer, .. }) if addresses.contains(&tcp(&peer))));
-    // It has room again.
+    assert!(matches!(next_event_or_end(&slow), Some(Event::Connected { peer, .. }) if addresses.contains(&tcp(&peer))));
+    // The subscription has room for an event again.
     let address = Peer::greeted(server.port()).address();
     events.disconnect_of(address);
-    assert!(matches!(next_event_or_end(&deaf), Some(Event::Connected { peer, .. }) if tcp(&peer) == address));
+    assert!(matches!(next_event_or_end(&slow), Some(Event::Connected { peer, .. }) if tcp(&peer) == address));
     assert_eq!(server.stats().events_dropped, 10);
     drop(server);
-    assert_eq!(next_event_or_end(&deaf), None);
+    assert_eq!(next_event_or_end(&slow), None);
 }
 
 #[test]
@@ -117,19 +117,19 @@ fn clients_and_stats_are_exact() {
     let clients = server.clients();
     let known: Vec<_> =
         clients.iter().map(|client| (u64::from(client.id), tcp(&client.peer), client.commands)).collect();
-    let wanted: Vec<_> = (1..).zip(&peers).map(|(n, peer)| (n, peer.address(), n)).collect();
-    assert_eq!(known, wanted);
-    let late = SystemTime::now();
-    assert!(clients.iter().all(|client| (began..=late).contains(&client.connected_at)));
+    let expected: Vec<_> = (1..).zip(&peers).map(|(n, peer)| (n, peer.address(), n)).collect();
+    assert_eq!(known, expected);
+    let ended = SystemTime::now();
+    assert!(clients.iter().all(|client| (began..=ended).contains(&client.connected_at)));
 
     let lines: u64 = (0..20).sum();
     let stats = server.stats();
     let counted = (stats.clients, stats.accepted, stats.commands, stats.invalid, stats.bytes_in, stats.bytes_out);
     let error = INVALID.len() as u64 + 1;
     assert_eq!(counted, (20, 20, lines + 20, 20, 20 * 5 + lines * 4, 20 * (22 + error) + lines * 7));
-    assert!(stats.uptime <= late.duration_since(began).unwrap());
+    assert!(stats.uptime <= ended.duration_since(began).unwrap());
 
-    // One that has said quit and keeps its side open is being closed: no client any more, a connection still.
+    // After `quit`, a peer that keeps its side open is a connection that is closing, and not a client.
     let mut closing = peers.pop().unwrap();
     closing.send("quit\n");
     closing.expect_eof();
@@ -142,14 +142,14 @@ fn clients_and_stats_are_exact() {
     assert!(server.clients().is_empty());
     let Stats { clients, accepted, .. } = server.stats();
     assert_eq!((clients, accepted), (0, 20));
-    // No number is used twice.
+    // The server uses each number once.
     let peer = Peer::greeted(server.port());
     assert_eq!(server.clients().iter().map(|client| client.id.into()).collect::<Vec<u64>>(), [21]);
     drop(peer);
 }
 
 #[test]
-fn disconnect_hits_whom_it_names_and_nobody_else() {
+fn disconnect_closes_only_the_client_with_that_number() {
     let server = server();
     let events = server.events();
     let mut stale = Peer::greeted(server.port());
@@ -158,24 +158,24 @@ fn disconnect_hits_whom_it_names_and_nobody_else() {
     stale.expect_eof();
     drop(stale);
     assert!(matches!(next_event(&events), Event::Disconnected { client, .. } if client == first));
-    let mut heirs: Vec<Peer> = (0..4).map(|_| Peer::greeted(server.port())).collect();
-    for never in [first, ClientId::from(0), ClientId::from(999), ClientId::from(u64::MAX)] {
-        assert!(!server.disconnect(never), "{never:?}");
+    let mut peers: Vec<Peer> = (0..4).map(|_| Peer::greeted(server.port())).collect();
+    for unknown in [first, ClientId::from(0), ClientId::from(999), ClientId::from(u64::MAX)] {
+        assert!(!server.disconnect(unknown), "{unknown:?}");
     }
-    for heir in &mut heirs {
-        heir.ask("day", "Sunday");
+    for peer in &mut peers {
+        peer.ask("day", "Sunday");
     }
     let listed = server.clients();
     assert_eq!(listed.len(), 4);
-    assert!(listed.is_sorted_by_key(|client| client.id), "in the order of their numbers");
-    let victim = heirs.remove(2);
-    let id = listed.iter().find(|client| client.peer == victim.address().into()).unwrap().id;
+    assert!(listed.is_sorted_by_key(|client| client.id), "clients are in the order of their numbers");
+    let kicked = peers.remove(2);
+    let id = listed.iter().find(|client| client.peer == kicked.address().into()).unwrap().id;
     assert!(server.disconnect(id));
     assert!(!server.disconnect(id));
-    let mut victim = victim;
-    victim.wait_closed();
-    for heir in &mut heirs {
-        heir.ask("day", "Sunday");
+    let mut kicked = kicked;
+    kicked.wait_closed();
+    for peer in &mut peers {
+        peer.ask("day", "Sunday");
     }
     let disconnected = events.iter().find(|event| matches!(event, Event::Disconnected { .. })).unwrap();
     assert!(
@@ -184,14 +184,14 @@ fn disconnect_hits_whom_it_names_and_nobody_else() {
 }
 
 #[test]
-fn each_subscription_is_its_own_and_commands_are_reported_where_asked_for() {
+fn subscriptions_are_independent_and_only_some_have_commands() {
     let server = builder().command("own", |_| "x").command("bad", |_| Err::<daytime::Reply, _>("y")).start().unwrap();
-    let (plain, all, deaf) = (server.events(), server.events_with(100, true), server.events_with(1, true));
+    let (plain, all, slow) = (server.events(), server.events_with(100, true), server.events_with(1, true));
     let mut peer = Peer::greeted(server.port());
     peer.send("day\nTIME Asia/Tokyo\n\ntime nowhere\n bad\x01 word\nown 1\nbad\nquit\n");
     peer.rest();
     drop(peer);
-    eventually("it has left", || server.stats().clients == 0);
+    eventually("the client has left", || server.stats().clients == 0);
     let dropped = server.stats().events_dropped;
     drop(server);
     let commands: Vec<(String, bool)> = all
@@ -218,12 +218,12 @@ fn each_subscription_is_its_own_and_commands_are_reported_where_asked_for() {
         ),
         "{plain:?}"
     );
-    assert_eq!(deaf.iter().count(), 1, "what fits is kept");
-    assert_eq!(dropped, 9, "and the rest is counted");
+    assert_eq!(slow.iter().count(), 1, "the subscription keeps the events that fit");
+    assert_eq!(dropped, 9, "the server counts the lost events");
 }
 
 #[test]
-fn a_subscription_begins_when_it_is_made_and_may_be_given_up() {
+fn a_subscription_begins_at_once_and_may_be_dropped() {
     let server = server();
     drop(server.events());
     let mut peer = Peer::greeted(server.port());
@@ -234,17 +234,17 @@ fn a_subscription_begins_when_it_is_made_and_may_be_given_up() {
     assert!(matches!(next_event(&late), Event::Disconnected { reason: Reason::Quit, .. }));
     server.stop();
     assert!(server.wait(Some(TIMEOUT)));
-    assert!(server.events().recv_timeout(TIMEOUT).is_err(), "after the end it is over at once");
+    assert!(server.events().recv_timeout(TIMEOUT).is_err(), "a subscription to a server that has ended ends at once");
     assert_eq!(server.stats().events_dropped, 0);
 }
 
 #[test]
-fn counters_are_exact_and_back_at_zero_after_a_storm() {
+fn counters_are_exact_and_return_to_zero_after_a_storm() {
     let server = builder().max_clients_per_source(10_000).start().unwrap();
     let mut peer = Peer::greeted(server.port());
     peer.ask("day\r\nfoo\r\n", "\r\nSunday\r\nYou entered an invalid command\r\n");
     // Sent bytes are counted right after the send, so the reply may arrive first.
-    eventually("all is counted", || server.stats().bytes_out == 21 + 2 + 8 + 32);
+    eventually("the server has counted all bytes", || server.stats().bytes_out == 21 + 2 + 8 + 32);
     let stats = server.stats();
     assert_eq!((stats.clients, stats.accepted, stats.commands, stats.invalid, stats.bytes_in), (1, 1, 2, 1, 10));
     drop(peer);
@@ -259,7 +259,7 @@ fn counters_are_exact_and_back_at_zero_after_a_storm() {
             });
         }
     });
-    eventually("all are gone", || server.stats().clients == 0 && server.stats().accepted == 2001);
+    eventually("all clients have left", || server.stats().clients == 0 && server.stats().accepted == 2001);
     assert!(server.clients().is_empty());
     let mut peer = Peer::greeted(server.port());
     peer.ask("day", "Sunday");

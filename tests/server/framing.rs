@@ -1,4 +1,4 @@
-//! Streams and lines: the original's exchange, both framings, and one output for every segmentation.
+//! Streams and lines: the exchange of the original, both framings, and the same output for every segmentation.
 
 use std::{
     io::{ErrorKind, Write},
@@ -21,10 +21,10 @@ use crate::common::{
 use crate::helpers::EventWatcher;
 use crate::model::model;
 
-// ---- The original's exchange, and its faults
+// ---- The exchange of the original, and its faults
 
 #[test]
-fn original_exchange() {
+fn the_exchange_of_the_original_is_unchanged() {
     assert_eq!(GREETING.len(), 21);
     let server = server();
     let mut peer = Peer::greeted(server.port());
@@ -48,7 +48,7 @@ fn original_fault_newline_makes_an_error() {
 #[test]
 fn original_fault_joined_sends() {
     let server = server();
-    // Two bare names that TCP joins are still one unknown command; two lines are not.
+    // Two bare names that TCP joins are one unknown command. Two joined lines are two commands.
     Peer::greeted(server.port()).ask("daydate", INVALID);
     Peer::greeted(server.port()).ask("day\ndate\n", "\nSunday\n26-11-22\n");
 }
@@ -93,44 +93,44 @@ fn original_fault_empty_line_waits_forever() {
 }
 
 #[test]
-fn original_fault_taken_port_recurses() {
+fn original_fault_port_in_use_recurses() {
     let taken = server();
     let error = Server::builder().listen(&taken.addresses()[0]).start().unwrap_err();
-    let Error::Io(io, doing) = &error else { panic!("{error:?}") };
+    let Error::Io(io, context) = &error else { panic!("{error:?}") };
     assert_eq!(io.kind(), ErrorKind::AddrInUse);
-    assert_eq!(doing, &format!("bind 127.0.0.1:{}", taken.port()));
+    assert_eq!(context, &format!("bind 127.0.0.1:{}", taken.port()));
 }
 
 // ---- The rules of the protocol
 
 #[derive(Clone, Copy)]
 enum Step {
-    Say(&'static [u8]),
-    /// Comes next, and in the end nothing more does.
-    Hear(&'static [u8]),
-    HearInvalid,
-    /// Longer than the quiet time: what was said last is not going on.
+    Send(&'static [u8]),
+    /// Reads exactly these bytes. After the last step, the server must send nothing more.
+    Expect(&'static [u8]),
+    ExpectInvalid,
+    /// A pause longer than the quiet time, which ends a bare command.
     Pause,
     Finish,
 }
 
 use Step::*;
 
-/// Plays conversations, all at once; each ends with the client's half-close, after which nothing may come.
+/// Plays conversations in parallel. Each ends with the client's half-close, after which the server must send nothing.
 fn play(server: &Server, greeting: &str, conversations: &[(&str, &[Step])]) {
     let play = |steps: &[Step]| {
         let mut peer = Peer::connect(server.port());
         peer.expect(greeting);
         for step in steps {
             match *step {
-                Say(bytes) => peer.send(bytes),
-                Hear(bytes) => peer.expect(bytes),
-                HearInvalid => peer.expect(INVALID),
+                Send(bytes) => peer.send(bytes),
+                Expect(bytes) => peer.expect(bytes),
+                ExpectInvalid => peer.expect(INVALID),
                 Pause => thread::sleep(PAUSE),
                 Finish => peer.finish(),
             }
         }
-        // It may have closed already.
+        // The server may have closed already.
         let _ = peer.0.shutdown(Shutdown::Write);
         peer.expect_eof();
     };
@@ -151,59 +151,78 @@ fn rules_of_auto_framing() {
         &server(),
         GREETING,
         &[
-            ("1: LF and CRLF are mirrored", &[Say(b"day\ntime\r\ndate\n"), Hear(b"\nSunday\n15:44:57\r\n26-11-22\n")]),
-            ("1: CRLF completes with CRLF", &[Say(b"day\r\ntime\n"), Hear(b"\r\nSunday\r\n15:44:57\n")]),
-            ("1: one CR belongs to the terminator", &[Say(b"day\r\r\n"), Hear(b"\r\nSunday\r\n")]),
-            ("2: framed for good", &[Say(b"\n"), Hear(b"\n"), Say(b"day"), Pause, Say(b"\n"), Hear(b"Sunday\n")]),
-            ("2: until EOF", &[Say(b"\ntime"), Hear(b"\n"), Pause, Finish, Hear(b"15:44:57")]),
+            (
+                "1: LF and CRLF are mirrored",
+                &[Send(b"day\ntime\r\ndate\n"), Expect(b"\nSunday\n15:44:57\r\n26-11-22\n")],
+            ),
+            ("1: CRLF completes with CRLF", &[Send(b"day\r\ntime\n"), Expect(b"\r\nSunday\r\n15:44:57\n")]),
+            ("1: one CR belongs to the terminator", &[Send(b"day\r\r\n"), Expect(b"\r\nSunday\r\n")]),
+            (
+                "2: framed for good",
+                &[Send(b"\n"), Expect(b"\n"), Send(b"day"), Pause, Send(b"\n"), Expect(b"Sunday\n")],
+            ),
+            ("2: until EOF", &[Send(b"\ntime"), Expect(b"\n"), Pause, Finish, Expect(b"15:44:57")]),
             (
                 "3: exactly a name",
-                &[Say(b"timestamp"), Hear(b"1795362297"), Say(b"DateTime"), Hear(b"2026-11-22T15:44:57+00:00")],
+                &[Send(b"timestamp"), Expect(b"1795362297"), Send(b"DateTime"), Expect(b"2026-11-22T15:44:57+00:00")],
             ),
-            ("3: with a blank it is held", &[Say(b" day"), Hear(b"Sunday")]),
-            ("3: with an argument it is held", &[Say(b"time +05:30"), Hear(b"21:14:57")]),
-            ("3: not after what is held", &[Say(b"to"), Pause, HearInvalid, Say(b"day"), Hear(b"Sunday")]),
+            ("3: with a blank it is held", &[Send(b" day"), Expect(b"Sunday")]),
+            ("3: with an argument it is held", &[Send(b"time +05:30"), Expect(b"21:14:57")]),
+            ("3: held bytes before a name", &[Send(b"to"), Pause, ExpectInvalid, Send(b"day"), Expect(b"Sunday")]),
             (
                 "4: a pause ends it",
-                &[Say(b"da"), Pause, Say(b"y\n"), HearInvalid, Hear(b"\n"), HearInvalid, Hear(b"\n")],
+                &[Send(b"da"), Pause, Send(b"y\n"), ExpectInvalid, Expect(b"\n"), ExpectInvalid, Expect(b"\n")],
             ),
-            ("4: blanks alone are an error", &[Say(b" \t\r"), HearInvalid]),
-            ("4: EOF ends it", &[Say(b" date "), Finish, Hear(b"26-11-22")]),
-            ("4: blanks alone at EOF", &[Say(b"  "), Finish, HearInvalid]),
-            ("5: the greeting is completed", &[Say(b"\r\n"), Hear(b"\r\n"), Say(b"day\n"), Hear(b"Sunday\n")]),
+            ("4: blanks alone are an error", &[Send(b" \t\r"), ExpectInvalid]),
+            ("4: EOF ends it", &[Send(b" date "), Finish, Expect(b"26-11-22")]),
+            ("4: blanks alone at EOF", &[Send(b"  "), Finish, ExpectInvalid]),
+            ("5: the greeting is completed", &[Send(b"\r\n"), Expect(b"\r\n"), Send(b"day\n"), Expect(b"Sunday\n")]),
             (
                 "5: a bare reply is completed",
-                &[Say(b"day"), Hear(b"Sunday"), Say(b"time\r\n"), Hear(b"\r\n15:44:57\r\n")],
+                &[Send(b"day"), Expect(b"Sunday"), Send(b"time\r\n"), Expect(b"\r\n15:44:57\r\n")],
             ),
-            ("5: for quit too", &[Say(b"day"), Hear(b"Sunday"), Say(b"quit\r\n"), Hear(b"\r\n")]),
-            ("5: a first line quit", &[Say(b"quit\n"), Hear(b"\n")]),
-            ("5: a later line quit", &[Say(b"day\nexit\n"), Hear(b"\nSunday\n")]),
-            ("5: empty lines", &[Say(b"\n\r\n \t \n\r\r\n"), Hear(b"\n\r\n\n\r\n")]),
-            ("6: a tail of blanks is nothing", &[Say(b"day\n \t"), Finish, Hear(b"\nSunday\n")]),
-            ("6: a tail is a command", &[Say(b"day\r\nhel"), Finish, Hear(b"\r\nSunday\r\n"), HearInvalid]),
-            ("6: a tail quit", &[Say(b"day\nquit"), Finish, Hear(b"\nSunday\n")]),
-            ("7: too long, before any line end", &[Say(&OVERLONG), HearInvalid, Say(b"day"), Hear(b"Sunday")]),
+            (
+                "5: a reply before quit is completed",
+                &[Send(b"day"), Expect(b"Sunday"), Send(b"quit\r\n"), Expect(b"\r\n")],
+            ),
+            ("5: a first line quit", &[Send(b"quit\n"), Expect(b"\n")]),
+            ("5: a later line quit", &[Send(b"day\nexit\n"), Expect(b"\nSunday\n")]),
+            ("5: empty lines", &[Send(b"\n\r\n \t \n\r\r\n"), Expect(b"\n\r\n\n\r\n")]),
+            ("6: a tail of blanks has no reply", &[Send(b"day\n \t"), Finish, Expect(b"\nSunday\n")]),
+            ("6: a tail is a command", &[Send(b"day\r\nhel"), Finish, Expect(b"\r\nSunday\r\n"), ExpectInvalid]),
+            ("6: a tail quit", &[Send(b"day\nquit"), Finish, Expect(b"\nSunday\n")]),
+            ("7: too long, before any line end", &[Send(&OVERLONG), ExpectInvalid, Send(b"day"), Expect(b"Sunday")]),
             (
                 "7: too long, at its line end",
                 &[
-                    Say(b"\n"),
-                    Say(&OVERLONG),
+                    Send(b"\n"),
+                    Send(&OVERLONG),
                     Pause,
-                    Say(b"\r\nday\n"),
-                    Hear(b"\n"),
-                    HearInvalid,
-                    Hear(b"\r\nSunday\n"),
+                    Send(b"\r\nday\n"),
+                    Expect(b"\n"),
+                    ExpectInvalid,
+                    Expect(b"\r\nSunday\n"),
                 ],
             ),
-            ("7: too long, at EOF", &[Say(b"\n"), Say(&OVERLONG), Finish, Hear(b"\n"), HearInvalid]),
-            ("8: blanks around", &[Say(b"\t DaY \r \ntime \t UTC \n"), Hear(b"\nSunday\n15:44:57\n")]),
-            ("8: an argument too many", &[Say(b"\nquit now\nday\n"), Hear(b"\n"), HearInvalid, Hear(b"\nSunday\n")]),
-            ("8: none to timestamp", &[Say(b"\ntimestamp UTC\n"), Hear(b"\n"), HearInvalid, Hear(b"\n")]),
+            ("7: too long, at EOF", &[Send(b"\n"), Send(&OVERLONG), Finish, Expect(b"\n"), ExpectInvalid]),
+            ("8: blanks around", &[Send(b"\t DaY \r \ntime \t UTC \n"), Expect(b"\nSunday\n15:44:57\n")]),
+            (
+                "8: an argument too many",
+                &[Send(b"\nquit now\nday\n"), Expect(b"\n"), ExpectInvalid, Expect(b"\nSunday\n")],
+            ),
+            ("8: an argument to timestamp", &[Send(b"\ntimestamp UTC\n"), Expect(b"\n"), ExpectInvalid, Expect(b"\n")]),
             (
                 "8: control bytes",
-                &[Say(b"\nday\x7f\ntime U\x00TC\n"), Hear(b"\n"), HearInvalid, Hear(b"\n"), HearInvalid, Hear(b"\n")],
+                &[
+                    Send(b"\nday\x7f\ntime U\x00TC\n"),
+                    Expect(b"\n"),
+                    ExpectInvalid,
+                    Expect(b"\n"),
+                    ExpectInvalid,
+                    Expect(b"\n"),
+                ],
             ),
-            ("9: after quit nothing is run", &[Say(b"day\nquit\ntime\n"), Hear(b"\nSunday\n")]),
+            ("9: no command is executed after quit", &[Send(b"day\nquit\ntime\n"), Expect(b"\nSunday\n")]),
         ],
     );
 }
@@ -214,13 +233,13 @@ fn rules_of_line_framing() {
         &builder().framing(Framing::Line).start().unwrap(),
         &format!("{GREETING}\n"),
         &[
-            ("a line", &[Say(b"day\ntime\r\n"), Hear(b"Sunday\n15:44:57\r\n")]),
-            ("no bare command", &[Say(b"day"), Pause, Say(b"\n"), Hear(b"Sunday\n")]),
-            ("EOF ends a command", &[Say(b"day"), Finish, Hear(b"Sunday")]),
-            ("a tail of blanks is nothing", &[Say(b" "), Pause, Finish]),
-            ("the greeting's newline answers a first empty line", &[Say(b"\n"), Say(b"\r\n"), Hear(b"\r\n")]),
-            ("one empty line only", &[Say(b" \r\n \n"), Hear(b"\n")]),
-            ("quit", &[Say(b"quit\n")]),
+            ("a line", &[Send(b"day\ntime\r\n"), Expect(b"Sunday\n15:44:57\r\n")]),
+            ("a bare command is held", &[Send(b"day"), Pause, Send(b"\n"), Expect(b"Sunday\n")]),
+            ("EOF ends a command", &[Send(b"day"), Finish, Expect(b"Sunday")]),
+            ("a tail of blanks has no reply", &[Send(b" "), Pause, Finish]),
+            ("the greeting's newline answers a first empty line", &[Send(b"\n"), Send(b"\r\n"), Expect(b"\r\n")]),
+            ("only one empty line", &[Send(b" \r\n \n"), Expect(b"\n")]),
+            ("quit", &[Send(b"quit\n")]),
         ],
     );
 }
@@ -248,11 +267,11 @@ fn formats_and_greeting_are_settings() {
     let server =
         builder().greeting("Hi, \u{263a}").day_format("%a").date_format("%F").time_format("%H.%M").start().unwrap();
     assert_bytes(&converse(server.port(), b"day\ndate\ntime\n"), "Hi, \u{263a}\nSun\n2026-11-22\n15.44\n".as_bytes());
-    let mute = builder().greeting("").start().unwrap();
-    assert_bytes(&converse(mute.port(), b"day\n"), b"\nSunday\n");
+    let without_greeting = builder().greeting("").start().unwrap();
+    assert_bytes(&converse(without_greeting.port(), b"day\n"), b"\nSunday\n");
 }
 
-/// A reply that is on its way must survive the close: unread input would turn that into a reset.
+/// The client must get every reply before the close. Unread input must not make the close a reset.
 #[test]
 fn quit_delivers_replies_and_discards_the_rest() {
     let server = server();
@@ -261,7 +280,7 @@ fn quit_delivers_replies_and_discards_the_rest() {
     let mut peer = Peer::connect(server.port());
     let mut writer = peer.again();
     thread::scope(|scope| {
-        // The write fails once the server has stopped waiting for the end.
+        // The write fails once the server has stopped lingering.
         scope.spawn(move || drop(writer.0.write_all(&input)));
         assert_bytes(&peer.rest(), format!("{GREETING}\n{}", "Sunday\n".repeat(2000)).as_bytes());
     });
@@ -270,9 +289,9 @@ fn quit_delivers_replies_and_discards_the_rest() {
     assert_eq!(events.disconnect_of(address), (Reason::Quit, 2001));
 }
 
-/// A peer that never closes, and one that never stops sending, are given a second.
+/// A peer that never closes, and a peer that never stops sending, get a second.
 #[test]
-fn lingering_ends() {
+fn lingering_ends_after_a_second() {
     let server = server();
     let events = EventWatcher::new(&server);
     let [mut silent, mut flooding] = [(); 2].map(|()| Peer::greeted(server.port()));
@@ -290,11 +309,11 @@ fn lingering_ends() {
 // ---- Streams
 
 #[test]
-fn streams_of_lines() {
+fn streams_of_lines_get_every_reply() {
     let server = server();
     for terminator in ["\n", "\r\n"] {
         let lines = |lines: &[&str]| lines.iter().flat_map(|line| [line, terminator]).collect::<String>();
-        // A first line that nothing can cut into a command's name, see the limits in the docs.
+        // An empty first line: no cut makes it a command's name. See the limits in `src/protocol/protocol.md`.
         let input = lines(&["", "day", "time", "quit"]);
         let output = GREETING.to_owned() + &lines(&["", "Sunday", "15:44:57"]);
         assert_bytes(&converse(server.port(), input.as_bytes()), output.as_bytes());
@@ -302,13 +321,13 @@ fn streams_of_lines() {
         peer.trickle(&input, Duration::ZERO);
         assert_bytes(&peer.rest(), output.as_bytes());
     }
-    // As `printf 'day\ntime\nquit\n' | nc`.
+    // The same as `printf 'day\ntime\nquit\n' | nc`.
     let printf = b"day\ntime\nquit\n";
     assert_bytes(&converse(server.port(), printf), format!("{GREETING}\nSunday\n15:44:57\n").as_bytes());
 }
 
 #[test]
-fn two_hundred_thousand_commands_in_one_stream() {
+fn one_stream_may_have_200_000_commands() {
     let table = [
         ("day\n", "Sunday\n"),
         ("date\r\n", "26-11-22\r\n"),
@@ -331,7 +350,7 @@ fn two_hundred_thousand_commands_in_one_stream() {
     });
     peer.finish();
     peer.expect_eof();
-    // Empty lines are no commands.
+    // Empty lines do not count as commands.
     let commands = turns().filter(|(command, _)| *command != "\n").count() as u64;
     assert_eq!(events.disconnect_of(peer.address()), (Reason::Eof, commands));
     let Stats { accepted, commands: all, bytes_in, bytes_out, .. } = server.stats();
@@ -339,7 +358,7 @@ fn two_hundred_thousand_commands_in_one_stream() {
     assert_eq!(counted, (1, commands, input.len() as u64 + 1, (GREETING.len() + 1 + output.len()) as u64));
 }
 
-/// Pieces of transcripts: what lines, names, blanks, and rubbish are made of.
+/// Transcripts of names, line ends, blanks, arguments and random bytes.
 fn transcripts() -> impl Strategy<Value = Vec<u8>> {
     let name = prop::sample::select(Command::built_in().filter(|name| *name != "exit").collect::<Vec<_>>());
     let piece = prop_oneof![
@@ -357,7 +376,7 @@ proptest! {
 
     /// The invariant: the output does not depend on how TCP cuts the input.
     #[test]
-    fn any_segmentation_gives_the_same(
+    fn every_segmentation_gives_the_same_output(
         input in transcripts(),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
         line in any::<bool>(),
@@ -366,10 +385,10 @@ proptest! {
         let first = input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len());
         let name = |bytes: &[u8]| Command::built_in().any(|name| name.as_bytes().eq_ignore_ascii_case(bytes));
         let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(input.len() + 1)).collect();
-        // The precondition: no read before the first line end that is exactly a command's name.
+        // The precondition: before the first line end, no read is exactly a command's name.
         cuts.retain(|&cut| line || cut > first || !name(&input[..cut]));
         cuts.sort_unstable();
-        let wanted = model(framing, &input);
+        let expected = model(framing, &input);
         let server = builder().framing(framing).workers(1).start().unwrap();
         let mut peer = retry_if_slow(|| {
             let mut peer = Peer::connect(server.port());
@@ -377,6 +396,6 @@ proptest! {
             peer.finish();
             peer
         });
-        assert_bytes(&peer.rest(), &wanted);
+        assert_bytes(&peer.rest(), &expected);
     }
 }

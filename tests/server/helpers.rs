@@ -26,7 +26,7 @@ impl EventWatcher {
         EventWatcher { events: server.events(), disconnects: RefCell::default() }
     }
 
-    /// Waits until this client has left: the reason, and the number of its commands.
+    /// Waits until this client has left. Returns the reason, and the number of its commands.
     #[track_caller]
     pub(crate) fn disconnect_of(&self, client: SocketAddr) -> (Reason, u64) {
         let mut disconnects = self.disconnects.borrow_mut();
@@ -42,13 +42,13 @@ impl EventWatcher {
 /// Adds the command `wait`. Its handler sends its argument to the receiver, then blocks until the sender releases it.
 pub(crate) fn blocking_command(builder: ServerBuilder) -> (ServerBuilder, Receiver<String>, Sender<()>) {
     let (entered, entries) = unbounded();
-    let (leave, left) = bounded::<()>(0);
+    let (release, released) = bounded::<()>(0);
     let builder = builder.command("wait", move |request| -> daytime::HandlerResult {
         entered.send(request.argument.to_owned())?;
-        left.recv_timeout(TIMEOUT)?;
+        released.recv_timeout(TIMEOUT)?;
         Ok(format!("waited {}", request.argument).into())
     });
-    (builder, entries, leave)
+    (builder, entries, release)
 }
 
 /// Asserts that the system refuses connections to this address.
@@ -61,19 +61,19 @@ pub(crate) fn assert_refused(address: SocketAddr) {
 #[track_caller]
 pub(crate) fn assert_bind_fails(address: &str, kind: ErrorKind) {
     match unbound_builder().listen(address).bind() {
-        Err(Error::Io(error, doing)) => {
-            assert_eq!((error.kind(), doing), (kind, format!("bind {address}")), "{error}");
+        Err(Error::Io(error, context)) => {
+            assert_eq!((error.kind(), context), (kind, format!("bind {address}")), "{error}");
         }
         other => panic!("{address}: {other:?}"),
     }
 }
 
-/// Asserts that the result is [`Error::Invalid`] and that its message contains `named`.
+/// Asserts that the result is [`Error::Invalid`] and that its message contains `expected`.
 #[track_caller]
-pub(crate) fn assert_invalid<T: fmt::Debug>(result: Result<T, Error>, named: &str) {
+pub(crate) fn assert_invalid<T: fmt::Debug>(result: Result<T, Error>, expected: &str) {
     match result {
-        Err(Error::Invalid(why)) => assert!(why.contains(named), "{named:?} is not in {why:?}"),
-        other => panic!("{named:?}: {other:?}"),
+        Err(Error::Invalid(message)) => assert!(message.contains(expected), "{expected:?} is not in {message:?}"),
+        other => panic!("{expected:?}: {other:?}"),
     }
 }
 
@@ -86,7 +86,7 @@ pub(crate) fn connect_unix(path: &Path) -> Peer {
     unix_peer(UnixStream::connect(path).unwrap())
 }
 
-/// A peer over a Unix socket. Reads, writes and a half-close are the same calls as on the TCP socket that it is in name.
+/// A peer over a Unix socket. Its type is that of a TCP socket: reads, writes and a half-close are the same calls.
 pub(crate) fn unix_peer(stream: UnixStream) -> Peer {
     stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     stream.set_write_timeout(Some(TIMEOUT)).unwrap();

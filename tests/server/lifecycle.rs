@@ -1,4 +1,4 @@
-//! From bind to the last thread's end: queueing, waiting, stopping, draining, and what the host process notices.
+//! The life of a server from bind to the end of its last thread, and its effects on the host process.
 
 use std::{
     fs::{self},
@@ -31,8 +31,8 @@ fn clients_queue_between_bind_and_start() {
 }
 
 #[test]
-fn restarts_at_once() {
-    // No other test uses this address, so none takes the port meanwhile.
+fn a_server_restarts_at_once() {
+    // No other test uses this address, so the port stays free meanwhile.
     let first = builder().listen("127.0.0.27:0").start().unwrap();
     let address = tcp(&first.addresses()[1]);
     let mut peer = Peer::connect_to(address);
@@ -40,7 +40,7 @@ fn restarts_at_once() {
     peer.expect(format!("{GREETING}\n"));
     peer.expect_eof();
     drop((peer, first));
-    // Without that this would prove nothing.
+    // A connection in TIME_WAIT must exist, or the test would show nothing.
     let (local, time_wait) = (format!(" {:08X}:{:04X} ", 0x1b00_007f_u32, address.port()), " 06 ");
     let waits = |line: &str| line.contains(&local) && line.contains(time_wait);
     eventually("a connection is in TIME_WAIT", || fs::read_to_string("/proc/net/tcp").unwrap().lines().any(waits));
@@ -50,7 +50,7 @@ fn restarts_at_once() {
 }
 
 #[test]
-fn wait_tells_whether_it_has_ended() {
+fn wait_returns_whether_the_server_has_ended() {
     let server = server();
     assert!(!server.wait(Some(Duration::ZERO)));
     assert!(!server.wait(Some(Duration::from_millis(20))));
@@ -75,7 +75,7 @@ fn wait_tells_whether_it_has_ended() {
 }
 
 #[test]
-fn dropping_it_joins_its_threads_and_closes_everything() {
+fn dropping_a_server_joins_its_threads_and_closes_everything() {
     if !in_own_process() {
         return;
     }
@@ -91,7 +91,7 @@ fn dropping_it_joins_its_threads_and_closes_everything() {
         assert_eq!(server_threads(), []);
         peers.iter_mut().for_each(Peer::wait_closed);
         drop(peers);
-        // A handle keeps no server running; the pollers' wakers are all that it keeps.
+        // A handle does not keep a server running. It only keeps the wakers of the pollers.
         handle.stop();
         assert!(handle.clients().is_empty());
         drop((handle, events));
@@ -100,21 +100,21 @@ fn dropping_it_joins_its_threads_and_closes_everything() {
 }
 
 #[test]
-fn the_host_process_is_left_as_it_was() {
+fn the_host_process_stays_unchanged() {
     if !in_own_process() {
         return;
     }
     let state = || {
-        // Of this thread, which is the one that starts the server.
+        // The signals of this thread, which starts the server.
         let signals = ["SigCgt", "SigIgn", "SigBlk", "Umask"].map(|field| status("thread-self", field));
         (signals, std::env::current_dir().unwrap(), std::env::vars_os().collect::<Vec<_>>())
     };
     let before = state();
     let server = server();
     Peer::greeted(server.port()).ask("day\n", "\nSunday\n");
-    // Not shown: an environment may hold secrets.
+    // A failure does not print the state: an environment may contain secrets.
     assert!(state() == before);
-    // Every signal but those that cannot be blocked and the two that glibc keeps for itself.
+    // Every signal, except two that cannot be blocked and two that glibc reserves.
     let blockable = [9, 19, 32, 33].iter().fold(u64::MAX, |mask, signal| mask & !(1 << (signal - 1)));
     let threads = server_threads();
     assert_eq!(threads.len(), 2);
@@ -128,7 +128,7 @@ fn the_host_process_is_left_as_it_was() {
 }
 
 #[test]
-fn an_idle_server_uses_no_time() {
+fn an_idle_server_uses_no_processor_time() {
     if !in_own_process() {
         return;
     }
@@ -143,20 +143,20 @@ fn an_idle_server_uses_no_time() {
             .map(|thread| spent(thread).map_or(0, |text| text.split(' ').next().unwrap().parse().unwrap()))
             .sum()
     };
-    // A worker that spins before it sleeps sleeps none the less.
-    for spin in [None, Some(Duration::from_micros(200))] {
-        let server = builder().idle_timeout(Duration::from_secs(3600)).busy_poll(spin).start().unwrap();
+    // A worker with busy_poll spins for a moment, and then sleeps too.
+    for busy_poll in [None, Some(Duration::from_micros(200))] {
+        let server = builder().idle_timeout(Duration::from_secs(3600)).busy_poll(busy_poll).start().unwrap();
         let mut peers: Vec<Peer> = (0..500).map(|_| Peer::greeted(server.port())).collect();
         peers.iter_mut().for_each(|peer| peer.ask("day", "Sunday"));
         let (before, spent) = (switches(), nanoseconds());
         thread::sleep(Duration::from_secs(1));
-        assert!(switches() - before <= 2, "no worker wakes up while nobody speaks, {spin:?}");
-        assert!(nanoseconds() - spent < 500_000_000, "nor does any spin, {spin:?}");
+        assert!(switches() - before <= 2, "no worker wakes up while all clients are silent, {busy_poll:?}");
+        assert!(nanoseconds() - spent < 500_000_000, "no worker spins, {busy_poll:?}");
     }
 }
 
 #[test]
-fn stop_may_come_twice_from_two_threads_and_early() {
+fn stop_may_be_called_twice_and_from_two_threads() {
     for _ in 0..50 {
         let server = builder().workers(2).start().unwrap();
         let handle = server.handle();
@@ -175,7 +175,7 @@ fn stop_may_come_twice_from_two_threads_and_early() {
 // ---- Draining
 
 #[test]
-fn draining_closes_idle_clients_and_delivers_what_is_owed() {
+fn draining_closes_idle_clients_and_delivers_owed_replies() {
     let server = server();
     let events = EventWatcher::new(&server);
     let mut idle: Vec<Peer> = (0..6).map(|_| Peer::greeted(server.port())).collect();
@@ -189,7 +189,7 @@ fn draining_closes_idle_clients_and_delivers_what_is_owed() {
         peer.expect(GREETING);
     }
     server.drain(TIMEOUT);
-    server.drain(Duration::ZERO); // the first call counts
+    server.drain(Duration::ZERO); // only the first call has an effect
     for mut peer in idle {
         peer.expect_eof();
         let address = peer.address();
@@ -203,7 +203,7 @@ fn draining_closes_idle_clients_and_delivers_what_is_owed() {
         drop(peer);
         let (reason, commands) = events.disconnect_of(address);
         assert_eq!(reason, Reason::Shutdown);
-        // To each command that was executed, and they were more than the kernel takes the replies of.
+        // The client gets the reply to each executed command, and the replies are more than the kernel buffers.
         assert_bytes(&rest, ("\n".to_owned() + &format!("{HELP}\n").repeat(commands as usize)).as_bytes());
         assert!(rest.len() > 65536, "{}", rest.len());
     }
@@ -211,14 +211,14 @@ fn draining_closes_idle_clients_and_delivers_what_is_owed() {
 }
 
 #[test]
-fn draining_ends_with_its_grace() {
+fn draining_ends_after_its_grace() {
     let server = server();
-    let mut deaf = Peer::narrow(server.port());
-    deaf.send("help\n".repeat(3000));
-    deaf.expect(GREETING);
+    let mut stalled = Peer::narrow(server.port());
+    stalled.send("help\n".repeat(3000));
+    stalled.expect(GREETING);
     server.drain(Duration::from_millis(200));
     assert!(server.wait(Some(TIMEOUT)));
-    deaf.wait_closed();
+    stalled.wait_closed();
     assert_eq!(server.stats().clients, 0);
 }
 
@@ -229,9 +229,9 @@ fn draining_without_clients_ends_at_once() {
     assert!(server.wait(Some(TIMEOUT)));
 }
 
-/// A client that was accepted, and is on its way to its worker, when the drain begins.
+/// When the drain begins, the acceptor has accepted clients that their workers do not have yet.
 #[test]
-fn draining_forgets_no_client_that_has_just_come() {
+fn draining_closes_clients_that_were_just_accepted() {
     let grace = Duration::from_secs(10);
     for round in 0..100 {
         let server = server();
@@ -239,7 +239,7 @@ fn draining_forgets_no_client_that_has_just_come() {
         let began = Instant::now();
         server.drain(grace);
         peers.iter_mut().for_each(Peer::wait_closed);
-        assert!(began.elapsed() < grace / 2, "in round {round} an idle client lasted for the whole grace");
+        assert!(began.elapsed() < grace / 2, "in round {round} an idle client stayed for the whole grace");
         drop(peers);
         assert!(server.wait(Some(TIMEOUT)));
     }

@@ -1,4 +1,4 @@
-//! Limits: clients, clients of one source, timeouts, and settings out of their bounds.
+//! Limits: clients, clients of one source, timeouts, and settings beyond their bounds.
 
 use std::{thread, time::Duration};
 
@@ -11,13 +11,13 @@ use crate::common::{TIMEOUT, builder, eventually, peer::Peer};
 use crate::helpers::blocking_command;
 
 #[test]
-fn a_full_server_says_so_and_takes_the_next_when_one_leaves() {
+fn a_full_server_rejects_clients_until_one_leaves() {
     let server = builder().max_clients(2).start().unwrap();
     let events = server.events();
     let (mut first, mut second) = (Peer::greeted(server.port()), Peer::greeted(server.port()));
     for round in 1..=100 {
         let mut third = Peer::connect(server.port());
-        // Its input does not destroy the line that is on its way to it.
+        // Unread input of the client must not destroy the error line.
         third.send("day\ntime\n");
         third.expect("The server is full\n");
         third.expect_eof();
@@ -27,7 +27,7 @@ fn a_full_server_says_so_and_takes_the_next_when_one_leaves() {
     second.send("quit");
     second.expect_eof();
     drop(second);
-    eventually("the seat is free", || server.stats().clients == 1);
+    eventually("a client has left", || server.stats().clients == 1);
     let mut third = Peer::greeted(server.port());
     third.ask("day", "Sunday");
     let refused =
@@ -37,44 +37,44 @@ fn a_full_server_says_so_and_takes_the_next_when_one_leaves() {
 }
 
 #[test]
-fn those_turned_away_hold_no_more_than_their_share() {
+fn rejected_clients_keep_a_limited_number_of_connections() {
     let server = builder().workers(1).max_clients(1).start().unwrap();
-    let mut seated = Peer::greeted(server.port());
-    // They read nothing and do not leave. Each has had its line, or a close.
-    let mut stubborn: Vec<Peer> = (0..200).map(|_| Peer::connect(server.port())).collect();
-    eventually("all were turned away", || server.stats().refused == 200);
-    seated.ask("day", "Sunday");
-    let actual = stubborn.iter_mut().filter(|peer| {
+    let mut accepted = Peer::greeted(server.port());
+    // Rejected clients that neither read nor leave. Each gets its error line, or a close.
+    let mut rejected: Vec<Peer> = (0..200).map(|_| Peer::connect(server.port())).collect();
+    eventually("the server has rejected all of them", || server.stats().refused == 200);
+    accepted.ask("day", "Sunday");
+    let with_line = rejected.iter_mut().filter(|peer| {
         let mut line = [0; 19];
         std::io::Read::read_exact(&mut peer.0.try_clone().unwrap(), &mut line).is_ok()
     });
-    let actual = actual.count();
-    assert!((1..=64).contains(&actual), "{actual}");
+    let with_line = with_line.count();
+    assert!((1..=64).contains(&with_line), "{with_line}");
     assert_eq!(server.stats().clients, 1);
 }
 
 #[test]
-fn the_client_reports_a_refusal_with_the_servers_words() {
+fn the_client_reports_the_error_line_of_a_full_server() {
     let server = builder().max_clients(1).start().unwrap();
-    let seated = Client::connect(&server.addresses()[0]).unwrap();
+    let accepted = Client::connect(&server.addresses()[0]).unwrap();
     let refused = Client::connect(&server.addresses()[0]).unwrap_err();
     assert!(matches!(&refused, Error::Refused(line) if line == errors::FULL), "{refused:?}");
-    seated.quit().unwrap();
+    accepted.quit().unwrap();
 }
 
 #[test]
-fn a_source_has_so_many_seats() {
+fn a_source_has_a_limited_number_of_clients() {
     let server = builder().max_clients_per_source(2).start().unwrap();
     let from = |source: [u8; 4]| Peer::connect_from(source, server.port());
-    let mut guests: Vec<Peer> = (0..2).map(|_| from([127, 0, 0, 2])).collect();
-    guests.iter_mut().for_each(|guest| guest.expect(GREETING));
+    let mut peers: Vec<Peer> = (0..2).map(|_| from([127, 0, 0, 2])).collect();
+    peers.iter_mut().for_each(|peer| peer.expect(GREETING));
     let mut third = from([127, 0, 0, 2]);
     third.expect("Too many connections from your address\n");
     third.expect_eof();
     from([127, 0, 0, 3]).expect(GREETING);
-    guests.pop();
-    eventually("the seat is free", || server.stats().clients == 2 || server.stats().clients == 1);
-    eventually("another has it", || {
+    peers.pop();
+    eventually("a client has left", || server.stats().clients == 2 || server.stats().clients == 1);
+    eventually("the server accepts another client", || {
         let mut peer = from([127, 0, 0, 2]);
         let mut first = [0; 1];
         std::io::Read::read_exact(&mut peer.0, &mut first).unwrap();
@@ -83,8 +83,8 @@ fn a_source_has_so_many_seats() {
 }
 
 #[test]
-fn silence_ends_in_time_and_says_why() {
-    // The slow ones are never silent, and never say a whole command either.
+fn timeouts_close_silent_clients_with_a_reason() {
+    // A slow client is never silent, and never completes a command.
     let server = builder()
         .idle_timeout(Duration::from_millis(300))
         .first_command_timeout(Duration::from_millis(1200))
@@ -105,10 +105,10 @@ fn silence_ends_in_time_and_says_why() {
     slow.expect_eof();
     drop(slow);
     writer.join().unwrap();
-    let mut talker = Peer::greeted(server.port());
-    talker.ask("day\n", "\nSunday\n");
-    talker.expect_eof();
-    drop(talker);
+    let mut active = Peer::greeted(server.port());
+    active.ask("day\n", "\nSunday\n");
+    active.expect_eof();
+    drop(active);
     let reasons: Vec<Reason> = events
         .iter()
         .filter_map(|event| if let Event::Disconnected { reason, .. } = event { Some(reason) } else { None })
@@ -119,7 +119,7 @@ fn silence_ends_in_time_and_says_why() {
 
 #[test]
 fn a_client_that_waits_for_its_handler_is_not_idle() {
-    let (builder, entries, leave) = blocking_command(
+    let (builder, entries, release) = blocking_command(
         builder().idle_timeout(Duration::from_millis(200)).first_command_timeout(Duration::from_millis(200)),
     );
     let server = builder.start().unwrap();
@@ -127,33 +127,33 @@ fn a_client_that_waits_for_its_handler_is_not_idle() {
     peer.send("wait long\n");
     entries.recv_timeout(TIMEOUT).unwrap();
     thread::sleep(Duration::from_millis(600));
-    leave.send(()).unwrap();
+    release.send(()).unwrap();
     peer.expect("\nwaited long\n");
     peer.expect_eof();
 }
 
 #[test]
-fn slow_clients_delay_nobody() {
+fn slow_clients_delay_no_other_client() {
     let server = builder().first_command_timeout(Duration::from_secs(2)).start().unwrap();
     let mut slow: Vec<Peer> = (0..500).map(|_| Peer::greeted(server.port())).collect();
-    // In line framing: before it, a pause would make a command of what they send.
+    // Lines are framed, because without lines a pause would end a command.
     slow.iter_mut().for_each(|peer| peer.ask("\n", "\n"));
-    let mut quick = Peer::greeted(server.port());
-    quick.ask("\nday\n", "\nSunday\n");
+    let mut active = Peer::greeted(server.port());
+    active.ask("\nday\n", "\nSunday\n");
     for _ in 0..20 {
         slow.iter_mut().for_each(|peer| {
             let _ = std::io::Write::write_all(&mut peer.0, b"d");
         });
-        quick.ask("day\n", "Sunday\n");
+        active.ask("day\n", "Sunday\n");
     }
-    eventually("the slow ones were closed", || server.stats().clients == 1);
-    quick.ask("day\n", "Sunday\n");
+    eventually("the server has closed the slow clients", || server.stats().clients == 1);
+    active.ask("day\n", "Sunday\n");
 }
 
 #[test]
 fn limits_are_checked_when_they_are_set() {
     let zero = Duration::ZERO;
-    for (refused, words) in [
+    for (builder, expected) in [
         (builder().max_clients(0), "max_clients must be at least 1, got 0"),
         (builder().max_clients_per_source(0), "max_clients_per_source must be at least 1, got 0"),
         (builder().idle_timeout(zero), "idle_timeout must be longer than zero, got 0 s"),
@@ -163,15 +163,15 @@ fn limits_are_checked_when_they_are_set() {
         (builder().handler_threads(5000), "handler_threads must be between 1 and 1,024, got 5,000"),
         (builder().backlog(0), "backlog must be between 1 and 2,147,483,647, got 0"),
     ] {
-        let error = refused.check().unwrap_err();
-        assert!(matches!(&error, Error::Invalid(why) if why.contains(words)), "{error}");
-        assert_eq!(refused.bind().unwrap_err().to_string(), error.to_string());
+        let error = builder.check().unwrap_err();
+        assert!(matches!(&error, Error::Invalid(message) if message.contains(expected)), "{error}");
+        assert_eq!(builder.bind().unwrap_err().to_string(), error.to_string());
     }
     builder().max_clients(None).idle_timeout(None).workers(None).check().unwrap();
 }
 
 #[test]
-fn settings_that_are_refused() {
+fn settings_out_of_bounds_are_rejected() {
     let long = "x".repeat(1024);
     let table = [
         ("workers must be between 1 and 1,024, got 1,025", builder().workers(1025)),
@@ -184,10 +184,10 @@ fn settings_that_are_refused() {
         ("time zone \"No/Where\"", builder().timezone("No/Where")),
         ("time zone \"/etc/localtime\"", builder().timezone("/etc/localtime")),
     ];
-    for (named, builder) in table {
+    for (expected, builder) in table {
         match builder.bind() {
-            Err(Error::Invalid(why)) => assert!(why.contains(named), "{named} is not in {why}"),
-            other => panic!("{named}: {other:?}"),
+            Err(Error::Invalid(message)) => assert!(message.contains(expected), "{expected} is not in {message}"),
+            other => panic!("{expected}: {other:?}"),
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::helpers::{assert_serves_unix, connect_unix, unix_address};
 use crate::rfc::{LINE, SECONDS};
 
 #[test]
-fn several_listeners() {
+fn a_server_may_have_several_listeners() {
     let server = builder().listen("127.0.0.2:0").listen(SocketAddr::from(([127, 0, 0, 3], 0))).start().unwrap();
     let bound: Vec<SocketAddr> = server.addresses().iter().map(tcp).collect();
     let ips: Vec<IpAddr> = bound.iter().map(SocketAddr::ip).collect();
@@ -35,24 +35,24 @@ fn several_listeners() {
 }
 
 #[test]
-fn a_name_binds_all_its_addresses_with_one_port() {
+fn a_name_binds_all_its_addresses_to_one_port() {
     let server = Server::builder().listen("localhost:0").start().unwrap();
     let bound: Vec<SocketAddr> = server.addresses().iter().map(tcp).collect();
-    let wanted = ("localhost", server.port()).to_socket_addrs().unwrap();
-    // Those that this machine has, each once.
-    let mut wanted: Vec<_> = wanted.filter(|address| TcpListener::bind((address.ip(), 0)).is_ok()).collect();
-    wanted.dedup();
-    assert_eq!(bound, wanted);
+    let expected = ("localhost", server.port()).to_socket_addrs().unwrap();
+    // The addresses of the name that this machine has, each once.
+    let mut expected: Vec<_> = expected.filter(|address| TcpListener::bind((address.ip(), 0)).is_ok()).collect();
+    expected.dedup();
+    assert_eq!(bound, expected);
     for address in bound {
         Peer::connect_to(address).expect(GREETING);
     }
 }
 
 #[test]
-fn any_ipv6_address_takes_ipv4_too_unless_that_has_a_listener() {
+fn the_ipv6_wildcard_serves_ipv4_unless_ipv4_has_a_listener() {
     let both = match builder().listen("[::]:0").start() {
         Ok(server) => server,
-        Err(error) => return skip(format!("there is no IPv6: {error}")),
+        Err(error) => return skip(format!("this machine does not have IPv6: {error}")),
     };
     let port = tcp(&both.addresses()[1]).port();
     for ip in [Ipv4Addr::LOCALHOST.into(), IpAddr::from(Ipv6Addr::LOCALHOST)] {
@@ -67,16 +67,16 @@ fn any_ipv6_address_takes_ipv4_too_unless_that_has_a_listener() {
 }
 
 #[test]
-fn addresses_that_cannot_be_bound() {
+fn addresses_that_cannot_be_bound_are_errors() {
     let taken = server();
     let taken = taken.addresses()[0].to_string();
     let long = format!("{}:1", "x".repeat(300));
-    let of_system = |kind: ErrorKind| move |error: &Error| matches!(error, Error::Io(io, _) if io.kind() == kind);
+    let io_error = |kind: ErrorKind| move |error: &Error| matches!(error, Error::Io(io, _) if io.kind() == kind);
     let invalid = |error: &Error| matches!(error, Error::Invalid(_));
     type Fits<'a> = &'a dyn Fn(&Error) -> bool;
     let table: [(&str, Fits); 11] = [
-        (&taken, &of_system(ErrorKind::AddrInUse)),
-        ("192.0.2.1:0", &of_system(ErrorKind::AddrNotAvailable)),
+        (&taken, &io_error(ErrorKind::AddrInUse)),
+        ("192.0.2.1:0", &io_error(ErrorKind::AddrNotAvailable)),
         ("no-such-host.invalid:0", &|error| matches!(error, Error::Io(..))),
         ("127.0.0.1:99999", &invalid),
         ("localhost:", &invalid),
@@ -88,7 +88,7 @@ fn addresses_that_cannot_be_bound() {
         (&long, &invalid),
     ];
     for (address, fits) in table {
-        // After one that can be bound, which must be given back.
+        // The address before can be bound. The failure must release it.
         let bound = Server::builder().listen("127.0.0.1:0").listen(address).bind();
         let error = bound.map(|bound| bound.addresses().to_vec()).unwrap_err();
         assert!(fits(&error), "{address:?}: {error:?}");
@@ -97,7 +97,7 @@ fn addresses_that_cannot_be_bound() {
 }
 
 #[test]
-fn listeners_of_every_kind_are_each_served_by_every_worker() {
+fn every_worker_serves_listeners_of_every_kind() {
     let folder = Folder::new();
     let server = unbound_builder()
         .listen("127.0.0.1:0")
@@ -121,7 +121,7 @@ fn listeners_of_every_kind_are_each_served_by_every_worker() {
         (server.addresses_of(Service::Rfc867), LINE.as_bytes()),
         (server.addresses_of(Service::Rfc868), &SECONDS),
     ];
-    // Clients are given to the workers in turn.
+    // The acceptor gives clients to the workers in turn.
     for n in 0..2 {
         for (address, reply) in all.iter().flat_map(|(addresses, reply)| addresses.iter().map(move |a| (a, *reply))) {
             let mut peer = match address {
@@ -132,24 +132,24 @@ fn listeners_of_every_kind_are_each_served_by_every_worker() {
             peer.finish();
             peer.expect_eof();
             let (client, reason, commands) = next_disconnect(&events);
-            let why = if reply == greeting { Reason::Eof } else { Reason::Answered };
-            assert_eq!((reason, commands), (why, 0), "{address}");
+            let expected = if reply == greeting { Reason::Eof } else { Reason::Answered };
+            assert_eq!((reason, commands), (expected, 0), "{address}");
             assert!(n == 0 || u64::from(client) > 7);
         }
     }
-    assert_eq!(server.stats().accepted, 14, "seven listeners: each of them met both workers");
+    assert_eq!(server.stats().accepted, 14, "both workers have served a client of each of the seven listeners");
 }
 
 #[test]
 fn an_ipv6_listener_leaves_ipv4_to_a_listener_of_another_protocol() {
     let any = match unbound_builder().listen_as(Service::Rfc868, "[::]:0").start() {
         Ok(server) => server,
-        Err(error) => return skip(format!("there is no IPv6: {error}")),
+        Err(error) => return skip(format!("this machine does not have IPv6: {error}")),
     };
     let of_both = tcp(&any.addresses_of(Service::Rfc868)[0]).port();
     assert_bytes(&Peer::connect(of_both).rest(), &SECONDS);
     assert_bytes(&Peer::connect_to((Ipv6Addr::LOCALHOST, of_both).into()).rest(), &SECONDS);
-    // The same port for both kinds; another test may just have taken it.
+    // The same port for both kinds. Another test may have taken that port.
     let began = Instant::now();
     let (server, port) = loop {
         let port = UdpSocket::bind("127.0.0.8:0").unwrap().local_addr().unwrap().port();
@@ -171,12 +171,12 @@ fn an_ipv6_listener_leaves_ipv4_to_a_listener_of_another_protocol() {
 // ---- Sockets that listen already
 
 #[test]
-fn sockets_that_listen_already_are_taken() {
+fn listening_sockets_are_adopted() {
     let folder = Folder::new();
     let path = folder.at("socket");
     let of_867 = UnixListener::bind(folder.at("rfc867")).unwrap();
     let [text, of_868] = [1, 2].map(|n| TcpListener::bind((Ipv4Addr::new(127, 0, 0, n), 0)).unwrap());
-    let wanted = [&text, &of_868].map(|listener| Address::from(listener.local_addr().unwrap()));
+    let expected = [&text, &of_868].map(|listener| Address::from(listener.local_addr().unwrap()));
     let server = unbound_builder()
         .listener(UnixListener::bind(&path).unwrap())
         .listener(text)
@@ -185,22 +185,26 @@ fn sockets_that_listen_already_are_taken() {
         .max_clients_per_source(1)
         .start()
         .unwrap();
-    assert_eq!(server.addresses(), [Address::Unix(path.clone()), wanted[0].clone()], "and no other");
+    assert_eq!(
+        server.addresses(),
+        [Address::Unix(path.clone()), expected[0].clone()],
+        "the server has no other address"
+    );
     assert_eq!(server.addresses_of(Service::Rfc867), [Address::Unix(folder.at("rfc867"))]);
-    assert_eq!(server.addresses_of(Service::Rfc868), &wanted[1..]);
-    assert_eq!(server.port(), tcp(&wanted[0]).port());
+    assert_eq!(server.addresses_of(Service::Rfc868), &expected[1..]);
+    assert_eq!(server.port(), tcp(&expected[0]).port());
     assert_serves_unix(&path);
     assert_bytes(&connect_unix(&folder.at("rfc867")).rest(), LINE.as_bytes());
-    assert_bytes(&Peer::connect_to(tcp(&wanted[1])).rest(), &SECONDS);
+    assert_bytes(&Peer::connect_to(tcp(&expected[1])).rest(), &SECONDS);
     Peer::connect_from([127, 0, 0, 3], server.port()).expect(GREETING);
     drop(server);
-    assert!(path.exists() && folder.at("rfc867").exists(), "somebody else's files");
-    let refused = TcpStream::connect(tcp(&wanted[0])).unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused, "nothing is left of the descriptor");
+    assert!(path.exists() && folder.at("rfc867").exists(), "the files belong to another owner");
+    let refused = TcpStream::connect(tcp(&expected[0])).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused, "the server has closed the descriptor");
 }
 
 #[test]
-fn clients_that_had_queued_up_are_served() {
+fn queued_clients_of_an_adopted_socket_are_served() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let mut early: Vec<Peer> = (0..5).map(|_| Peer::connect(port)).collect();
@@ -210,7 +214,7 @@ fn clients_that_had_queued_up_are_served() {
 }
 
 #[test]
-fn descriptors_of_anything_else_are_refused_by_number() {
+fn other_descriptors_are_rejected_by_number() {
     let folder = Folder::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
@@ -230,10 +234,10 @@ fn descriptors_of_anything_else_are_refused_by_number() {
         (io::pipe().unwrap().0.into(), "is not a socket"),
     ];
     let services = [Service::Text, Service::Rfc867, Service::Rfc868];
-    for (n, (descriptor, why)) in table.into_iter().enumerate() {
+    for (n, (descriptor, reason)) in table.into_iter().enumerate() {
         let number = descriptor.as_raw_fd();
         let error = unbound_builder().listener_as(services[n % 3], descriptor).bind().unwrap_err();
-        assert_eq!(error.to_string(), format!("the file descriptor {number} {why}"));
+        assert_eq!(error.to_string(), format!("the file descriptor {number} {reason}"));
         assert!(matches!(error, Error::Invalid(_)), "{error:?}");
     }
 }

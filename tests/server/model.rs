@@ -6,7 +6,7 @@ use daytime::protocol::{Commands, Formats, FormattedTime, Framing, GREETING, Nex
 
 use crate::common::MOMENT;
 
-/// Everything that a server sends at [`MOMENT`] to a client that sends `input` and then closes its side.
+/// The output of a server at [`MOMENT`] for a client that sends `input` and then closes its side.
 pub(crate) fn model(framing: Framing, input: &[u8]) -> Vec<u8> {
     #[derive(Default)]
     struct StoppedClock(Commands, HashMap<String, Option<FormattedTime>>);

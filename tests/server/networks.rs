@@ -17,7 +17,7 @@ use crate::helpers::assert_invalid;
 use crate::rfc::SECONDS;
 
 #[test]
-fn who_is_denied_is_closed_without_a_word() {
+fn denied_clients_are_closed_silently() {
     let server = unbound_builder()
         .listen("127.0.0.1:0")
         .listen_as(Service::Rfc868, "127.0.0.1:0")
@@ -26,18 +26,18 @@ fn who_is_denied_is_closed_without_a_word() {
         .start();
     let server = server.unwrap();
     let events = server.events();
-    let refused = |peer: SocketAddr, port: u16, says: &str| {
+    let refused = |peer: SocketAddr, port: u16, input: &str| {
         let mut denied = Peer::connect_from(peer.ip().to_string().parse::<Ipv4Addr>().unwrap().octets(), port);
-        // It may have been reset already.
-        let _ = denied.0.write_all(says.as_bytes());
+        // The server may have reset the connection already.
+        let _ = denied.0.write_all(input.as_bytes());
         let peer = denied.address().into();
         denied.expect_nothing();
         assert_eq!(next_event(&events), Event::Refused { peer, reason: Reason::Denied });
     };
     let rfc868 = tcp(&server.addresses_of(Service::Rfc868)[0]).port();
-    for (n, (last, says)) in [(1, ""), (1, "day\n"), (5, ""), (3, "day")].into_iter().enumerate() {
-        refused(([127, 0, 0, last], 0).into(), server.port(), says);
-        refused(([127, 0, 0, last], 0).into(), rfc868, says);
+    for (n, (last, input)) in [(1, ""), (1, "day\n"), (5, ""), (3, "day")].into_iter().enumerate() {
+        refused(([127, 0, 0, last], 0).into(), server.port(), input);
+        refused(([127, 0, 0, last], 0).into(), rfc868, input);
         assert_eq!(server.stats().refused, 2 * n as u64 + 2);
     }
     assert_eq!((server.stats().accepted, server.stats().bytes_out), (0, 0));
@@ -69,10 +69,10 @@ fn networks_are_set_while_clients_are_served() {
 }
 
 #[test]
-fn an_ipv4_client_of_an_ipv6_listener_is_of_ipv4() {
+fn an_ipv4_client_of_an_ipv6_listener_has_an_ipv4_address() {
     let server = match unbound_builder().listen("[::]:0").deny("127.0.0.0/8").start() {
         Ok(server) => server,
-        Err(error) => return skip(format!("there is no IPv6: {error}")),
+        Err(error) => return skip(format!("this machine does not have IPv6: {error}")),
     };
     let events = server.events();
     let denied = Peer::connect(server.port());
@@ -111,7 +111,7 @@ struct Entry {
     denied: bool,
 }
 
-/// Addresses from a few small neighbourhoods, so that networks nest and addresses meet them.
+/// Addresses from a few small ranges, so that networks overlap and contain some addresses.
 fn addresses() -> impl Strategy<Value = IpAddr> {
     let low = prop_oneof![0..4u32, 0..=255u32, any::<u32>()];
     let v4 = (prop_oneof![Just(0x0a00_0000), Just(0xc000_0200), Just(0)], low.clone())
@@ -127,12 +127,12 @@ fn addresses() -> impl Strategy<Value = IpAddr> {
 
 fn entries() -> impl Strategy<Value = Entry> {
     (addresses(), any::<prop::sample::Index>(), any::<bool>()).prop_map(|(ip, prefix, denied)| {
-        let most = if ip.is_ipv4() { 33 } else { 129 };
-        Entry { ip, prefix: prefix.index(most) as u8, denied }
+        let lengths = if ip.is_ipv4() { 33 } else { 129 };
+        Entry { ip, prefix: prefix.index(lengths) as u8, denied }
     })
 }
 
-/// A network: whether it is IPv4, its first bits, and their number. A mapped one is IPv4 if all of it is mapped.
+/// A network: whether it is IPv4, its bits, and the length of its prefix. A network of mapped addresses only is IPv4.
 fn bits(ip: IpAddr, prefix: u8) -> (bool, u128, u8) {
     match ip {
         IpAddr::V4(ip) => (true, u128::from(u32::from(ip)) << 96, prefix),
@@ -148,8 +148,8 @@ fn scan(entries: &[Entry], ip: IpAddr) -> bool {
     let mut decided = (None, !entries.iter().any(|entry| !entry.denied));
     for entry in entries {
         let (of_v4, network, prefix) = bits(entry.ip, entry.prefix);
-        let has = of_v4 == v4 && (network ^ address).checked_shr(128 - u32::from(prefix)).unwrap_or(0) == 0;
-        if has && (decided.0 < Some(prefix) || decided.0 == Some(prefix) && entry.denied) {
+        let contains = of_v4 == v4 && (network ^ address).checked_shr(128 - u32::from(prefix)).unwrap_or(0) == 0;
+        if contains && (decided.0 < Some(prefix) || decided.0 == Some(prefix) && entry.denied) {
             decided = (Some(prefix), !entry.denied);
         }
     }
@@ -160,7 +160,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
     #[test]
-    fn networks_decide_as_a_scan_of_all_of_them(
+    fn networks_decide_like_a_scan_of_every_entry(
         entries in prop::collection::vec(entries(), 0..24),
         others in prop::collection::vec(addresses(), 1..24),
     ) {

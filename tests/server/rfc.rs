@@ -41,7 +41,7 @@ fn rfc_ports(server: &Server) -> [u16; 2] {
 // ---- The server
 
 #[test]
-fn the_answers_of_rfc_867_and_rfc_868_are_exact() {
+fn the_replies_of_rfc_867_and_rfc_868_are_exact() {
     for (moment, zone, line, seconds) in [
         (MOMENT, "UTC", LINE, SECONDS),
         (MOMENT, "+05:30", "Sunday, November 22, 2026 21:14:57-+05:30\r\n", SECONDS),
@@ -56,7 +56,7 @@ fn the_answers_of_rfc_867_and_rfc_868_are_exact() {
         let [of_867, of_868] = rfc_ports(&server);
         assert_bytes(&Peer::connect(of_867).rest(), line.as_bytes());
         assert_bytes(&Peer::connect(of_868).rest(), &seconds);
-        // And back.
+        // The readers parse the replies.
         assert_eq!(rfc867(&server.addresses_of(Service::Rfc867)[0]).unwrap(), line.trim_end());
         let read = rfc868(&server.addresses_of(Service::Rfc868)[0]).unwrap();
         assert_eq!(read, UNIX_EPOCH + Duration::from_secs(moment as u64));
@@ -82,19 +82,19 @@ fn the_clock_of_the_rfcs_is_set_while_they_are_served() {
 }
 
 #[test]
-fn what_the_client_sent_does_not_destroy_the_answer() {
+fn input_of_the_client_does_not_destroy_the_reply() {
     let server = rfc_settings().start().unwrap();
     let events = server.events();
-    for (port, answer) in rfc_ports(&server).into_iter().zip([LINE.as_bytes(), &SECONDS]) {
-        for much in [1, 100_000] {
+    for (port, reply) in rfc_ports(&server).into_iter().zip([LINE.as_bytes(), &SECONDS]) {
+        for size in [1, 100_000] {
             // A client that takes longer than the linger time may be reset.
-            let come = retry_if_slow(|| {
+            let received = retry_if_slow(|| {
                 let mut peer = Peer::connect(port);
-                let mut come = Vec::new();
-                let read = peer.0.write_all(&vec![b'x'; much]).and_then(|()| peer.0.read_to_end(&mut come));
-                read.map(|_| come)
+                let mut received = Vec::new();
+                let read = peer.0.write_all(&vec![b'x'; size]).and_then(|()| peer.0.read_to_end(&mut received));
+                read.map(|_| received)
             });
-            assert_bytes(&come.unwrap(), answer);
+            assert_bytes(&received.unwrap(), reply);
             let (_, reason, commands) = next_disconnect(&events);
             assert_eq!((reason, commands), (Reason::Answered, 0));
         }
@@ -102,16 +102,18 @@ fn what_the_client_sent_does_not_destroy_the_answer() {
 }
 
 #[test]
-fn events_tell_of_clients_that_have_their_answer() {
+fn events_report_clients_that_got_their_reply() {
     let server = rfc_settings().start().unwrap();
     let events = server.events_with(100, true);
     for port in rfc_ports(&server) {
         let mut peer = Peer::connect(port);
         peer.rest();
         let address = Address::from(peer.address());
-        let Event::Connected { client, peer: from } = next_event(&events) else { panic!("who comes is actual first") };
+        let Event::Connected { client, peer: from } = next_event(&events) else {
+            panic!("the first event is the connection")
+        };
         assert_eq!(from, address);
-        assert!(server.clients().is_empty() && !server.disconnect(client), "it can ask for nothing");
+        assert!(server.clients().is_empty() && !server.disconnect(client), "the client is not listed");
         drop(peer);
         let reason = Reason::Answered;
         assert_eq!(next_event(&events), Event::Disconnected { client, peer: address, reason, commands: 0 });
@@ -123,31 +125,31 @@ fn events_tell_of_clients_that_have_their_answer() {
 }
 
 #[test]
-fn a_client_that_does_not_close_is_gone_after_a_second() {
+fn a_client_that_does_not_close_is_disconnected_after_a_second() {
     let server = rfc_settings().start().unwrap();
     let events = server.events();
     let began = Instant::now();
-    let mut silent = rfc_ports(&server).map(Peer::connect);
-    silent.iter_mut().for_each(|peer| drop(peer.rest()));
+    let mut open = rfc_ports(&server).map(Peer::connect);
+    open.iter_mut().for_each(|peer| drop(peer.rest()));
     for _ in 0..2 {
         assert_eq!(next_disconnect(&events).1, Reason::Answered);
     }
-    assert!(began.elapsed() >= LINGER, "it was given time to close");
+    assert!(began.elapsed() >= LINGER, "the client has time to close");
     // A client that sends endlessly does not get more time.
-    let mut loud = Peer::connect(rfc_ports(&server)[0]);
-    while loud.0.write_all(&[b'x'; 10_000]).is_ok() {}
+    let mut flooding = Peer::connect(rfc_ports(&server)[0]);
+    while flooding.0.write_all(&[b'x'; 10_000]).is_ok() {}
     assert_eq!(next_disconnect(&events).1, Reason::Answered);
 }
 
 #[test]
-fn a_full_server_tells_no_wrong_time() {
+fn a_full_server_sends_no_time() {
     for (limit, reason) in [
         (rfc_settings().max_clients(1), Reason::Full),
         (rfc_settings().max_clients(2).max_clients_per_source(1), Reason::PerSource),
     ] {
         let server = limit.listen("127.0.0.1:0").start().unwrap();
         let events = server.events();
-        let sitting = Peer::greeted(server.port());
+        let accepted = Peer::greeted(server.port());
         next_event(&events);
         for port in rfc_ports(&server) {
             let peer = Peer::connect(port);
@@ -155,9 +157,9 @@ fn a_full_server_tells_no_wrong_time() {
             peer.expect_nothing();
             assert_eq!(next_event(&events), Event::Refused { peer: address, reason });
         }
-        drop(sitting);
+        drop(accepted);
         next_disconnect(&events);
-        // A seat is taken until the client has closed.
+        // A client counts until it has closed.
         for port in rfc_ports(&server) {
             assert!(!Peer::connect(port).rest().is_empty());
             assert_eq!(next_disconnect(&events).1, Reason::Answered);
@@ -167,7 +169,7 @@ fn a_full_server_tells_no_wrong_time() {
 }
 
 #[test]
-fn a_server_that_ends_has_answered() {
+fn clients_of_a_server_that_ends_count_as_answered() {
     for end in [|server: &Server| server.stop(), |server: &Server| server.drain(TIMEOUT)] {
         let server = rfc_settings().start().unwrap();
         let events = server.events();
@@ -184,17 +186,17 @@ fn a_server_that_ends_has_answered() {
 }
 
 #[test]
-fn the_rfcs_have_their_own_default_ports() {
+fn each_rfc_has_its_default_port() {
     for (text, port) in [("127.0.0.1", 13), ("localhost", 37), ("::1", 13), ("[::1]", 37)] {
         assert!(Address::from(text).resolve(port).unwrap().iter().all(|address| address.port() == port), "{text}");
     }
     assert_eq!(Address::from("127.0.0.1:99").resolve(13).unwrap(), [SocketAddr::from(([127, 0, 0, 1], 99))]);
-    // Only a privileged process may bind them; the error of another process names the address.
+    // Only a privileged process may bind these ports. The error of another process names the address.
     let services = [("127.0.0.13", 13, Service::Rfc867), ("127.0.0.37", 37, Service::Rfc868)];
     for (ip, port, service) in services {
         assert_eq!(service.port(), port);
         let server = unbound_builder().listen_as(service, ip).start();
-        // Readers have the same.
+        // Readers have the same default ports.
         let read = if port == 13 { rfc867(ip).map(drop) } else { rfc868(ip).map(drop) };
         match (&server, read) {
             (Ok(_), Ok(())) => {}
@@ -215,8 +217,8 @@ fn within(milliseconds: u64) -> daytime::ClientBuilder {
 }
 
 #[test]
-fn the_reader_of_rfc_868_takes_four_bytes() {
-    // The pieces that the server sends, with a pause between two; then it closes.
+fn the_reader_of_rfc_868_accepts_four_bytes() {
+    // The server sends these pieces, with a pause between two, and then closes.
     type Row = (&'static [&'static [u8]], String);
     let table: [Row; 7] = [
         (&[b"\xee\xad\x8cy"], MOMENT.to_string()),
@@ -233,7 +235,7 @@ fn the_reader_of_rfc_868_takes_four_bytes() {
         assert_eq!(outcome(read.map(|time| time.duration_since(UNIX_EPOCH).unwrap().as_secs())), expected);
         fake.finish();
     }
-    // After four bytes it does not wait for the end.
+    // The reader does not wait for the end of the stream after four bytes.
     let fake = FakeServer::new(|mut peer| {
         peer.send(SECONDS);
         peer.stay_silent();
@@ -249,7 +251,7 @@ fn the_reader_of_rfc_868_takes_four_bytes() {
 }
 
 #[test]
-fn the_reader_of_rfc_867_takes_text() {
+fn the_reader_of_rfc_867_accepts_text() {
     let longest = "x".repeat(4096);
     let longer = longest.clone() + "x";
     for (sent, expected) in [
@@ -274,30 +276,30 @@ fn the_reader_of_rfc_867_takes_text() {
     }
     let fake = FakeServer::new(|mut peer| peer.send([0xee, 0xad]));
     assert_eq!(outcome(within(30_000).rfc867(fake.address())), "protocol: \\xee\\xad");
-    // In pieces, the end of a letter in the next one.
+    // A cut within a letter.
     let fake = FakeServer::new(|mut peer| peer.send_pieces([&b"M\n"[..], b"\xc3", b"\xa4"]));
     assert_eq!(outcome(within(30_000).rfc867(fake.address())), "M\nä");
-    // One that does not end is not waited for until it does.
+    // A reader gives up on an endless text.
     let fake = FakeServer::new(|mut peer| while peer.try_send(&[b'x'; 10_000]) {});
     assert!(matches!(within(30_000).rfc867(fake.address()), Err(Error::Protocol(bytes)) if bytes.len() > 4096));
     fake.finish();
 }
 
 #[test]
-fn readers_wait_no_longer_than_they_were_reported() {
+fn readers_wait_no_longer_than_their_timeout() {
     type Read = fn(daytime::ClientBuilder, SocketAddr) -> String;
     let readers: [Read; 2] = [
         |builder, address| outcome(builder.rfc867(address)),
         |builder, address| outcome(builder.rfc868(address).map(|time| format!("{time:?}"))),
     ];
     for read in readers {
-        for said in ["", "x"] {
+        for sent in ["", "x"] {
             let fake = FakeServer::new(move |mut peer| {
-                peer.send(said);
+                peer.send(sent);
                 peer.stay_silent();
             });
-            let (actual, took) = timed(|| read(within(200), fake.address()));
-            assert_eq!(actual, "timeout", "after {said:?}");
+            let (result, took) = timed(|| read(within(200), fake.address()));
+            assert_eq!(result, "timeout", "after {sent:?}");
             assert!(took >= Duration::from_millis(200) && took < Duration::from_secs(20), "{took:?}");
             fake.finish();
         }
@@ -309,7 +311,7 @@ fn readers_wait_no_longer_than_they_were_reported() {
 }
 
 #[test]
-fn readers_and_clients_at_the_wrong_door_fail_at_once() {
+fn readers_and_clients_of_another_protocol_fail_at_once() {
     const WRAPPED: i64 = 2_085_978_497;
     let folder = Folder::new();
     let server = rfc_settings()
@@ -321,13 +323,13 @@ fn readers_and_clients_at_the_wrong_door_fail_at_once() {
     let at = |name: &str| unix_address(&folder.at(name));
     assert_eq!(rfc868(at("rfc868")).unwrap(), UNIX_EPOCH + Duration::from_secs(WRAPPED as u64));
     // The line of RFC 867 may be any server's greeting, but no reply follows.
-    let (asked, took) = timed(|| {
+    let (result, took) = timed(|| {
         within(30_000).connect(&server.addresses_of(Service::Rfc867)[0]).and_then(|mut client| client.request("day"))
     });
-    assert_eq!(outcome(asked), "closed");
+    assert_eq!(outcome(result), "closed");
     assert!(took < Duration::from_secs(20), "{took:?}");
-    let (asked, took) = timed(|| within(30_000).connect(&server.addresses_of(Service::Rfc868)[0]));
-    assert_eq!(outcome(asked.map(|client| client.greeting().to_owned())), "protocol: \\x00\\x00\\x00\\x01");
+    let (result, took) = timed(|| within(30_000).connect(&server.addresses_of(Service::Rfc868)[0]));
+    assert_eq!(outcome(result.map(|client| client.greeting().to_owned())), "protocol: \\x00\\x00\\x00\\x01");
     assert!(took < Duration::from_secs(20), "{took:?}");
     assert_eq!(
         outcome(within(30_000).rfc867(&server.addresses_of(Service::Rfc868)[0])),
@@ -337,6 +339,6 @@ fn readers_and_clients_at_the_wrong_door_fail_at_once() {
     assert_eq!(outcome(read), "protocol: Thursday, February 7, 2036 06:28:17-UTC\\r\\n");
     let read = within(30_000).rfc868(at("text")).map(|time| format!("{time:?}"));
     assert_eq!(outcome(read), format!("protocol: {GREETING}"));
-    // It waits for the end, and the other one for a command.
+    // The reader waits for the end of the stream, and the server for a command.
     assert_eq!(outcome(within(100).rfc867(at("text"))), "timeout");
 }

@@ -37,7 +37,7 @@ use crate::common::{
 use crate::helpers::{assert_bind_fails, assert_invalid, assert_serves_unix, connect_unix, unix_address, unix_peer};
 use crate::model::model;
 
-/// Makes the file that a killed server leaves: a socket on which nothing answers.
+/// Makes the file that a killed server leaves: a socket without a listener.
 fn stale(path: &Path) {
     drop(UnixListener::bind(path).unwrap());
 }
@@ -54,7 +54,7 @@ fn a_unix_socket_speaks_the_same_protocol() {
     let path = folder.at("socket");
     let server = unbound_builder().listen(unix_address(&path)).start().unwrap();
     assert_eq!((server.addresses(), server.port()), (&[Address::Unix(path.clone())][..], 0));
-    // The original's exchange, and lines.
+    // The exchange of the original, and lines.
     let mut peer = connect_unix(&path);
     peer.expect(GREETING);
     for (command, reply) in [("day", "Sunday"), ("DATE", "26-11-22"), ("tImE", "15:44:57"), ("tiem", errors::INVALID)] {
@@ -70,9 +70,9 @@ fn a_unix_socket_speaks_the_same_protocol() {
     assert_eq!(client.peer().unwrap().to_string(), unix_address(&path));
     assert_eq!(client.day().unwrap(), Weekday::Sun);
     assert_eq!(client.datetime().unwrap().to_rfc3339(), "2026-11-22T15:44:57+00:00");
-    let actual = client.pipeline(["day", "tiem", "time"].into_iter().cycle().take(3000)).unwrap();
-    for (n, actual) in actual.into_iter().enumerate() {
-        match (n % 3, actual) {
+    let results = client.pipeline(["day", "tiem", "time"].into_iter().cycle().take(3000)).unwrap();
+    for (n, result) in results.into_iter().enumerate() {
+        match (n % 3, result) {
             (0, Ok(reply)) => assert_eq!(reply, "Sunday"),
             (1, Err(Error::Refused(line))) => assert_eq!(line, errors::INVALID),
             (2, Ok(reply)) => assert_eq!(reply, "15:44:57"),
@@ -83,7 +83,7 @@ fn a_unix_socket_speaks_the_same_protocol() {
 }
 
 #[test]
-fn clients_of_a_unix_socket_are_served_by_every_worker_and_reported_of() {
+fn every_worker_serves_and_reports_clients_of_a_unix_socket() {
     let folder = Folder::new();
     let path = folder.at("socket");
     let bound = unbound_builder().listen(unix_address(&path)).bind().unwrap();
@@ -115,23 +115,25 @@ fn clients_of_a_unix_socket_are_served_by_every_worker_and_reported_of() {
 }
 
 #[test]
-fn a_client_that_has_bound_a_name_is_reported_by_it() {
+fn a_client_that_has_bound_a_name_is_reported_by_that_name() {
     let folder = Folder::new();
     let path = folder.at("socket");
     let server = unbound_builder().listen(unix_address(&path)).start().unwrap();
     let events = server.events();
-    let own = folder.at("own\nname");
-    let hidden = format!("daytime-{}-peer", process::id());
+    let name = folder.at("bound\nname");
+    let abstract_name = format!("daytime-{}-peer", process::id());
     for (address, shown) in [
-        (SockAddr::unix(&own).unwrap(), unix_address(&own).replace('\n', "\\n")),
-        (SockAddr::unix(format!("\0{hidden}")).unwrap(), format!("unix:@{hidden}")),
+        (SockAddr::unix(&name).unwrap(), unix_address(&name).replace('\n', "\\n")),
+        (SockAddr::unix(format!("\0{abstract_name}")).unwrap(), format!("unix:@{abstract_name}")),
     ] {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
         socket.bind(&address).unwrap();
         socket.connect(&SockAddr::unix(&path).unwrap()).unwrap();
         let mut peer = Peer(socket.into());
         peer.expect(GREETING);
-        let Event::Connected { peer: from, .. } = next_event(&events) else { panic!("who comes is actual first") };
+        let Event::Connected { peer: from, .. } = next_event(&events) else {
+            panic!("the first event is the connection")
+        };
         assert_eq!(from.to_string(), shown);
         drop(peer);
         assert_eq!(next_disconnect(&events).1, Reason::Eof);
@@ -139,32 +141,32 @@ fn a_client_that_has_bound_a_name_is_reported_by_it() {
 }
 
 #[test]
-fn a_client_whose_name_has_no_room_for_its_end_is_served() {
-    // A path of 108 bytes fills the system's structure, which then reports 109 bytes. A safe interface cannot bind it.
+fn a_client_whose_name_fills_the_address_structure_is_served() {
+    // A path of 108 bytes fills the system's structure, which then reports 109 bytes. Safe interfaces cannot bind it.
     const CLIENT: &str = "
 import ctypes, socket, sys
 client = socket.socket(socket.AF_UNIX)
-own = socket.AF_UNIX.to_bytes(2, sys.byteorder) + sys.argv[2].encode()
-assert len(own) == 110 and ctypes.CDLL(None).bind(client.fileno(), own, 110) == 0
+name = socket.AF_UNIX.to_bytes(2, sys.byteorder) + sys.argv[2].encode()
+assert len(name) == 110 and ctypes.CDLL(None).bind(client.fileno(), name, 110) == 0
 client.settimeout(30)
 client.connect(sys.argv[1])
 client.sendall(b'day')
 client.shutdown(socket.SHUT_WR)
-while actual := client.recv(1000):
-    sys.stdout.buffer.write(actual)
+while received := client.recv(1000):
+    sys.stdout.buffer.write(received)
 ";
     let folder = Folder::new();
-    let (path, Some(own)) = (folder.at("socket"), folder.path_of_length(108)) else {
+    let (path, Some(name)) = (folder.at("socket"), folder.path_of_length(108)) else {
         return skip("the directory for temporary files has a long name");
     };
     let server = unbound_builder().listen(unix_address(&path)).start().unwrap();
     let events = server.events();
-    let Ok(client) = Command::new("python3").args(["-c", CLIENT]).args([&path, &own]).output() else {
-        return skip("there is no python3");
+    let Ok(client) = Command::new("python3").args(["-c", CLIENT]).args([&path, &name]).output() else {
+        return skip("python3 is missing");
     };
     assert!(client.status.success(), "{client:?}");
     assert_bytes(&client.stdout, format!("{GREETING}Sunday").as_bytes());
-    assert!(matches!(next_event(&events), Event::Connected { peer, .. } if peer == Address::Unix(own)));
+    assert!(matches!(next_event(&events), Event::Connected { peer, .. } if peer == Address::Unix(name)));
     assert_serves_unix(&path);
 }
 
@@ -174,29 +176,29 @@ fn a_half_closed_unix_client_gets_every_reply() {
     let path = folder.at("socket");
     let _server = unbound_builder().listen(unix_address(&path)).start().unwrap();
     let input = b"day\ntime\r\ndate\nhelp\n".repeat(20_000);
-    let wanted = model(daytime::Framing::Auto, &input);
+    let expected = model(daytime::Framing::Auto, &input);
     let mut peer = connect_unix(&path);
     let mut writer = peer.again();
-    let come = thread::scope(|scope| {
+    let received = thread::scope(|scope| {
         scope.spawn(|| {
             writer.send(&input);
             writer.finish();
         });
         peer.rest()
     });
-    assert_bytes(&come, &wanted);
+    assert_bytes(&received, &expected);
 }
 
 #[test]
-fn a_unix_client_that_takes_no_replies_is_disconnected() {
+fn a_unix_client_that_does_not_read_is_disconnected() {
     let folder = Folder::new();
     let path = folder.at("socket");
     let server =
         unbound_builder().listen(unix_address(&path)).write_timeout(Duration::from_millis(200)).start().unwrap();
     let events = server.events();
-    let mut deaf = connect_unix(&path);
+    let mut stalled = connect_unix(&path);
     let error = loop {
-        if let Err(error) = deaf.0.write_all(&b"help\n".repeat(1000)) {
+        if let Err(error) = stalled.0.write_all(&b"help\n".repeat(1000)) {
             break error.kind();
         }
     };
@@ -209,17 +211,17 @@ fn a_unix_client_that_vanishes_raises_no_signal() {
     if !in_own_process() {
         return;
     }
-    // SIGPIPE is ignored here, and blocked in the workers. A signal that is blocked waits to be delivered none the less.
+    // This process ignores SIGPIPE, and the workers block it. A blocked signal is pending even if it is ignored.
     const SIGPIPE: u64 = 1 << 12;
     let pending = |thread: &str| u64::from_str_radix(&status(thread, "SigPnd"), 16).unwrap() & SIGPIPE == SIGPIPE;
-    let seen = thread::spawn(move || {
+    let is_visible = thread::spawn(move || {
         SigSet::all().thread_block().unwrap();
         let (reader, mut writer) = io::pipe().unwrap();
         drop(reader);
         assert_eq!(writer.write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
         pending("thread-self")
     });
-    assert!(seen.join().unwrap(), "a signal would be seen");
+    assert!(is_visible.join().unwrap(), "a blocked signal is pending");
     let folder = Folder::new();
     let path = folder.at("socket");
     let bound = unbound_builder()
@@ -229,7 +231,7 @@ fn a_unix_client_that_vanishes_raises_no_signal() {
         .unwrap();
     let events = bound.events_with(1000, false);
     for _ in 0..10 {
-        // Gone before the first byte is sent to it.
+        // The client leaves before the server sends its first byte.
         connect_unix(&path).send("day\n");
         drop(connect_unix(&folder.at("rfc867")));
     }
@@ -247,7 +249,7 @@ fn a_unix_client_that_vanishes_raises_no_signal() {
 }
 
 #[test]
-fn limits_by_address_are_none_of_unix_clients_and_the_others_are() {
+fn only_limits_without_addresses_apply_to_unix_clients() {
     let folder = Folder::new();
     let path = folder.at("socket");
     let server = unbound_builder()
@@ -272,15 +274,15 @@ fn limits_by_address_are_none_of_unix_clients_and_the_others_are() {
     connect_unix(&path).expect(GREETING);
 }
 
-// ---- Their files
+// ---- The files of Unix sockets
 
 #[test]
-fn a_file_has_its_mode_before_anybody_can_connect() {
+fn a_file_has_its_mode_before_a_client_can_connect() {
     let folder = Folder::new();
     let path = folder.at("socket");
     for mode in [0o600, 0o660, 0o606, 0o777, 0o200].into_iter().cycle().take(100) {
         thread::scope(|scope| {
-            // Connects in a loop, without a pause, until that succeeds.
+            // The thread connects in a loop, without a pause, until a connection succeeds.
             let first = scope.spawn(|| {
                 let began = Instant::now();
                 while UnixStream::connect(&path).is_err() {
@@ -301,11 +303,11 @@ fn a_file_has_its_mode_before_anybody_can_connect() {
 }
 
 #[test]
-fn a_file_that_nobody_answers_on_is_replaced() {
+fn a_stale_socket_file_is_replaced() {
     let folder = Folder::new();
     let path = folder.at("socket");
     stale(&path);
-    // For each kind of socket.
+    // Stale files of other kinds of sockets.
     stale(&folder.at("listener"));
     drop(UnixDatagram::bind(folder.at("datagram")).unwrap());
     for path in [path, folder.at("listener"), folder.at("datagram")] {
@@ -318,7 +320,7 @@ fn a_file_that_nobody_answers_on_is_replaced() {
 }
 
 #[test]
-fn a_file_that_somebody_answers_on_is_not() {
+fn a_socket_file_in_use_is_not_replaced() {
     let folder = Folder::new();
     let path = folder.at("socket");
     let server = unbound_builder().listen(unix_address(&path)).start().unwrap();
@@ -326,12 +328,12 @@ fn a_file_that_somebody_answers_on_is_not() {
     assert_bind_fails(&unix_address(&path), ErrorKind::AddrInUse);
     assert_eq!(inode(&path), before);
     assert_serves_unix(&path);
-    // Twice in one server.
-    let own = folder.at("own");
-    let error = unbound_builder().listen(unix_address(&own)).listen(unix_address(&own)).bind().unwrap_err();
+    // The same path twice in one server.
+    let twice = folder.at("twice");
+    let error = unbound_builder().listen(unix_address(&twice)).listen(unix_address(&twice)).bind().unwrap_err();
     assert!(matches!(&error, Error::Io(error, _) if error.kind() == ErrorKind::AddrInUse), "{error:?}");
-    assert!(!own.exists(), "what was bound is given back");
-    // One that is only too busy.
+    assert!(!twice.exists(), "the failure removes the file");
+    // A socket in use whose queue is full.
     let busy = folder.at("busy");
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
     socket.bind(&SockAddr::unix(&busy).unwrap()).unwrap();
@@ -350,9 +352,9 @@ fn a_file_that_somebody_answers_on_is_not() {
     let datagram = UnixDatagram::bind(&other).unwrap();
     assert_bind_fails(&unix_address(&other), ErrorKind::AddrInUse);
     UnixDatagram::unbound().unwrap().send_to(b"still there", &other).unwrap();
-    let mut come = [0; 100];
-    let n = datagram.recv(&mut come).unwrap();
-    assert_eq!(&come[..n], b"still there");
+    let mut received = [0; 100];
+    let n = datagram.recv(&mut received).unwrap();
+    assert_eq!(&received[..n], b"still there");
     drop(server);
 }
 
@@ -380,7 +382,7 @@ fn a_file_that_is_not_a_socket_is_left_alone() {
 }
 
 #[test]
-fn paths_that_no_socket_can_have() {
+fn paths_that_a_socket_cannot_have_are_rejected() {
     let folder = Folder::new();
     for path in ["unix:", "unix:@", "unix:a\0b", "unix:@a\0b"] {
         let shown = path.replace('\0', "\\u{0}");
@@ -410,20 +412,20 @@ fn paths_that_no_socket_can_have() {
 }
 
 #[test]
-fn a_directory_that_may_not_be_written() {
+fn a_directory_without_write_permission_is_an_error() {
     let folder = Folder::new();
     let (closed, path) = (folder.at("closed"), folder.at("closed/socket"));
     fs::create_dir(&closed).unwrap();
     fs::set_permissions(&closed, Permissions::from_mode(0o555)).unwrap();
     if File::create(&path).is_ok() {
-        // Permissions mean nothing to root, but for what the kernel makes up.
+        // Root ignores permissions, except in file systems of the kernel.
         return assert_bind_fails("unix:/sys/daytime", ErrorKind::PermissionDenied);
     }
     assert_bind_fails(&unix_address(&path), ErrorKind::PermissionDenied);
 }
 
 #[test]
-fn the_file_goes_when_nobody_listens_any_more() {
+fn the_file_is_removed_when_its_listener_closes() {
     let folder = Folder::new();
     let path = folder.at("socket");
     let bind = || -> Bound {
@@ -432,22 +434,22 @@ fn the_file_goes_when_nobody_listens_any_more() {
         bound
     };
     drop(bind());
-    assert!(!path.exists(), "it was never started");
+    assert!(!path.exists(), "the server was never started");
     drop(bind().start().unwrap());
-    assert!(!path.exists(), "dropped");
+    assert!(!path.exists(), "the server was dropped");
     let server = bind().start().unwrap();
     server.stop();
-    assert!(server.wait(Some(TIMEOUT)) && !path.exists(), "original_reply");
+    assert!(server.wait(Some(TIMEOUT)) && !path.exists(), "the server was stopped");
     let server = bind().start().unwrap();
     server.detach();
-    eventually("abandoned", || !path.exists());
-    // While somebody is still served.
+    eventually("the file of a detached server is removed", || !path.exists());
+    // The server removes the file while it still has a client.
     let (entered, entries) = crossbeam_channel::unbounded();
-    let (leave, left) = crossbeam_channel::unbounded::<()>();
+    let (release, released) = crossbeam_channel::unbounded::<()>();
     let mut bound = bind();
     let wait = move |_: &daytime::Request<'_>| -> daytime::HandlerResult {
         entered.send(())?;
-        left.recv_timeout(TIMEOUT)?;
+        released.recv_timeout(TIMEOUT)?;
         Ok("waited".into())
     };
     bound.command("wait", wait).unwrap();
@@ -456,12 +458,12 @@ fn the_file_goes_when_nobody_listens_any_more() {
     peer.ask("wait\n", GREETING);
     entries.recv_timeout(TIMEOUT).unwrap();
     server.drain(TIMEOUT);
-    eventually("drained", || !path.exists());
-    leave.send(()).unwrap();
+    eventually("the file of a draining server is removed", || !path.exists());
+    release.send(()).unwrap();
     peer.expect("\nwaited\n");
     peer.expect_eof();
     assert!(server.wait(Some(TIMEOUT)));
-    // One of several that cannot be bound.
+    // Another address of the server cannot be bound.
     let error = unbound_builder().listen(unix_address(&path)).listen("192.0.2.1:0").bind();
     assert!(matches!(error, Err(Error::Io(..))) && !path.exists());
     let file = File::open("/dev/null").unwrap();
@@ -470,7 +472,7 @@ fn the_file_goes_when_nobody_listens_any_more() {
 }
 
 #[test]
-fn the_file_goes_when_the_server_cannot_start() {
+fn the_file_is_removed_when_the_server_cannot_start() {
     if !in_own_process() {
         return;
     }
@@ -487,7 +489,7 @@ fn the_file_goes_when_the_server_cannot_start() {
 }
 
 #[test]
-fn a_file_that_somebody_else_has_put_there_stays() {
+fn a_file_of_another_owner_stays() {
     let folder = Folder::new();
     let path = folder.at("socket");
     let server = unbound_builder().listen(unix_address(&path)).start().unwrap();
@@ -495,7 +497,7 @@ fn a_file_that_somebody_else_has_put_there_stays() {
     let other = unbound_builder().listen(unix_address(&path)).start().unwrap();
     drop(server);
     assert_serves_unix(&path);
-    // Nor does it go where it only has another name.
+    // The file also stays if another process has renamed it.
     fs::rename(&path, folder.at("moved")).unwrap();
     fs::write(&path, "precious").unwrap();
     assert_serves_unix(&folder.at("moved"));
@@ -505,7 +507,7 @@ fn a_file_that_somebody_else_has_put_there_stays() {
 }
 
 #[test]
-fn a_server_follows_another_without_a_gap() {
+fn a_server_takes_the_path_of_the_one_before() {
     let folder = Folder::new();
     let path = folder.at("socket");
     let mut server = unbound_builder().workers(1).listen(unix_address(&path)).start().unwrap();
@@ -516,7 +518,7 @@ fn a_server_follows_another_without_a_gap() {
             loop {
                 match unbound_builder().workers(1).listen(unix_address(&path)).start() {
                     Ok(next) => return next,
-                    // The other one listens still.
+                    // The server before still listens.
                     Err(Error::Io(error, _)) if error.kind() == ErrorKind::AddrInUse => {
                         assert!(began.elapsed() < TIMEOUT);
                     }
@@ -549,7 +551,7 @@ fn abstract_names_have_no_file() {
     let name = format!("daytime-{}-abstract", process::id());
     let address = format!("unix:@{name}");
     for _ in 0..2 {
-        // A mode is that of files.
+        // A mode applies to files only.
         let server = unbound_builder().listen(&*address).unix_mode(0o600).start().unwrap();
         assert_eq!(server.addresses(), [Address::Unix(format!("@{name}").into())]);
         let at = net::SocketAddr::from_abstract_name(&name).unwrap();

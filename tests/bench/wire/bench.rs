@@ -1,4 +1,4 @@
-//! What is measured, round by round, and how it is put together.
+//! The workloads, and the rounds that measure them.
 
 use std::{
     path::Path,
@@ -19,7 +19,7 @@ struct Workload {
     name: &'static str,
     about: &'static str,
     clients: usize,
-    /// Requests at a time; none where each client asks once and closes.
+    /// Requests at a time, or `None` if each client sends one request and closes.
     pipelined: Option<usize>,
 }
 
@@ -33,36 +33,36 @@ const WORKLOADS: [Workload; 6] = [
     workload("W1-1000", "1,000 clients, one request at a time each", 1000, Some(1)),
     workload("W2", "16 clients, 100 requests at a time each", 16, Some(100)),
     workload("W2k", "16 clients, 1,000 requests at a time each", 16, Some(1000)),
-    workload("W3", "16 clients at a time that connect, are greeted, ask once and close", 16, None),
+    workload("W3", "16 clients at a time that connect, read the greeting, send one request and close", 16, None),
 ];
-/// Clients that are idle, and those beside them.
+/// The workload with idle clients.
 const CROWD: &str = "W4";
 const IDLE: usize = 10_000;
 const MORE_IDLE: usize = 18_000;
-/// What more clients, and more workers, cost.
+/// The workload that shows the cost of more clients and more workers.
 const SCALING: &str = "scaling";
 const SCALES: [usize; 4] = [1, 100, 1000, 10_000];
 
-/// What `--only` can ask for.
+/// The names that `--only` accepts.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     WORKLOADS.iter().map(|workload| workload.name).chain([CROWD, SCALING])
 }
 
-/// What is to be run, and where.
+/// The settings of a run, and the limits of the machine.
 pub(crate) struct Bench {
     rounds: usize,
     window: Window,
     only: Vec<String>,
-    /// Whether it is only to be seen that everything works.
+    /// Whether the run only shows that everything works.
     smoke: bool,
     cores: Vec<usize>,
-    /// Those of servers with one worker.
+    /// The cores of a server with one worker.
     server: Vec<usize>,
     descriptors: usize,
 }
 
 impl Bench {
-    /// What these arguments ask for, or where there are none, the shortest run of everything.
+    /// The run that these arguments ask for. Without arguments, the shortest run of everything.
     pub(crate) fn new(args: Option<Args>) -> Result<Bench> {
         let cores = machine::cores()?;
         let millis = Duration::from_millis;
@@ -71,13 +71,14 @@ impl Bench {
             Some(args) => (args.rounds, Window { warm_up: millis(250), length: args.seconds }, args.only),
             None => (1, Window { warm_up: millis(5), length: millis(20) }, Vec::new()),
         };
-        let server = vec![*cores.get(1).or(cores.first()).ok_or("there is no core")?];
+        let server = vec![*cores.get(1).or(cores.first()).ok_or("this process may not use any core")?];
         Ok(Bench { rounds: rounds as usize, window, only, smoke, cores, server, descriptors: machine::descriptors()? })
     }
 
-    /// Measures and prints; `words` is the command line.
-    pub(crate) fn run(&self, words: &[String]) -> Result<()> {
-        let command: String = words.iter().filter(|word| *word != "--bench").map(|word| format!(" {word}")).collect();
+    /// Measures and prints the report. `arguments` are those of the command line.
+    pub(crate) fn run(&self, arguments: &[String]) -> Result<()> {
+        let command: String =
+            arguments.iter().filter(|argument| *argument != "--bench").map(|argument| format!(" {argument}")).collect();
         match self.smoke {
             true => println!("# wire: a smoke run, whose numbers mean nothing"),
             false => println!("# cargo bench --bench wire --{command}"),
@@ -85,7 +86,7 @@ impl Bench {
         println!("\n{}\n{}", machine::describe(), jiff::Timestamp::try_from(SystemTime::now())?.strftime("%F %R UTC"));
         match &self.cores[..] {
             [load, server, ..] => println!("The load runs on core {load}, each server on core {server}."),
-            _ => println!("There is one core: nothing is pinned, load and servers share it."),
+            _ => println!("There is one core. The load and the servers share it."),
         }
         machine::pin(&self.cores[..1])?;
         let mut contenders = vec![contenders::floor(), contenders::program(), contenders::embedded()];
@@ -94,26 +95,26 @@ impl Bench {
         }
         contenders.push(contenders::spinning());
         self.workloads(&contenders)?;
-        if self.wants(CROWD) {
+        if self.selects(CROWD) {
             contenders.retain(|contender| contender.part != Part::Alone);
             self.crowds(&contenders)?;
         }
-        if self.wants(SCALING) {
+        if self.selects(SCALING) {
             self.scaling()?;
         }
         Ok(())
     }
 
-    fn wants(&self, name: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|wanted| wanted == name)
+    fn selects(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == name)
     }
 
-    /// So many clients, or fewer where they are only to be seen to work or where descriptors do not suffice.
-    fn clients(&self, wanted: usize) -> usize {
-        wanted.min(if self.smoke { 20 } else { self.descriptors.saturating_sub(500).max(1) })
+    /// The number of clients that a run has: fewer in a smoke run, or if descriptors are too w1_64.
+    fn clients(&self, clients: usize) -> usize {
+        clients.min(if self.smoke { 20 } else { self.descriptors.saturating_sub(500).max(1) })
     }
 
-    /// The contenders of a round, those of every other one in reverse, so that who comes first has no advantage.
+    /// The contenders of a round. Every second round reverses them, so that the first one has no advantage.
     fn order<'a, T>(&self, round: usize, all: &'a [T]) -> Vec<(usize, &'a T)> {
         let mut order: Vec<_> = all.iter().enumerate().collect();
         if round % 2 == 1 {
@@ -126,14 +127,14 @@ impl Bench {
     }
 
     fn workloads(&self, contenders: &[Contender]) -> Result<()> {
-        let workloads: Vec<&Workload> = WORKLOADS.iter().filter(|workload| self.wants(workload.name)).collect();
+        let workloads: Vec<&Workload> = WORKLOADS.iter().filter(|workload| self.selects(workload.name)).collect();
         if workloads.is_empty() {
             return Ok(());
         }
         let mut measured = vec![vec![Vec::new(); contenders.len()]; workloads.len()];
         for round in 0..self.rounds {
             let order = self.order(round, contenders);
-            // All of them live while others are measured: who has no clients takes no time.
+            // All servers run at the same time: a server without clients takes no processor time.
             let servers = order.iter().map(|(_, contender)| self.start(contender)).collect::<Result<Vec<_>>>()?;
             for (&workload, measured) in workloads.iter().zip(&mut measured) {
                 for ((number, contender), server) in order.iter().zip(&servers) {
@@ -158,7 +159,7 @@ impl Bench {
             let (rate, cost) = report::ratios(&measured[2], &measured[1]);
             table.row([workload.name.into(), format!("{rate:.3}"), format!("{cost:.3}")]);
         }
-        println!("\n## What the library costs with everything on, against the program\n\n{table}");
+        println!("\n## The library with everything on, compared with the program\n\n{table}");
         if !self.smoke {
             let path = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench").join("wire.svg");
             picture::draw(&path, &results)?;
@@ -189,52 +190,53 @@ impl Bench {
             }
         }
         if self.clients(MORE_IDLE) < MORE_IDLE && !self.smoke {
-            println!("\n{} descriptors a process are too few for {MORE_IDLE} clients.", self.descriptors);
+            println!("\n{} descriptors a process are too w1_64 for {MORE_IDLE} clients.", self.descriptors);
         }
         let [idle, more] = [IDLE, MORE_IDLE].map(|n| whole(self.clients(n) as f64));
-        let [rate, cost] = ["rate", "CPU"].map(|what| format!("W1-64 {what}, {more} idle / none"));
-        let mut table = Table::new(&["", "bytes a client", "kernel, both ends", &rate, &cost, "CPU µs in silence"]);
+        let [rate, cost] = ["rate", "CPU"].map(|name| format!("W1-64 {name}, {more} idle / none"));
+        let mut table =
+            Table::new(&["", "bytes a client", "kernel, both ends", &rate, &cost, "CPU µs of an idle second"]);
         for (contender, rounds) in contenders.iter().zip(&measured) {
             let of = |number: fn(&Crowd) -> Option<f64>| median(rounds.iter().filter_map(number));
-            let actual = |number: f64, text: String| if number.is_nan() { String::new() } else { text };
+            let cell = |number: f64, text: String| if number.is_nan() { String::new() } else { text };
             let (rate, cost) = (of(|crowd| Some(crowd.beside?.0)), of(|crowd| Some(crowd.beside?.1)));
-            let silence = of(|crowd| crowd.silence);
+            let idle_time = of(|crowd| crowd.idle_time);
             table.row([
                 contender.name.into(),
                 whole(of(|crowd| Some(crowd.memory))),
                 whole(of(|crowd| Some(crowd.kernel))),
-                actual(rate, format!("{rate:.3}")),
-                actual(cost, format!("{cost:.3}")),
-                actual(silence, whole(silence)),
+                cell(rate, format!("{rate:.3}")),
+                cell(cost, format!("{cost:.3}")),
+                cell(idle_time, whole(idle_time)),
             ]);
         }
         println!(
-            "\n## {CROWD}: memory of {idle} idle clients; {more} of them beside others; a second of silence\n\n{table}"
+            "\n## {CROWD}: memory of {idle} idle clients; {more} of them beside others; an idle second\n\n{table}"
         );
         Ok(())
     }
 
     fn crowd(&self, contender: &Contender) -> Result<Crowd> {
         let server = self.start(contender)?;
-        let few = WORKLOADS.iter().find(|workload| workload.name == "W1-64").ok_or("W1-64 is no workload")?;
-        // Buffers that are there after the first clients are no later one's.
-        let alone = self.load(contender, &server, few)?;
+        let w1_64 = WORKLOADS.iter().find(|workload| workload.name == "W1-64").ok_or("W1-64 is not a workload")?;
+        // The first clients make the server allocate buffers that it keeps. They are not a cost of the idle clients.
+        let alone = self.load(contender, &server, w1_64)?;
         let before = [server.memory()?, machine::kernel_memory()?];
         let idle = self.clients(IDLE);
         let mut clients = load::crowd(&server, 0..idle)?;
         let after = [server.memory()?, machine::kernel_memory()?];
         let [memory, kernel] = [0, 1].map(|at| after[at].saturating_sub(before[at]) as f64 / idle as f64);
         if contender.part == Part::Peer {
-            return Ok(Crowd { memory, kernel, beside: None, silence: None });
+            return Ok(Crowd { memory, kernel, beside: None, idle_time: None });
         }
         clients.extend(load::crowd(&server, idle..self.clients(MORE_IDLE))?);
-        let beside = Some(report::ratios(&[self.load(contender, &server, few)?], &[alone]));
+        let beside = Some(report::ratios(&[self.load(contender, &server, w1_64)?], &[alone]));
         let second = Duration::from_millis(if self.smoke { 20 } else { 1000 });
-        thread::sleep(second / 4); // until it has seen that the others are gone
+        thread::sleep(second / 4); // the server notices that the other clients have left
         let before = server.processor_time()?;
         thread::sleep(second);
-        let silence = Some((server.processor_time()? - before) as f64 / 1e3);
-        Ok(Crowd { memory, kernel, beside, silence })
+        let idle_time = Some((server.processor_time()? - before) as f64 / 1e3);
+        Ok(Crowd { memory, kernel, beside, idle_time })
     }
 
     fn scaling(&self) -> Result<()> {
@@ -260,19 +262,19 @@ impl Bench {
             table.row(row);
         }
         println!("\n## {SCALING}: clients with one request at a time each\n\n{table}");
-        println!("\nOne worker has a core of its own; two run on all cores, beside the load.");
+        println!("\nOne worker runs alone on its core. Two workers share all cores with the load.");
         Ok(())
     }
 }
 
-/// What a server with many idle clients showed.
+/// The measurements of a server with many idle clients.
 struct Crowd {
-    /// The server's own bytes a client.
+    /// The memory of the server's process, in bytes a client.
     memory: f64,
-    /// The kernel's bytes a connection, of both ends.
+    /// The memory of the kernel for both ends of a connection, in bytes.
     kernel: f64,
-    /// The ratios of rate and of cost of W1-64 with and without them.
+    /// The ratios of rate and of cost of W1-64, with and without the idle clients.
     beside: Option<(f64, f64)>,
-    /// Processor time in a second in which nobody says anything, in microseconds.
-    silence: Option<f64>,
+    /// The processor time of a second in which every client is idle, in microseconds.
+    idle_time: Option<f64>,
 }

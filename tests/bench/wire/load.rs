@@ -1,5 +1,6 @@
-//! The load: one thread that speaks for all clients, each of which waits for its replies before it asks again. Every
-//! byte of every reply is verified, and the one that waits for more than [`PATIENCE`] gives up.
+//! The load: one thread that runs all clients. Each client waits for its replies before it sends the next requests.
+//!
+//! The load verifies every byte of every reply. It fails if a client waits longer than [`TIMEOUT`].
 
 use std::{
     io::{Read, Write},
@@ -17,7 +18,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::{
     Result,
-    contenders::{PATIENCE, Running},
+    contenders::{Running, TIMEOUT},
     meter::{Load, Measured, Window},
     serve::unless_blocked,
 };
@@ -25,94 +26,94 @@ use crate::{
 /// `clients` persistent connections, each with `pipelined` requests at a time.
 pub(crate) fn talk(server: &Running, clients: usize, pipelined: usize, window: Window) -> Result<Measured> {
     let load = Load::new(server, window)?;
-    let mut replies = Expected::new(&server.speech.reply, pipelined);
-    let batch = server.speech.request.repeat(pipelined);
-    let mut talkers = Vec::with_capacity(clients);
+    let mut replies = Expected::new(&server.exchange.reply, pipelined);
+    let batch = server.exchange.request.repeat(pipelined);
+    let mut connections = Vec::with_capacity(clients);
     for number in 0..clients {
         let stream = greeted(server, number)?;
         stream.set_nonblocking(true)?;
         let mut stream = TcpStream::from_std(stream);
         load.poll.registry().register(&mut stream, Token(number), Interest::READABLE)?;
-        talkers.push((stream, Instant::now(), 0));
+        connections.push((stream, Instant::now(), 0));
     }
-    for (stream, asked, _) in &mut talkers {
-        *asked = Instant::now();
+    for (stream, sent_at, _) in &mut connections {
+        *sent_at = Instant::now();
         send(stream, &batch)?;
     }
     load.run(clients, |number, meter, buffer| {
-        let (stream, asked, heard) = &mut talkers[number];
-        *heard = hear(stream, &mut replies, *heard, buffer)?;
-        if *heard < replies.len() {
+        let (stream, sent_at, received) = &mut connections[number];
+        *received = receive(stream, &mut replies, *received, buffer)?;
+        if *received < replies.len() {
             return Ok(false);
         }
         let now = Instant::now();
-        meter.count(pipelined, now - *asked);
+        meter.count(pipelined, now - *sent_at);
         if meter.measured.is_some() {
             return Ok(true);
         }
-        (*asked, *heard) = (now, 0);
+        (*sent_at, *received) = (now, 0);
         send(stream, &batch)?;
         Ok(false)
     })
 }
 
-/// `slots` clients that connect, are greeted, ask once and close, again and again.
+/// `slots` clients that repeatedly connect, read the greeting, send one request and close.
 pub(crate) fn churn(server: &Running, slots: usize, window: Window) -> Result<Measured> {
     let load = Load::new(server, window)?;
     let registry = load.poll.registry().try_clone()?;
-    let mut greeting = Expected::new(&server.speech.greeting, 1);
-    let mut reply = Expected::new(&server.speech.reply, 1);
-    // Who is not greeted may ask as soon as the connection is there.
+    let mut greeting = Expected::new(&server.exchange.greeting, 1);
+    let mut reply = Expected::new(&server.exchange.reply, 1);
+    // A client of a server without a greeting sends its request once it is connected.
     let interest = match greeting.len() {
         0 => Interest::READABLE | Interest::WRITABLE,
         _ => Interest::READABLE,
     };
     let mut number = 0;
-    let mut call = |slot| -> Result<_> {
+    let mut open = |slot| -> Result<_> {
         number += 1;
         let began = Instant::now();
         let mut stream = TcpStream::from_std(connect(server, number, true)?);
         registry.register(&mut stream, Token(slot), interest)?;
         Ok((stream, began, 0, false))
     };
-    let mut visitors = (0..slots).map(&mut call).collect::<Result<Vec<_>>>()?;
+    let mut connections = (0..slots).map(&mut open).collect::<Result<Vec<_>>>()?;
     load.run(slots, |slot, meter, buffer| {
-        let (stream, began, heard, asked) = &mut visitors[slot];
-        if !*asked {
-            *heard = hear(stream, &mut greeting, *heard, buffer)?;
-            if *heard < greeting.len() {
+        let (stream, began, received, has_sent) = &mut connections[slot];
+        if !*has_sent {
+            *received = receive(stream, &mut greeting, *received, buffer)?;
+            if *received < greeting.len() {
                 return Ok(false);
             }
-            send(stream, &server.speech.request)?;
-            (*heard, *asked) = (0, true);
+            send(stream, &server.exchange.request)?;
+            (*received, *has_sent) = (0, true);
             return Ok(false);
         }
-        *heard = hear(stream, &mut reply, *heard, buffer)?;
-        if *heard < reply.len() {
+        *received = receive(stream, &mut reply, *received, buffer)?;
+        if *received < reply.len() {
             return Ok(false);
         }
         let began = *began;
         if meter.measured.is_none() {
-            visitors[slot] = call(slot)?; // which closes the one before
+            connections[slot] = open(slot)?; // closes the connection before
         }
         meter.count(1, began.elapsed());
         Ok(meter.measured.is_some())
     })
 }
 
-/// These clients, each of which has asked once and says nothing more.
+/// Clients that have sent one request each, read the reply, and stay idle.
 pub(crate) fn crowd(server: &Running, numbers: Range<usize>) -> Result<Vec<Blocking>> {
-    let mut reply = Expected::new(&server.speech.reply, 1);
-    let ask = |number| {
+    let mut reply = Expected::new(&server.exchange.reply, 1);
+    let client = |number| {
         let mut stream = greeted(server, number)?;
-        stream.write_all(server.speech.request.as_bytes())?;
+        stream.write_all(server.exchange.request.as_bytes())?;
         read(&mut stream, &mut reply)?;
         Ok(stream)
     };
-    numbers.map(ask).collect()
+    numbers.map(client).collect()
 }
 
-/// Connects from one of 32 addresses, lest ports run out: each has those that no connection from it has taken.
+/// Connects from one of 32 source addresses, so that ports do not run out: each address has its separate ports.
 fn connect(server: &Running, number: usize, nonblocking: bool) -> Result<Blocking> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     setsockopt(&socket, IpBindAddressNoPort, &true)?;
@@ -121,8 +122,8 @@ fn connect(server: &Running, number: usize, nonblocking: bool) -> Result<Blockin
     if nonblocking {
         socket.set_nonblocking(true)?;
     } else {
-        socket.set_read_timeout(Some(PATIENCE))?;
-        socket.set_write_timeout(Some(PATIENCE))?; // Linux ends connecting with it, too
+        socket.set_read_timeout(Some(TIMEOUT))?;
+        socket.set_write_timeout(Some(TIMEOUT))?; // also the timeout of connecting on Linux
     }
     match socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, server.port)).into()) {
         Err(error) if nonblocking && error.raw_os_error() == Some(Errno::EINPROGRESS as i32) => {}
@@ -134,7 +135,7 @@ fn connect(server: &Running, number: usize, nonblocking: bool) -> Result<Blockin
 /// Connects and reads the greeting.
 fn greeted(server: &Running, number: usize) -> Result<Blocking> {
     let mut stream = connect(server, number, false)?;
-    read(&mut stream, &mut Expected::new(&server.speech.greeting, 1))?;
+    read(&mut stream, &mut Expected::new(&server.exchange.greeting, 1))?;
     Ok(stream)
 }
 
@@ -144,7 +145,7 @@ fn read(stream: &mut Blocking, expected: &mut Expected) -> Result<()> {
     expected.verify(0, &bytes).map(drop)
 }
 
-/// A whole batch: there is room for it, because everything before it was answered.
+/// Sends a whole batch. The kernel has room for it, because the server has answered everything before.
 fn send(stream: &mut TcpStream, batch: &str) -> Result<()> {
     match stream.write(batch.as_bytes())? {
         n if n == batch.len() => Ok(()),
@@ -152,24 +153,24 @@ fn send(stream: &mut TcpStream, batch: &str) -> Result<()> {
     }
 }
 
-/// Reads and verifies all that has come, `heard` bytes after the beginning. Gives where it ends.
-fn hear(stream: &mut TcpStream, expected: &mut Expected, mut heard: usize, buffer: &mut [u8]) -> Result<usize> {
+/// Reads and verifies all bytes that have arrived, after the first `received` ones. Returns the new count.
+fn receive(stream: &mut TcpStream, expected: &mut Expected, mut received: usize, buffer: &mut [u8]) -> Result<usize> {
     while let Some(n) = unless_blocked(stream.read(buffer))? {
         if n == 0 {
             return Err("the server has closed a connection".into());
         }
-        heard = expected.verify(heard, &buffer[..n])?;
+        received = expected.verify(received, &buffer[..n])?;
         if n < buffer.len() {
             break;
         }
     }
-    Ok(heard)
+    Ok(received)
 }
 
-/// What must come, so many times: `#` is any digit.
+/// The bytes that the server must send: a pattern, repeated. `#` stands for any digit.
 struct Expected {
     pattern: Vec<u8>,
-    /// The last reply that was verified, as many times as it must come: most others are the same.
+    /// The last verified reply, repeated as often as the pattern. Most replies are equal to it, so a check is quick.
     last: Vec<u8>,
 }
 
@@ -182,17 +183,17 @@ impl Expected {
         self.last.len()
     }
 
-    /// Verifies the bytes that came after the first `at`. Gives where they end.
+    /// Verifies the bytes after the first `at` ones. Returns the position of their end.
     fn verify(&mut self, at: usize, bytes: &[u8]) -> Result<usize> {
         let end = at + bytes.len();
         if self.last.get(at..end) == Some(bytes) {
             return Ok(end);
         }
-        let wanted = self.pattern.iter().cycle().skip(at % self.pattern.len().max(1));
-        let alike = |(&byte, &wanted): (&u8, &u8)| byte == wanted || (wanted == b'#' && byte.is_ascii_digit());
-        if end > self.len() || !bytes.iter().zip(wanted).all(alike) {
-            let (came, wanted) = (bytes[..bytes.len().min(100)].escape_ascii(), self.pattern.escape_ascii());
-            return Err(format!("the server sent \"{came}\", and \"{wanted}\" was wanted").into());
+        let expected = self.pattern.iter().cycle().skip(at % self.pattern.len().max(1));
+        let fits = |(&byte, &expected): (&u8, &u8)| byte == expected || (expected == b'#' && byte.is_ascii_digit());
+        if end > self.len() || !bytes.iter().zip(expected).all(fits) {
+            let (actual, expected) = (bytes[..bytes.len().min(100)].escape_ascii(), self.pattern.escape_ascii());
+            return Err(format!("the server sent \"{actual}\", expected \"{expected}\"").into());
         }
         let whole = bytes.get(at.next_multiple_of(self.pattern.len()) - at..);
         if let Some(reply) = whole.and_then(|whole| whole.get(..self.pattern.len())) {

@@ -1,4 +1,4 @@
-//! The machine: its cores and who runs on which, its limits, and what it says of a process.
+//! The machine: its cores, its limits, and its counters for a process.
 
 use std::{fs, io::ErrorKind, thread};
 
@@ -16,7 +16,7 @@ pub(crate) fn cores() -> Result<Vec<usize>> {
     Ok((0..CpuSet::count()).filter(|&core| allowed.is_set(core).unwrap_or(false)).collect())
 }
 
-/// Keeps this thread, and whatever it starts, on these cores.
+/// Pins this thread, and the threads and processes that it starts, to these cores.
 pub(crate) fn pin(cores: &[usize]) -> Result<()> {
     let mut set = CpuSet::new();
     for &core in cores {
@@ -25,14 +25,14 @@ pub(crate) fn pin(cores: &[usize]) -> Result<()> {
     Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
 }
 
-/// Raises the soft limit of descriptors to the hard one, for this process and its children. Gives it.
+/// Raises the soft limit of descriptors to the hard one, for this process and its children. Returns the limit.
 pub(crate) fn descriptors() -> Result<usize> {
     let (_, hard) = getrlimit(RLIMIT_NOFILE)?;
     setrlimit(RLIMIT_NOFILE, hard, hard)?;
     Ok(usize::try_from(hard)?)
 }
 
-/// One line that says what was measured on.
+/// A line that describes the machine.
 pub(crate) fn describe() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
@@ -42,10 +42,10 @@ pub(crate) fn describe() -> String {
     format!("{model}, {cores} cores, kernel {}", kernel.trim())
 }
 
-/// The name of a thread whose time is not the server's: an application's own.
+/// The name of an application's thread. Its time does not count as time of the server.
 pub(crate) const APPLICATION: &str = "application";
 
-/// The processor time that the threads of a process have taken, but for the application's own, in nanoseconds.
+/// The processor time of the threads of a process, without those named [`APPLICATION`], in nanoseconds.
 pub(crate) fn processor_time(pid: u32) -> Result<u64> {
     let mut sum = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
@@ -62,12 +62,12 @@ pub(crate) fn processor_time(pid: u32) -> Result<u64> {
     Ok(sum)
 }
 
-/// The memory of its own that a process has in use, in bytes.
+/// The resident memory of a process, in bytes.
 pub(crate) fn memory(pid: u32) -> Result<u64> {
     kilobytes(&format!("/proc/{pid}/smaps_rollup"), "Rss:")
 }
 
-/// What the kernel has in use for objects of its own, such as sockets, in bytes.
+/// The memory that the kernel uses for its objects, such as sockets, in bytes.
 pub(crate) fn kernel_memory() -> Result<u64> {
     kilobytes("/proc/meminfo", "Slab:")
 }

@@ -1,8 +1,8 @@
-//! The server beside others that do the same, side by side: `cargo bench --bench wire`. What is measured, and how to
-//! read it, is in tests/bench/README.md.
+//! A comparison of the server with other servers: `cargo bench --bench wire`. tests/bench/README.md describes the
+//! workloads and the numbers of the report.
 //!
-//! `cargo test --all-targets` runs it too: shortly, with few clients, to see that it works; whatever is measured then
-//! means nothing.
+//! `cargo test --all-targets` also runs the benchmark, for a moment and with few clients, to check that it works. The
+//! numbers of such a run mean nothing.
 
 mod bench;
 mod contenders;
@@ -24,16 +24,16 @@ type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 #[derive(Parser)]
 #[command(name = "cargo bench --bench wire --")]
 struct Args {
-    /// How often everything is measured; what is reported are medians
+    /// Number of rounds; the report prints the medians over them
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// How long each measurement takes, after a quarter of a second that does not count
+    /// Seconds of each measurement, after a warm-up of a quarter of a second
     #[arg(long, value_name = "S", default_value = "0.8", value_parser = seconds)]
     seconds: Duration,
-    /// What is measured, instead of everything
+    /// Workloads to measure, instead of all
     #[arg(long, value_name = "W,...", value_delimiter = ',', value_parser = PossibleValuesParser::new(names()))]
     only: Vec<String>,
-    /// Cargo says this
+    /// Cargo passes this flag
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -47,12 +47,12 @@ fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 fn main() -> ExitCode {
-    let words: Vec<String> = env::args().skip(1).collect();
-    let has = |option: &str| words.iter().any(|word| word == option);
-    let result = match words.split_first() {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let has = |option: &str| arguments.iter().any(|argument| argument == option);
+    let result = match arguments.split_first() {
         Some((first, rest)) if first == serve::SERVE => serve::serve(rest),
-        _ if has("--list") => Ok(()), // a runner of tests asks for the names of those in here
-        _ if has("--bench") => Bench::new(Some(Args::parse())).and_then(|bench| bench.run(&words)),
+        _ if has("--list") => Ok(()), // a test runner asks for the names of the tests
+        _ if has("--bench") => Bench::new(Some(Args::parse())).and_then(|bench| bench.run(&arguments)),
         _ => Bench::new(None).and_then(|bench| bench.run(&[])),
     };
     match result {

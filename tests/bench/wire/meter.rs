@@ -1,4 +1,4 @@
-//! Waiting for clients, and counting what they do while the window is open.
+//! The event loop of the load, and the meter that counts requests while the window is open.
 
 use std::{
     io::ErrorKind,
@@ -11,29 +11,29 @@ use mio::{Events, Poll, Token};
 
 use crate::{
     Result,
-    contenders::{PATIENCE, Running},
+    contenders::{Running, TIMEOUT},
 };
 
-/// How long is measured, and how long before that is not.
+/// The durations of the warm-up and of the measurement after it.
 #[derive(Clone, Copy)]
 pub(crate) struct Window {
     pub(crate) warm_up: Duration,
     pub(crate) length: Duration,
 }
 
-/// What one window showed.
+/// The numbers of one window.
 #[derive(Clone, Copy)]
 pub(crate) struct Measured {
-    /// Requests a second; connections a second where each has one request.
+    /// Requests a second, or connections a second if each has one request.
     pub(crate) rate: f64,
-    /// The server's processor time for each of them, in microseconds.
+    /// The server's processor time for each request, in microseconds.
     pub(crate) cost: f64,
-    /// From the first byte asked to the last byte answered, in microseconds.
+    /// From the first byte of a batch to the last byte of its replies, in microseconds.
     pub(crate) p50: f64,
     pub(crate) p99: f64,
 }
 
-/// Clients that are waited for, and the meter that counts what they do.
+/// The poller of all clients, and the meter that counts their requests.
 pub(crate) struct Load<'a> {
     pub(crate) poll: Poll,
     meter: Meter<'a>,
@@ -46,8 +46,9 @@ impl<'a> Load<'a> {
         Ok(Load { poll: Poll::new()?, meter })
     }
 
-    /// Gives each client that has something to read to `step`, until it has said of each that it is done, which it does
-    /// once the window is over: so nobody who is never answered stays unseen.
+    /// Calls `step` for each client that can read or write, until `step` has returned true for every client.
+    ///
+    /// `step` returns true only after the window is over. So a client that never gets its reply is an error.
     pub(crate) fn run(
         mut self,
         clients: usize,
@@ -55,51 +56,51 @@ impl<'a> Load<'a> {
     ) -> Result<Measured> {
         let mut events = Events::with_capacity(1024);
         let mut buffer = vec![0; 64 * 1024];
-        let (mut done, mut waiting) = (vec![false; clients], clients);
+        let (mut done, mut unfinished) = (vec![false; clients], clients);
         let began = Instant::now();
         let Window { warm_up, length } = self.meter.window;
-        while waiting > 0 {
-            match self.poll.poll(&mut events, Some(PATIENCE)) {
+        while unfinished > 0 {
+            match self.poll.poll(&mut events, Some(TIMEOUT)) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 result => result?,
             }
             let now = Instant::now();
-            if events.is_empty() || now - began > warm_up + length + PATIENCE {
-                return Err(format!("the server has stalled: {waiting} clients wait for a reply").into());
+            if events.is_empty() || now - began > warm_up + length + TIMEOUT {
+                return Err(format!("the server has stalled: {unfinished} clients wait for a reply").into());
             }
-            self.meter.look(began, now)?;
+            self.meter.advance(began, now)?;
             for event in &events {
                 let Token(client) = event.token();
                 if step(client, &mut self.meter, &mut buffer)? && !mem::replace(&mut done[client], true) {
-                    waiting -= 1;
+                    unfinished -= 1;
                 }
             }
         }
-        self.meter.measured.ok_or_else(|| "nothing was measured".into())
+        self.meter.measured.ok_or_else(|| "the window was not measured".into())
     }
 }
 
 pub(crate) struct Meter<'a> {
     server: &'a Running,
     window: Window,
-    /// When the warm-up was over, and the processor time until then.
+    /// The end of the warm-up, and the processor time until then.
     since: Option<Instant>,
     cost: u64,
     count: usize,
     latencies: Histogram<u32>,
-    /// Once the window is over.
+    /// The result, once the window is over.
     pub(crate) measured: Option<Measured>,
 }
 
 impl Meter<'_> {
-    /// Of one client, requests that were answered so long after they were sent.
+    /// Counts requests of one client, and the time from their batch to its replies.
     pub(crate) fn count(&mut self, requests: usize, latency: Duration) {
         self.count += requests;
         self.latencies.saturating_record(latency.as_nanos() as u64);
     }
 
-    /// Opens and closes the window, whenever it is time.
-    fn look(&mut self, began: Instant, now: Instant) -> Result<()> {
+    /// Opens and closes the window when its time has come.
+    fn advance(&mut self, began: Instant, now: Instant) -> Result<()> {
         match self.since {
             _ if self.measured.is_some() => {}
             None if now - began >= self.window.warm_up => {

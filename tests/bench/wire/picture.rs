@@ -1,4 +1,4 @@
-//! The ratios as a picture.
+//! A bar chart of the ratios.
 
 use std::{fs, path::Path};
 
@@ -15,10 +15,11 @@ const COLOURS: [RGBColor; 6] = [
     RGBColor(148, 103, 189),
 ];
 
-/// Where bars are cut, so that those near the floor can be reported apart; their numbers stand above them.
-const MOST: f64 = 2.5;
+/// The greatest height of a bar. Longer bars are cut, so that bars near the floor stay distinct. A bar has its number
+/// above it.
+const HEIGHT_MAX: f64 = 2.5;
 
-/// Bars of rate and of processor time against the floor, for each workload and contender.
+/// Draws two charts of bars for each workload and contender: rate and processor time, as ratios to the floor.
 pub(crate) fn draw(path: &Path, results: &[(&str, Vec<Row>)]) -> Result<()> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
@@ -39,22 +40,22 @@ pub(crate) fn draw(path: &Path, results: &[(&str, Vec<Row>)]) -> Result<()> {
         (lower, "processor time a request / floor: lower is better", cost),
     ] {
         let groups = results.len() as f64;
-        let most = results.iter().flat_map(|(_, rows)| rows).map(number).fold(1.0, f64::max).min(MOST) * 1.2;
+        let top = results.iter().flat_map(|(_, rows)| rows).map(number).fold(1.0, f64::max).min(HEIGHT_MAX) * 1.2;
         let mut chart = ChartBuilder::on(&area)
             .caption(title, ("sans-serif", 20))
             .margin(10)
             .y_label_area_size(40)
-            .build_cartesian_2d(0.0..groups * 1.2, 0.0..most)?; // the right sixth is the legend's
+            .build_cartesian_2d(0.0..groups * 1.2, 0.0..top)?; // the right sixth has the legend
         chart.configure_mesh().disable_x_mesh().disable_x_axis().light_line_style(TRANSPARENT).draw()?;
         let width = 0.9 / names.len() as f64;
         for (at, (name, colour)) in names.iter().zip(COLOURS.iter().cycle()).enumerate() {
             let bars = results.iter().enumerate().filter_map(|(group, (_, rows))| {
                 let number = number(rows.iter().find(|row| row.name == *name)?);
-                let (left, height) = (group as f64 + 0.05 + at as f64 * width, number.min(most / 1.2));
+                let (left, height) = (group as f64 + 0.05 + at as f64 * width, number.min(top / 1.2));
                 Some((left, height, number))
             });
             let numbers = bars.clone().map(|(left, height, number)| {
-                Text::new(format!("{number:.2}"), (left, height + most * 0.035), ("sans-serif", 12))
+                Text::new(format!("{number:.2}"), (left, height + top * 0.035), ("sans-serif", 12))
             });
             chart.draw_series(numbers)?;
             let bars = bars
@@ -64,7 +65,7 @@ pub(crate) fn draw(path: &Path, results: &[(&str, Vec<Row>)]) -> Result<()> {
         }
         let titles = results.iter().enumerate();
         let titles = titles.map(|(group, (name, _))| {
-            Text::new((*name).to_owned(), (group as f64 + 0.05, most * 0.99), ("sans-serif", 18))
+            Text::new((*name).to_owned(), (group as f64 + 0.05, top * 0.99), ("sans-serif", 18))
         });
         chart.draw_series(titles)?;
         chart.draw_series([PathElement::new([(0.0, 1.0), (groups, 1.0)], BLACK)])?;

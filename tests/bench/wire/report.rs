@@ -1,10 +1,10 @@
-//! What was measured, as Markdown.
+//! The results as Markdown tables.
 
 use std::fmt;
 
 use crate::meter::Measured;
 
-/// Medians over all rounds; ratios are of one round, so that whatever else the machine does meets both sides alike.
+/// Medians over all rounds. A ratio compares two numbers of one round, so a disturbance affects both alike.
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     pub(crate) rate_ratio: f64,
@@ -13,7 +13,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// One contender's rounds against the floor's.
+    /// The rounds of one contender, compared with those of the floor.
     pub(crate) fn new(name: &'static str, rounds: &[Measured], floor: &[Measured]) -> Row {
         let (rate_ratio, cost_ratio) = ratios(rounds, floor);
         Row { name, rate_ratio, cost_ratio, middle: middle(rounds) }
@@ -59,19 +59,19 @@ pub(crate) fn workload(rows: &[Row]) -> Table {
     table
 }
 
-/// A number as a reader wants it, with one decimal where it is small.
+/// A number with one decimal if it is below a thousand, otherwise without decimals.
 pub(crate) fn short(number: f64) -> String {
     if number < 1000.0 { format!("{number:.1}") } else { whole(number) }
 }
 
-/// A number without decimals, its figures in groups of three.
+/// A number without decimals, its digits in groups of three.
 pub(crate) fn whole(number: f64) -> String {
     let digits = format!("{number:.0}");
     let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
     groups.join(",")
 }
 
-/// A Markdown table whose columns are aligned, the first to the left.
+/// A Markdown table with aligned columns: the first to the left, the others to the right.
 pub(crate) struct Table(Vec<Vec<String>>);
 
 impl Table {

@@ -1,7 +1,7 @@
-//! What a contender's process does before it serves, and the two servers that live in this executable.
+//! The start of a contender's process, and the two servers that are part of this executable.
 //!
-//! Every contender is started as this executable with `--serve CORES WHAT…`. So its cores are set before its first
-//! thread is there, and it is killed by the system when the benchmark ends, however that ends.
+//! Every contender starts as this executable with `--serve CORES SERVER…`. So the process pins itself before it has a
+//! second thread, and the system kills it when the benchmark ends for any reason.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
@@ -23,27 +23,27 @@ use socket2::SockRef;
 
 use crate::{Result, machine};
 
-/// What the first argument is in a process that serves.
+/// The first argument of a process that serves.
 pub(crate) const SERVE: &str = "--serve";
-/// What stands before the port in the line that says where a contender listens: `daytime-server` says it like this.
+/// The text before the port in the line that a contender prints, as `daytime-server` prints it.
 pub(crate) const PORT: &str = "Port: ";
 
-/// Serves, or becomes the program that does, until it is killed.
-pub(crate) fn serve(words: &[String]) -> Result<()> {
+/// Serves until the process is killed. A contender that is a separate program replaces this process.
+pub(crate) fn serve(arguments: &[String]) -> Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
-    let [cores, what, rest @ ..] = words else { return Err("cores and a server are wanted".into()) };
+    let [cores, server, rest @ ..] = arguments else { return Err("expected cores and a server".into()) };
     machine::pin(&cores.split(',').map(str::parse).collect::<Result<Vec<usize>, _>>()?)?;
-    match (what.as_str(), rest) {
+    match (server.as_str(), rest) {
         ("floor", []) => floor()?,
         ("embedded", []) => embedded()?,
         ("program", [program, arguments @ ..]) => return Err(Command::new(program).args(arguments).exec().into()),
-        _ => return Err(format!("there is no server {what:?}").into()),
+        _ => return Err(format!("{server:?} is not a server; expected floor, embedded or program").into()),
     }
     Ok(())
 }
 
-/// The library with everything on that an application may want: limits, timeouts that are never reached, custom commands,
-/// and a thread that reads its events.
+/// The library with most of its settings: limits, timeouts that never expire, custom commands, and a thread that reads
+/// its events.
 fn embedded() -> Result<()> {
     const MANY: usize = 100_000;
     let server = Server::builder()
@@ -67,13 +67,15 @@ fn embedded() -> Result<()> {
 
 const LISTENER: Token = Token(usize::MAX);
 
-/// The least that a server in Rust does: it waits for sockets as ours does, reads, and writes a constant line for each
-/// five bytes, whatever they are. Nobody who answers one request with one send is faster by much.
+/// The minimum of a server in Rust: it waits for sockets, reads, and writes a constant line for each five bytes.
+///
+/// It waits as the server of this crate does, and does not look at the bytes. A server that answers each request with
+/// one send can hardly be faster.
 fn floor() -> io::Result<()> {
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(1024);
     let mut listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into())?;
-    SockRef::from(&listener).set_tcp_nodelay(true)?; // what it accepts inherits that
+    SockRef::from(&listener).set_tcp_nodelay(true)?; // accepted sockets inherit the option
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     println!("{PORT}{}", listener.local_addr()?.port());
     let greeting = format!("{GREETING}\n");
@@ -99,7 +101,8 @@ fn floor() -> io::Result<()> {
     }
 }
 
-/// Reads all that has come and answers it; false at the end. `rest` are the bytes of a line that is not whole.
+/// Reads and answers all bytes that have arrived. Returns false at the end of the stream. `rest` is the length of an
+/// incomplete line.
 fn answer(stream: &mut TcpStream, rest: &mut usize, buffer: &mut [u8], lines: &[u8]) -> io::Result<bool> {
     while let Some(n) = unless_blocked(stream.read(buffer))? {
         if n == 0 {
@@ -114,7 +117,7 @@ fn answer(stream: &mut TcpStream, rest: &mut usize, buffer: &mut [u8], lines: &[
     Ok(true)
 }
 
-/// `None` where there is nothing yet.
+/// The result, or `None` if the call would block.
 pub(crate) fn unless_blocked<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
