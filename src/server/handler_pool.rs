@@ -7,8 +7,8 @@
 //!
 //! # When a thread is woken
 //!
-//! A wake-up costs more than a quick handler, so as few threads as possible are awake. *Quick* is a command whose jobs
-//! took less than [`QUICK`] of late.
+//! A wake-up costs more than a quick handler, so as few threads as possible are awake. *Quick* is a command whose
+//! calls took less than [`QUICK`] of late.
 //!
 //! - A worker submits the jobs of one turn together. It wakes a thread if none is awake, or if all of those that are run
 //!   slow handlers.
@@ -40,7 +40,7 @@ use super::{
 };
 use crate::{Address, channel::Sender};
 
-/// A job shorter than this is not worth a wake-up of another thread.
+/// A call shorter than this is not worth a wake-up of another thread.
 const QUICK: Duration = Duration::from_micros(50);
 /// A job that waited this long shows that one thread is not enough.
 const OVERDUE: Duration = Duration::from_micros(500);
@@ -107,7 +107,7 @@ pub(crate) struct HandlerPool {
     state: Mutex<PoolState>,
     /// Signalled once for each thread to wake, and for all when the pool closes.
     changed: Condvar,
-    /// How long a job of each queue takes: a moving average in nanoseconds. `u64::MAX` if it is not known.
+    /// How long a call of each queue takes: a moving average in nanoseconds. `u64::MAX` if it is not known.
     costs: Box<[AtomicU64]>,
 }
 
@@ -369,12 +369,12 @@ impl HandlerPool {
         drop(dropped);
     }
 
-    /// Whether the jobs of a queue are shorter than a wake-up is worth.
+    /// Whether the calls of a queue are shorter than a wake-up is worth.
     pub(super) fn is_quick(&self, queue: usize) -> bool {
         self.costs[queue].load(Relaxed) < QUICK.as_nanos() as u64
     }
 
-    /// Notes how long a job of a queue took.
+    /// Notes how long a call of a running job took.
     pub(super) fn note_cost(&self, running: &Running, took: Duration) {
         /// A handler that was slow once counts as quick again after a dozen quick calls.
         const MAX: u128 = 10_000_000;

@@ -29,7 +29,7 @@ use crate::{
 /// How long a thread waits for a job before it ends.
 pub(crate) const IDLE: Duration = Duration::from_secs(2);
 /// How long a thread stays with one client while its read has more custom commands. Then the client gets its replies, and
-/// others their turn.
+/// others their turn. A command that is not quick is not worth to hold the replies before it back.
 const SLICE: Duration = Duration::from_millis(1);
 /// The most time for which a reply waits for others that are sent together with it.
 const RING: Duration = Duration::from_micros(100);
@@ -45,8 +45,9 @@ pub(crate) struct HandlerThread {
     /// The conversation of the task before, until the pool says whether its client is still there.
     ended: Option<Box<Conversation>>,
     running: Option<Running>,
-    /// When the running job was taken.
+    /// When the running job was taken, and how many handlers it has called.
     began: Instant,
+    calls: u32,
     now: Instant,
     /// The worker to ring, and since when.
     owed: Option<(usize, Instant)>,
@@ -88,6 +89,7 @@ impl HandlerThread {
             ended: None,
             running: None,
             began: now,
+            calls: 0,
             now,
             owed: None,
             guard,
@@ -134,6 +136,7 @@ impl HandlerThread {
         }
         self.running = Some(running);
         self.began = self.now;
+        self.calls = 0;
         self.task = Some(match taken.job {
             Job::Converse(mut conversation) => {
                 let work = conversation.take_call().map_or(Work::Connect, Work::Command);
@@ -235,6 +238,7 @@ impl HandlerThread {
     /// Takes the result of a handler.
     pub(crate) fn finish(&mut self, result: Result<Reply, String>) {
         let Some(Work::Command(call)) = self.task.take() else { return };
+        self.calls += 1;
         let config = &self.pool.config;
         if let Some(mut conversation) = self.answer.take() {
             settle(&mut conversation, &config.handlers[call.command].name, result, &self.guard.shared);
@@ -250,6 +254,7 @@ impl HandlerThread {
             self.now = Instant::now();
             if let Some(command) = conversation.next_command()
                 && self.now.saturating_duration_since(self.began) < SLICE
+                && self.pool.is_quick(command)
                 && let Some(running) = &mut self.running
                 && self.pool.switch(running, command)
             {
@@ -300,7 +305,8 @@ impl HandlerThread {
 
     fn note_cost(&self) {
         if let Some(running) = &self.running {
-            self.pool.note_cost(running, self.now.saturating_duration_since(self.began));
+            let took = self.now.saturating_duration_since(self.began);
+            self.pool.note_cost(running, took / self.calls.max(1));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Replies that come later than their handler returns, and how every reply reaches its session.
 
-use std::{fmt, sync::Arc, thread};
+use std::{fmt, mem, sync::Arc, thread};
 
 use super::{
     conversation::Conversation,
@@ -43,7 +43,14 @@ pub struct Responder {
 }
 
 impl Responder {
-    pub(super) fn new(conversation: Box<Conversation>, command: String, handle: Handle) -> Self {
+    pub(super) fn new(mut conversation: Box<Conversation>, command: String, handle: Handle) -> Self {
+        // The worker keeps the client's state. A responder that is kept for long does not keep the state alive.
+        conversation.state = None;
+        if !conversation.out.is_empty() {
+            // The replies to the commands before this one do not wait for it.
+            let (slot, client, out) = (conversation.slot, conversation.client, mem::take(&mut conversation.out));
+            handle.shared.mailboxes[conversation.worker].send(Message::Replies { slot, client, out });
+        }
         Responder { client: conversation.client, conversation: Some(conversation), command, handle }
     }
 

@@ -279,6 +279,15 @@ impl Connection {
         self.drive(cx)
     }
 
+    /// Sends replies of the session while it is away.
+    pub(super) fn send_replies(&mut self, mut out: Vec<u8>, cx: &mut Context) -> Progress {
+        cx.out.append(&mut out);
+        match self.send(cx) {
+            Ok(()) => Progress::Pending,
+            Err(_) => Progress::Close(Reason::Error),
+        }
+    }
+
     /// The job of the session, if it is away.
     pub(super) fn job(&self) -> Option<JobId> {
         match self.session {

@@ -226,6 +226,12 @@ impl Worker {
             any = true;
             match message {
                 Message::NewConnection(stream, peer, service, id) => self.connect(stream, peer, service, id),
+                Message::Replies { slot, client, out } => {
+                    let connection = self.connections.get_mut(slot).filter(|connection| connection.id == client);
+                    let Some(connection) = connection else { continue };
+                    let progress = connection.send_replies(out, &mut self.cx);
+                    self.after_drive(slot, progress);
+                }
                 Message::Return(conversation) => self.resume(conversation),
                 Message::Disconnect(client, result) => {
                     let found =
