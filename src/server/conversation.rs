@@ -4,12 +4,18 @@
 //! A handler thread also executes the commands after the custom one, as far as the client's read goes. So a client that
 //! pipelines a hundred custom commands costs two hand-overs, not two hundred. While its session is away, the worker keeps
 //! the socket and reads nothing from it.
+//!
+//! A handler thread that has nothing else to do also sends the replies, one switch of threads sooner than the worker. The
+//! socket stays open meanwhile: if the client leaves, the worker leaves the socket to the pool until the job has ended.
 
 use std::{
     any::Any,
     mem,
+    os::fd::RawFd,
     sync::{Arc, Mutex, PoisonError},
 };
+
+use nix::sys::socket::{MsgFlags, send};
 
 use super::events::ClientId;
 use crate::{
@@ -30,6 +36,10 @@ pub(super) struct Conversation {
     pub(super) peer: Address,
     pub(super) session: ServerSession,
     pub(super) state: Option<State>,
+    /// The socket, which stays open while a handler runs for this client.
+    pub(super) socket: RawFd,
+    /// The number of bytes that a handler thread has sent.
+    pub(super) sent: u64,
     /// A read of the client, of which the session has taken the first `taken` bytes.
     rest: Vec<u8>,
     taken: usize,
@@ -50,6 +60,8 @@ impl Default for Conversation {
             peer: Address::Unix("".into()),
             session: ServerSession::new(Framing::Auto),
             state: None,
+            socket: -1,
+            sent: 0,
             rest: Vec::new(),
             taken: 0,
             out: Vec::new(),
@@ -112,6 +124,17 @@ impl Conversation {
         self.executed += received.executed;
         self.next = received.next;
         (received.executed, received.invalid)
+    }
+
+    /// Sends the replies, as far as the kernel takes them. Only the thread of the running job may call it, and only while
+    /// the worker owes the client nothing. An error is left to the worker, whose next send has it too.
+    pub(super) fn send(&mut self) {
+        if !self.out.is_empty()
+            && let Ok(sent) = send(self.socket, &self.out, MsgFlags::MSG_NOSIGNAL)
+        {
+            self.out.drain(..sent);
+            self.sent += sent as u64;
+        }
     }
 
     /// Whether the session has ended.

@@ -29,6 +29,8 @@ use std::{
     time::Duration,
 };
 
+use mio::net::TcpStream;
+
 use super::{
     config::Config,
     conversation::{Conversation, State},
@@ -66,13 +68,15 @@ pub(super) struct Departure {
     pub(super) state: Option<State>,
     /// Its job, if that was still in a queue.
     pub(super) queued: Option<Job>,
+    /// Its socket, which stays open while a handler runs.
+    pub(super) stream: Option<TcpStream>,
 }
 
 impl Departure {
     /// One with nothing of the embedder.
     pub(super) fn new(client: ClientId, reason: Reason) -> Self {
         let address = Address::Unix("".into());
-        Departure { client, hook: false, address, peer: None, reason, state: None, queued: None }
+        Departure { client, hook: false, address, peer: None, reason, state: None, queued: None, stream: None }
     }
 }
 
@@ -146,6 +150,8 @@ struct Queue {
 pub(super) struct Taken {
     pub(super) job: Job,
     pub(super) running: Running,
+    /// No other job waits.
+    pub(super) alone: bool,
 }
 
 /// The part of the pool that a running job occupies.
@@ -289,9 +295,10 @@ impl HandlerPool {
             true => self.wake(&mut state),
             false => Wake::Nothing,
         };
+        let alone = state.turns.is_empty();
         drop(state);
         self.finish_wake(wake);
-        (has_left, Some(Taken { job, running }))
+        (has_left, Some(Taken { job, running, alone }))
     }
 
     /// Whether a running job may go on with another command. Its thread then counts for that one.
@@ -397,7 +404,8 @@ impl HandlerPool {
         if state.departures.is_empty() || state.clients.contains(&ended.client) {
             return false;
         }
-        let Some(departure) = state.departures.remove(&ended.client) else { return false };
+        let Some(mut departure) = state.departures.remove(&ended.client) else { return false };
+        departure.stream = None;
         if departure.peer.is_some() {
             state.push(self.disconnect_queue(), now, ended.client, Job::Depart(departure));
         }

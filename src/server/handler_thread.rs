@@ -48,6 +48,8 @@ pub(crate) struct HandlerThread {
     /// When the running job was taken, and how many handlers it has called.
     began: Instant,
     calls: u32,
+    /// No other job waited then: this thread sends the replies.
+    alone: bool,
     now: Instant,
     /// The worker to ring, and since when.
     owed: Option<(usize, Instant)>,
@@ -90,6 +92,7 @@ impl HandlerThread {
             running: None,
             began: now,
             calls: 0,
+            alone: false,
             now,
             owed: None,
             guard,
@@ -137,6 +140,7 @@ impl HandlerThread {
         self.running = Some(running);
         self.began = self.now;
         self.calls = 0;
+        self.alone = taken.alone;
         self.task = Some(match taken.job {
             Job::Converse(mut conversation) => {
                 let work = conversation.take_call().map_or(Work::Connect, Work::Command);
@@ -261,6 +265,10 @@ impl HandlerThread {
                 self.task = conversation.take_call().map(Work::Command);
                 self.answer.put(conversation);
                 return;
+            }
+            if self.alone {
+                // While the job is running: the socket is open until the pool knows that it has ended.
+                conversation.send();
             }
             self.ended = Some(conversation);
         } else {

@@ -10,6 +10,7 @@ use std::{
     io::{self, ErrorKind, Read, Write},
     mem,
     net::Shutdown,
+    os::fd::AsRawFd,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -256,6 +257,7 @@ impl Connection {
     pub(super) fn resume(&mut self, mut conversation: Box<Conversation>, cx: &mut Context) -> Progress {
         self.since = cx.now;
         self.commands += mem::take(&mut conversation.executed);
+        add(&cx.shared.counters[cx.worker].bytes_out, mem::take(&mut conversation.sent));
         mem::swap(&mut cx.out, &mut conversation.out);
         let sent = self.send(cx);
         mem::swap(&mut cx.out, &mut conversation.out);
@@ -317,6 +319,7 @@ impl Connection {
         conversation.peer = self.peer.address();
         conversation.session = session;
         conversation.state = cx.states.get(&self.id).cloned();
+        conversation.socket = self.stream.as_raw_fd();
         conversation.set_next(next, rest);
         cx.away += 1;
         Some(conversation)

@@ -149,6 +149,11 @@ impl Worker {
             self.drive_yielded();
             self.expire();
             self.cx.submit_jobs();
+            // A quick handler has replied already if its thread ran at once.
+            if self.read_messages() {
+                worked = true;
+                self.cx.submit_jobs();
+            }
             self.dozes = self.cx.away > 0 && self.watch(worked);
             if self.draining && (self.connections.is_empty() || drain_until <= self.cx.now) {
                 break;
@@ -443,8 +448,7 @@ impl Worker {
         if reason == Reason::Kicked {
             connection.hang_up();
         }
-        let stays = self.release(&connection, reason);
-        drop(connection);
+        let stays = self.release(connection, reason);
         if !stays {
             self.shared.admission.leave(&peer);
         }
@@ -454,7 +458,7 @@ impl Worker {
 
     /// Takes the job of a client back, and has the hook called and the state dropped. Returns whether the client stays
     /// admitted until then.
-    fn release(&mut self, connection: &Connection, reason: Reason) -> bool {
+    fn release(&mut self, connection: Connection, reason: Reason) -> bool {
         let client = connection.id;
         let hooks = &self.config.hooks;
         // A client of RFC 867 or RFC 868 has no handlers and no hooks.
@@ -476,11 +480,17 @@ impl Worker {
         if !connection.holds_conversation() {
             // It may be a job of this turn.
             self.cx.submit_jobs();
+            // The socket stays open as long as a handler thread may send on it, but the peer sees its end now.
+            connection.hang_up();
+            let mut stream = connection.stream;
+            let _ = self.poll.registry().deregister(&mut stream);
+            departure.stream = Some(stream);
             self.shared.note_left(client);
             match self.cx.pool.leave(job, Box::new(departure)) {
                 None => return stays,
                 Some(left) => departure = *left,
             }
+            departure.stream = None;
             if departure.queued.is_some() {
                 self.shared.forget(client);
             }
