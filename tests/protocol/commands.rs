@@ -1,7 +1,7 @@
 //! Commands, their replies, and custom commands.
 
 use daytime::protocol::{
-    Call, Command, Commands, Formats, Framing::Auto, Framing::Line, Next, OWED_MAX, REPLY_MAX, ServerSession,
+    Call, Command, Commands, Formats, Framing::Auto, Framing::Line, Next, OWED_MAX, REPLY_MAX, Reply, ServerSession,
     check_reply, errors,
 };
 
@@ -49,6 +49,73 @@ fn error_lines_have_their_exact_texts() {
     );
     let named = [errors::INVALID, errors::UNKNOWN_ZONE, errors::FAILED, errors::FULL, errors::PER_SOURCE];
     assert_eq!(errors::ALL, named);
+}
+
+#[test]
+fn an_error_line_of_a_handler_begins_with_the_prefix() {
+    for (text, line) in [
+        ("no", Some("The command failed: no")),
+        ("The server is full", Some("The command failed: The server is full")),
+        (&"x".repeat(1003), Some(&*format!("The command failed: {}", "x".repeat(1003)))),
+        ("", None),
+        ("a\nb", None),
+        (&"x".repeat(1004), None),
+    ] {
+        let (mut session, mut responder, mut out) = (ServerSession::new(Line), TestResponder::default(), Vec::new());
+        session.receive(b"echo\n", &mut responder, &mut out).step();
+        let received = session.reply(Some(&Reply::error(text)), &mut out);
+        assert_eq!((received.executed, received.invalid, received.next), (1, 1, Next::Read));
+        assert_eq!(String::from_utf8(out).unwrap(), format!("{}\n", line.unwrap_or("The command failed")));
+        if let Some(line) = line {
+            assert_eq!(errors::reason(line), Some(text));
+        }
+    }
+}
+
+#[test]
+fn only_error_lines_are_errors() {
+    for line in errors::ALL {
+        assert_eq!(errors::reason(line), Some(line));
+    }
+    for line in
+        ["", "The command failed:", "The command failed: ", "the command failed: x", " The command failed: x", "day"]
+    {
+        assert_eq!(errors::reason(line), None, "{line:?}");
+    }
+    // A reply is never mistaken for an error: a handler that returns such a text fails.
+    for text in errors::ALL.into_iter().chain(["The command failed: x"]) {
+        for closing in [false, true] {
+            let (mut session, mut responder, mut out) =
+                (ServerSession::new(Line), TestResponder::default(), Vec::new());
+            session.receive(b"echo\n", &mut responder, &mut out).step();
+            let received = session.reply(reply(Some(text), closing).as_ref(), &mut out);
+            assert_eq!((received.invalid, out.as_slice()), (1, &b"The command failed\n"[..]), "{text}");
+        }
+    }
+}
+
+#[test]
+fn help_of_one_command_is_its_usage() {
+    auto(&[
+        (&[b"help day\nhelp\tTIMESTAMP \nHELP quit\r\n"], "Hi\nday [ZONE]\ntimestamp\nquit\r\n"),
+        (&[b"help echo\nhelp help\n"], "Hi\necho\nhelp\n"),
+        (&[b"help nothing\nhelp day day\n"], "Hi\nYou entered an invalid command\nYou entered an invalid command\n"),
+        (&[b"help day", PAUSE], "Hiday [ZONE]"),
+    ]);
+    let mut commands = Commands::default();
+    commands.add("Score").unwrap();
+    for wrong in ["", " score", "day", "scores A", "score A\n"] {
+        assert!(commands.set_usage(wrong).is_err(), "{wrong:?}");
+    }
+    assert_eq!(commands.set_usage("SCORE NAME "), Ok(()));
+    assert!(commands.help().ends_with(", exit, SCORE NAME"));
+    let room = REPLY_MAX - commands.help().len() + "SCORE NAME".len();
+    let most = format!("score {}", "x".repeat(room - "score ".len()));
+    assert!(commands.set_usage(&format!("{most}x")).is_err());
+    assert!(commands.help().ends_with(", exit, SCORE NAME"), "unchanged after an error");
+    assert_eq!(commands.set_usage(&most), Ok(()));
+    assert_eq!(commands.help().len(), REPLY_MAX);
+    assert!(commands.add("x").is_err());
 }
 
 #[test]
