@@ -99,7 +99,7 @@ pub(super) fn answer(input: &[u8], responder: &mut impl Respond, out: &mut Vec<u
         return (0, 0);
     }
     let Some(time) = responder.formatted_time(None) else { return (0, 0) };
-    let (taken, count) = time.short_replies.answer(input, out);
+    let (taken, count) = time.short_replies().answer(input, out);
     if count > 0 && responder.wants_names() {
         let lines = input[..taken].trim_ascii_end();
         lines.split(|&byte| byte == b'\n').for_each(|name| responder.executed(name, true));

@@ -101,6 +101,9 @@ pub enum Next {
     Read,
     /// [`OWED_MAX`] bytes are owed: send them, then pass the bytes again that were not taken.
     Send,
+    /// A turn for other clients: the commands of this call took a while. Send the replies, serve the others, then pass the
+    /// bytes again that were not taken.
+    Yield,
     /// The reply of a custom command, for [`ServerSession::reply`]. Until then the session takes no bytes.
     Call(Call),
     /// The end of the connection, after the replies so far were sent. Nothing more is executed.
@@ -257,11 +260,18 @@ struct Exchange<'a, R> {
     out: &'a mut Vec<u8>,
     executed: u64,
     invalid: u64,
+    /// The cost of the executed commands: 1 each, or [`DEAR`].
+    cost: u32,
 }
+
+/// The cost of a command with an argument, or with a long reply: about a microsecond.
+const DEAR: u32 = 8;
+/// The cost at which a call of the session ends, so that other clients get their turn.
+const COST_MAX: u32 = 512;
 
 impl<'a, R: Respond> Exchange<'a, R> {
     fn new(responder: &'a mut R, out: &'a mut Vec<u8>) -> Self {
-        Exchange { responder, out, executed: 0, invalid: 0 }
+        Exchange { responder, out, executed: 0, invalid: 0, cost: 0 }
     }
 
     fn count(&mut self, line: &[u8], ok: bool) {
@@ -336,6 +346,7 @@ impl ServerSession {
             };
             at += end + 1;
             match self.line(&rest[..end], &mut exchange) {
+                Next::Read if exchange.cost >= COST_MAX && at < input.len() => return exchange.done(at, Next::Yield),
                 Next::Read => {}
                 next => return exchange.done(at, next),
             }
@@ -478,11 +489,15 @@ impl ServerSession {
         exchange: &mut Exchange<'_, R>,
     ) -> Next {
         let body = body.unwrap_or_default();
+        exchange.cost += 1;
         let Some((command, argument)) = exchange.responder.commands().parse(body) else {
             exchange.count(body, false);
             self.end_reply(errors::INVALID, terminator, exchange.out);
             return Next::Read;
         };
+        if !argument.is_empty() || command == Command::Help {
+            exchange.cost += DEAR - 1;
+        }
         let ok = match command {
             Command::Quit => {
                 exchange.count(body, true);

@@ -306,7 +306,11 @@ fn a_session_that_owes_owed_max_executes_no_line() {
         responder.formats = Formats::new(format, "%F", "%T").unwrap();
         let (line, reply) = (line.as_bytes(), reply.len() + 1);
         let input = line.repeat(20_000);
-        let (taken, next) = session.receive(&input, &mut responder, &mut out).step();
+        let (mut taken, mut next) = (0, Next::Yield);
+        while next == Next::Yield {
+            let step = session.receive(&input[taken..], &mut responder, &mut out).step();
+            (taken, next) = (taken + step.0, step.1);
+        }
         assert_eq!(next, Next::Send);
         assert_eq!(taken, OWED_MAX.div_ceil(reply) * line.len());
         assert_eq!(out.len(), OWED_MAX.div_ceil(reply) * reply);
@@ -319,6 +323,23 @@ fn a_session_that_owes_owed_max_executes_no_line() {
         let end = [line, line, b"quit\n"].concat();
         assert_eq!(session.receive(&end, &mut responder, &mut out).step(), (end.len(), Next::Close));
         assert_eq!(out.len(), 2 * reply);
+    }
+}
+
+#[test]
+fn a_session_yields_after_many_commands() {
+    for (line, most) in
+        [("datetime\n", 512), ("time\r\n", 512), ("nonsense\n", 512), ("time +01:00\n", 64), ("help\n", 64)]
+    {
+        let (mut session, mut responder, mut out) = (ServerSession::new(Line), TestResponder::default(), Vec::new());
+        let (line, input) = (line.as_bytes(), line.repeat(most + 1));
+        let (taken, next) = session.receive(input.as_bytes(), &mut responder, &mut out).step();
+        assert_eq!((taken, next), (most * line.len(), Next::Yield), "{}", line.escape_ascii());
+        let step = session.receive(&input.as_bytes()[taken..], &mut responder, &mut out).step();
+        assert_eq!(step, (line.len(), Next::Read));
+        // Not if nothing is left.
+        let all = line.repeat(most);
+        assert_eq!(session.receive(&all, &mut responder, &mut Vec::new()).step(), (all.len(), Next::Read));
     }
 }
 

@@ -131,6 +131,7 @@ impl Conversation {
     fn follow(&mut self, next: Next) {
         match next {
             Next::Read => {}
+            Next::Yield => self.sent.append(&mut self.out),
             Next::Send => {
                 assert!(self.out.len() >= OWED_MAX, "{} bytes owed", self.out.len());
                 self.sent.append(&mut self.out);

@@ -303,6 +303,7 @@ fn converse(framing: Framing, reads: &[&[u8]], habits: &Habits) -> (String, usiz
         match next {
             Next::Read => assert!(!ended),
             Next::Call(call) => panic!("{call:?} after a reply"),
+            Next::Yield => sent.append(&mut out),
             Next::Send => {
                 assert!(out.len() >= OWED_MAX);
                 sent.extend(out.drain(..habits.sends.min(out.len())));
@@ -416,6 +417,7 @@ proptest! {
                         _ if waits => prop_assert_eq!((taken, &next), (0, &Next::Read)),
                         Next::Read => prop_assert_eq!(taken, bytes.len()),
                         Next::Send => prop_assert!(taken < bytes.len().max(1) && out.len() >= OWED_MAX),
+                        Next::Yield => prop_assert!(0 < taken && taken < bytes.len()),
                         Next::Call(_) | Next::Close => prop_assert!(taken > 0 || bytes.is_empty()),
                     }
                     prop_assert!(before < OWED_MAX || out.len() == before, "the session owes more than OWED_MAX");

@@ -480,7 +480,9 @@ impl Connection {
                     let Place::Here(session) = &self.session else { return Ok(Progress::Pending) };
                     let needs_timeout = session.needs_timeout();
                     if let Some(pending) = self.pending.take() {
-                        self.serve(&pending.input, cx)?;
+                        if self.serve(&pending.input, cx)? {
+                            return Ok(Progress::Yield);
+                        }
                         continue;
                     }
                     if self.phase == Phase::Leaving {
@@ -532,21 +534,23 @@ impl Connection {
         }
         self.since = cx.now;
         add(&cx.shared.counters[cx.worker].bytes_in, n as u64);
-        self.serve(&input[..n], cx)?;
-        Ok(full.then_some(Progress::Yield))
+        let yields = self.serve(&input[..n], cx)?;
+        Ok((full || yields).then_some(Progress::Yield))
     }
 
-    /// Passes input to the session, as far as the kernel takes replies and no handler is awaited.
-    fn serve(&mut self, input: &[u8], cx: &mut Context) -> io::Result<()> {
+    /// Passes input to the session, as far as the kernel takes replies and no handler is awaited. Returns true if other
+    /// clients are to be served before the rest.
+    fn serve(&mut self, input: &[u8], cx: &mut Context) -> io::Result<bool> {
         let mut read = cx.time_cache.begin(self.id, cx.now);
         let mut at = 0;
         loop {
-            let Place::Here(session) = &mut self.session else { return Ok(()) };
+            let Place::Here(session) = &mut self.session else { return Ok(false) };
             let mut responder = ReadResponder { cache: &mut cx.time_cache, read: &mut read };
             let received = session.receive(&input[at..], &mut responder, &mut cx.out);
             at += received.taken;
+            let yields = received.next == Next::Yield;
             if !self.follow(received, &input[at..], cx)? {
-                return Ok(());
+                return Ok(yields && !self.blocked());
             }
         }
     }
@@ -580,8 +584,8 @@ impl Connection {
         self.send(cx)?;
         match received.next {
             Next::Read => {}
-            Next::Send if self.blocked() => self.pending.get_or_insert_default().input = rest.to_vec(),
-            Next::Send => return Ok(true),
+            Next::Send if !self.blocked() => return Ok(true),
+            Next::Send | Next::Yield => self.pending.get_or_insert_default().input = rest.to_vec(),
             Next::Call(_) => {
                 if let Some(conversation) = self.depart(received.next, rest, cx) {
                     self.call(conversation, cx);
