@@ -9,7 +9,7 @@ import datetime as dt
 import math
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import EllipsisType, TracebackType
 from typing import Self, TypeVar, final
 
@@ -144,6 +144,18 @@ class AsyncClient:
         if reply in _ERRORS:
             raise CommandError(command, reply)
         return reply
+
+    async def pipeline(
+        self, commands: Iterable[str], /, *, timeout: float | EllipsisType | None = ...
+    ) -> list[str | CommandError | ValueError]:
+        """Sends many commands without a wait for each reply, at most 4 KiB of them ahead. Returns a list, in order,
+        with the text of each reply, or with the CommandError or ValueError that request() would raise. `timeout` is in
+        seconds, for all of them together. The original classroom program is asked one by one.
+
+        Raises the exceptions that end the connection, see request().
+        """
+        limit = self._timeout if timeout is ... else _checked(timeout)
+        return await self._connection.pipeline(commands, limit)
 
     async def aclose(self) -> None:
         """Sends quit, waits until the server has closed, at most for `timeout`, and closes. Later calls do nothing."""

@@ -4,19 +4,25 @@ One call at a time has the turn, in the order of the calls. A call that was sent
 connection: a later reply could belong to it. Bytes that answer nothing, EOF and errors of the system end the connection
 as soon as the loop reads them. The next call raises the reason.
 
-Memory is bounded for any server. The session buffers at most 64 KiB and one read. No command is sent while
-the transport is over its limit.
+Memory is bounded for any server. The session buffers at most 64 KiB and one read. A pipeline has at most 4 KiB of
+commands in flight. No command is sent while the transport is over its limit.
 """
 
 import asyncio
 import math
 import select
 from collections import deque
-from typing import NoReturn, cast, final
+from collections.abc import Iterable
+from typing import NoReturn, TypeAlias, cast, final
 
-from daytime._daytime import HELLO, QUIET, ClientSession
-from daytime._vocabulary import ProtocolError, RequestTimeout, ServerClosed, StateError
+from daytime._daytime import ERRORS, HELLO, QUIET, ClientSession
+from daytime._vocabulary import CommandError, ProtocolError, RequestTimeout, ServerClosed, StateError
 
+Result: TypeAlias = str | CommandError | ValueError
+
+# The bytes of commands that a pipeline keeps in flight. A server reads nothing while it owes replies, so a client that
+# only wrote would wait forever. This size fits into the buffers of any socket.
+_IN_FLIGHT = 4096
 # The most bytes of one read. A connection keeps its buffer: for each read without one, asyncio allocates 256 KiB, which
 # can take longer than all of the rest.
 _READ = 16 * 1024
@@ -39,6 +45,7 @@ class Connection(asyncio.BufferedProtocol):
         self._queue: deque[asyncio.Future[bool]] = deque()
         # The call that has the turn waits for its reply here. None means: raise the error.
         self._waiter: asyncio.Future[str | None] | None = None
+        self._pipeline: Pipeline | None = None
         self._limit: float | None = None
         self._deadline = math.inf
         # One timer serves all calls, since a new one for each costs too much. It may ring before the deadline of a
@@ -88,6 +95,24 @@ class Connection(asyncio.BufferedProtocol):
             else:
                 self._busy = False
 
+    async def pipeline(self, commands: Iterable[str], limit: float | None) -> list[Result]:
+        """Sends commands, at most 4 KiB ahead, and waits for all replies."""
+        deadline = math.inf if limit is None else self._loop.time() + limit
+        pipeline = Pipeline(self.session, commands)
+        await self._take_turn(deadline, limit)
+        try:
+            if questions := pipeline.ask():
+                self._pipeline = pipeline
+                self._transport.write(questions)
+                await self._reply(deadline, limit)
+        except ProtocolError:
+            self.close()
+            raise
+        finally:
+            self._pipeline = None
+            self._pass_turn()
+        return pipeline.results
+
     async def quit(self, limit: float | None) -> NoReturn:
         """Sends quit and waits until the server has closed. Always raises: ServerClosed if it has."""
         deadline = math.inf if limit is None else self._loop.time() + limit
@@ -127,7 +152,9 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         try:
             reply = self.session.receive(self._input[:nbytes])
-            if not self._greeted:
+            if self._pipeline is not None:
+                reply = self._advance(self._pipeline, reply)
+            elif not self._greeted:
                 reply = self._greeting()
         except (ServerClosed, ProtocolError) as error:
             self._fail(error)
@@ -154,6 +181,14 @@ class Connection(asyncio.BufferedProtocol):
         self._paused = False
         if self._stalled:
             self._wake("")
+        elif self._pipeline is not None:
+            try:
+                reply = self._advance(self._pipeline, None)
+            except ProtocolError as error:
+                self._fail(error)
+            else:
+                if reply is not None:
+                    self._wake(reply)
 
     # The turn, and the wait for a reply.
 
@@ -271,6 +306,15 @@ class Connection(asyncio.BufferedProtocol):
             self._greeted = True
             self._wake("")
 
+    def _advance(self, pipeline: "Pipeline", reply: str | None) -> str | None:
+        """Takes the replies that are complete, and sends what has room then. Returns a text at the end."""
+        while reply is not None:
+            pipeline.take(reply)
+            reply = self.session.reply()
+        if not self._paused and (questions := pipeline.ask()):
+            self._transport.write(questions)
+        return "" if pipeline.done else None
+
     # The end.
 
     def _fail(self, error: Exception) -> None:
@@ -291,3 +335,50 @@ class Connection(asyncio.BufferedProtocol):
         self.close()
         assert error is not None
         raise error
+
+
+@final
+class Pipeline:
+    """The commands of one pipeline, and their results in order."""
+
+    def __init__(self, session: ClientSession, commands: Iterable[str]) -> None:
+        self.results: list[Result] = []
+        self._session = session
+        self._commands: list[tuple[str, int]] = []
+        for command in commands:
+            if not isinstance(command, str):
+                raise TypeError(f"a command must be a str, got {type(command).__name__}")
+            self._commands.append((command, len(command.encode()) + 1))
+        # For each command in flight: the index of its result, and its size.
+        self._asked: deque[tuple[int, int]] = deque()
+        self._in_flight = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether every result is there."""
+        return not self._asked and len(self.results) == len(self._commands)
+
+    def ask(self) -> bytes:
+        """The bytes of the next commands that have room. Raises ProtocolError."""
+        questions = []
+        while len(self.results) < len(self._commands):
+            command, size = self._commands[len(self.results)]
+            if self._asked and not (self._session.frames_lines and self._in_flight + size <= _IN_FLIGHT):
+                break
+            try:
+                questions.append(self._session.ask(command))
+            except ProtocolError:
+                raise
+            except ValueError as error:
+                self.results.append(error.with_traceback(None))
+            else:
+                self._asked.append((len(self.results), size))
+                self._in_flight += size
+                self.results.append("")
+        return b"".join(questions)
+
+    def take(self, reply: str) -> None:
+        """Takes the reply to the first command in flight."""
+        index, size = self._asked.popleft()
+        self._in_flight -= size
+        self.results[index] = CommandError(self._commands[index][0], reply) if reply in ERRORS else reply

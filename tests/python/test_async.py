@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import daytime
 import pytest
-from daytime import AsyncClient
+from daytime import AsyncClient, CommandError
 from support import Original
 
 Make = Callable[..., daytime.Server]
@@ -72,6 +72,14 @@ def test_an_original_server() -> None:
             assert await client.day() == "Sunday"
             with pytest.raises(daytime.CommandError):
                 await client.timestamp()
+            replies = await client.pipeline(["day", "tea", "date", "quit", "time"])
+            assert [str(reply) for reply in replies] == [
+                "Sunday",
+                "tea: You entered an invalid command",
+                "26-11-22",
+                'the command "quit" does not have a reply; call aclose()',
+                "15:44:57",
+            ]
 
     with Original() as original:
         asyncio.run(main(original.address))
@@ -230,6 +238,9 @@ class Peer:
     def ask(self, command: str, timeout: float | None = 30) -> "asyncio.Task[str]":
         return asyncio.create_task(self.client.request(command, timeout=timeout))
 
+    def pipe(self, *commands: str, timeout: float | None = 30) -> "asyncio.Task[list[str | CommandError | ValueError]]":
+        return asyncio.create_task(self.client.pipeline(commands, timeout=timeout))
+
     async def answer_without_reading(self, times: int) -> None:
         for _ in range(times):
             asking = self.ask("x" * 1000)
@@ -268,6 +279,127 @@ def scripted(script: Callable[[Peer], Awaitable[None]], timeout: float | None = 
             await script(connected)
 
     asyncio.run(main(), debug=True)
+
+
+def test_a_pipeline(daytime_server: daytime.Server) -> None:
+    """It returns what the blocking client returns."""
+    commands = ["date", "", "nonsense", "quit", "x" * 1025, "day " + "x" * 1020, "a\nb", "day UTC", "day Mars", "date"]
+
+    async def main() -> None:
+        with daytime.connect(*daytime_server.address) as blocking:
+            async with await AsyncClient.connect(*daytime_server.address) as client:
+                for repeats in (0, 1, 100):
+                    asked = commands * repeats
+                    theirs, ours = blocking.pipeline(asked), await client.pipeline(iter(asked), timeout=None)
+                    assert list(map(type, ours)) == list(map(type, theirs))
+                    assert not any(getattr(reply, "__traceback__", None) for reply in ours)
+                    assert [str(reply).replace("aclose", "close") for reply in ours] == list(map(str, theirs))
+                error = (await client.pipeline(["tea"]))[0]
+                assert isinstance(error, CommandError)
+                assert (error.command, error.reply) == ("tea", "You entered an invalid command")
+                for wrong, raised in ((["day", 1], TypeError), (["day", b"day"], TypeError), (["\ud800"], ValueError)):
+                    with pytest.raises(raised):
+                        await client.pipeline(wrong)  # type: ignore[arg-type]
+                with pytest.raises(ValueError, match="must be longer than zero"):
+                    await client.pipeline(["day"], timeout=0)
+                assert await client.day()
+            with pytest.raises(daytime.StateError):
+                await client.pipeline([])
+
+    asyncio.run(main(), debug=True)
+
+
+def test_a_long_pipeline(make_daytime_server: Make) -> None:
+    """The server reads nothing while it owes 64 KiB of replies."""
+    server = make_daytime_server(commands={"echo": lambda request: request.argument}, clock=dt.timedelta(0))
+    commands = [f"datetime +{n % 14:02}:00" for n in range(30_000)]
+
+    async def main() -> None:
+        async with await AsyncClient.connect(*server.address) as client:
+            replies = await client.pipeline(commands, timeout=None)
+            assert [str(reply)[-6:] for reply in replies] == [command[-6:] for command in commands]
+            assert await client.pipeline(f"echo {n}" for n in range(200)) == [str(n) for n in range(200)]
+
+    asyncio.run(main())
+
+
+def test_a_pipeline_keeps_4_kib_in_flight_and_reads_between() -> None:
+    async def script(peer: Peer) -> None:
+        commands = [f"echo {'x' * (n % 90)}{n}" for n in range(2000)]
+        piping = peer.pipe(*commands)
+        unanswered, answered, most = b"", 0, 0
+        while answered < len(commands):
+            unanswered += await peer.loop.sock_recv(peer.sock, 65536)
+            most = max(most, len(unanswered))
+            lines = unanswered.split(b"\n")[:-1][:7]
+            unanswered = unanswered[sum(len(line) + 1 for line in lines) :]
+            answered += len(lines)
+            await peer.loop.sock_sendall(peer.sock, b"".join(line[5:] + b"\r\n" for line in lines))
+            if answered == len(commands) - unanswered.count(b"\n"):
+                await peer.loop.sock_sendall(peer.sock, unanswered.replace(b"echo ", b""))
+                break
+        assert await piping == [command[5:] for command in commands]
+        assert 4000 < most <= 4096
+
+    scripted(script)
+
+
+def test_a_pipeline_that_breaks_raises() -> None:
+    async def closed(peer: Peer) -> None:
+        peer.sock.shutdown(socket.SHUT_WR)
+
+    async def not_text(peer: Peer) -> None:
+        peer.sock.send(b"\xff\n")
+
+    async def endless(peer: Peer) -> None:
+        await peer.loop.sock_sendall(peer.sock, b"x" * 70_000)
+
+    async def nothing(peer: Peer) -> None:
+        pass
+
+    async def main() -> None:
+        cases: list[tuple[Callable[[Peer], Awaitable[None]], type[Exception]]] = [
+            (closed, daytime.ServerClosed),
+            (not_text, daytime.ProtocolError),
+            (endless, daytime.ProtocolError),
+            (nothing, daytime.RequestTimeout),
+        ]
+        for end, raised in cases:
+            async with connected_peer() as connected:
+                piping = connected.pipe("day", "day", "day", timeout=0.05 if end is nothing else 30)
+                await connected.receive(b"day\nday\nday\n")
+                connected.sock.send(b"Sunday\nSunday\n")
+                await end(connected)
+                with pytest.raises(raised):
+                    await piping
+                assert connected.client.closed
+                await connected.end()
+        async with connected_peer() as connected:
+            piping = connected.pipe("day")
+            await connected.receive(b"day\n")
+            connected.sock.send(b"Sunday\n" * 2)
+            assert await piping == ["Sunday"]
+            assert (await connected.broken(daytime.ProtocolError)).line == b"Sunday\n"
+
+    asyncio.run(main(), debug=True)
+
+
+def test_a_cancelled_pipeline_closes() -> None:
+    async def script(peer: Peer) -> None:
+        piping = peer.pipe("day", "day")
+        await peer.receive(b"day\nday\n")
+        peer.sock.send(b"Sunday\n")
+        queued = peer.ask("date")
+        await asyncio.sleep(0)
+        piping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await piping
+        assert peer.client.closed
+        with pytest.raises(daytime.StateError):
+            await queued
+        await peer.end()
+
+    scripted(script)
 
 
 def test_a_timeout_includes_the_wait_for_other_tasks() -> None:
@@ -371,7 +503,16 @@ def test_bytes_without_a_request_break_the_next_one() -> None:
             await peer.loop.sock_sendall(peer.sock, b"Sunday\n" * 10_000_000)
         assert 0 < len((await peer.broken(daytime.ProtocolError)).line) <= 65536
 
-    for script in (unread, with_a_reply, any_number):
+    async def before_a_pipeline(peer: Peer) -> None:
+        asking = peer.ask("day")
+        await peer.receive(b"day\n")
+        peer.sock.send(b"Sunday\nMonday\n")
+        assert await asking == "Sunday"
+        with pytest.raises(daytime.ProtocolError):
+            await peer.client.pipeline(["", "day"])
+        assert peer.client.closed
+
+    for script in (unread, with_a_reply, any_number, before_a_pipeline):
         scripted(script)
 
 
@@ -494,13 +635,39 @@ def test_a_full_transport_is_waited_for() -> None:
         peer.sock.send(b"Sunday\n")
         assert await asking == "Sunday"
 
+    async def pipeline(peer: Peer) -> None:
+        command = "x" * 1000
+        piping = peer.pipe(*[command] * 6, "")
+        await peer.receive(f"{command}\n".encode() * 4)
+        peer.client._connection.pause_writing()
+        peer.sock.send(b"y\n" * 4)
+        with pytest.raises(daytime.RequestTimeout):
+            await peer.ask("late", timeout=0.02)
+        with pytest.raises(BlockingIOError):
+            peer.sock.recv(1)
+        peer.client._connection.resume_writing()
+        await peer.receive(f"{command}\n".encode() * 2)
+        peer.sock.send(b"y\n" * 2)
+        assert (await piping)[:-1] == ["y"] * 6
+
+    async def only_an_invalid_one_left(peer: Peer) -> None:
+        command = "x" * 1000
+        piping = peer.pipe(*[command] * 4, "\n" * 100)
+        await peer.receive(f"{command}\n".encode() * 4)
+        peer.client._connection.pause_writing()
+        peer.sock.send(b"y\n" * 4)
+        with pytest.raises(daytime.RequestTimeout):
+            await peer.ask("late", timeout=0.02)
+        peer.client._connection.resume_writing()
+        assert isinstance((await piping)[-1], ValueError)
+
     async def in_time(peer: Peer) -> None:
         peer.client._connection.pause_writing()
         with pytest.raises(daytime.RequestTimeout):
             await peer.ask("day", timeout=0.02)
         assert peer.client.closed
 
-    for script in (request, in_time):
+    for script in (request, pipeline, only_an_invalid_one_left, in_time):
         scripted(script)
 
 
@@ -532,9 +699,12 @@ def test_many_tasks(make_daytime_server: Make) -> None:
     async def single(client: AsyncClient, n: int) -> None:
         assert await client.request(f"echo {n}") == str(n)
 
+    async def several(client: AsyncClient, n: int) -> None:
+        assert await client.pipeline([f"echo {n}", f"echo {-n}"]) == [str(n), str(-n)]
+
     async def main() -> None:
         clients = [await AsyncClient.connect(*server.address) for _ in range(5)]
-        await asyncio.gather(*(single(clients[n % 5], n) for n in range(1000)))
+        await asyncio.gather(*((several if n % 3 else single)(clients[n % 5], n) for n in range(1000)))
         await asyncio.gather(*(client.aclose() for client in clients))
         assert all(client.closed for client in clients)
 
