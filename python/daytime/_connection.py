@@ -78,7 +78,12 @@ class Connection(asyncio.BufferedProtocol):
         self._busy = True
         try:
             self._transport.write(self.session.ask(command))
-            reply = await self._expect(deadline, limit)
+            # As _reply(), without the cost of its coroutine.
+            self._deadline, self._limit = deadline, limit
+            if deadline < self._alarm_at:
+                self._set_alarm()
+            self._waiter = asyncio.Future(loop=self._loop)
+            reply = await self._waiter
             if reply is None:
                 self._raise()
             return reply
@@ -159,8 +164,8 @@ class Connection(asyncio.BufferedProtocol):
         except (ServerClosed, ProtocolError) as error:
             self._fail(error)
         else:
-            if reply is not None:
-                self._wake(reply)
+            if reply is not None and self._waiter is not None and not self._waiter.done():
+                self._waiter.set_result(reply)
 
     def eof_received(self) -> None:
         try:
@@ -245,21 +250,17 @@ class Connection(asyncio.BufferedProtocol):
     async def _reply(self, deadline: float, limit: float | None) -> str:
         """Waits until _wake() is called. A timeout or a cancellation ends the connection."""
         try:
-            reply = await self._expect(deadline, limit)
+            self._deadline, self._limit = deadline, limit
+            if deadline < self._alarm_at:
+                self._set_alarm()
+            self._waiter = asyncio.Future(loop=self._loop)
+            reply = await self._waiter
         except BaseException:
             self.close()
             raise
         if reply is None:
             self._raise()
         return reply
-
-    def _expect(self, deadline: float, limit: float | None) -> "asyncio.Future[str | None]":
-        """What _wake() completes, at the deadline with None."""
-        self._deadline, self._limit = deadline, limit
-        if deadline < self._alarm_at:
-            self._set_alarm()
-        waiter = self._waiter = self._loop.create_future()
-        return waiter
 
     def _set_alarm(self) -> None:
         if self._alarm is not None:
