@@ -1,8 +1,10 @@
-"""What the Python face costs, measured: `python tests/bench/python.py` where the package is installed.
+"""What the Python face costs, measured: `python tests/bench/python.py` where the package is installed. Arguments name
+the parts to measure, see PARTS.
 
 Ratios are of rounds that take turns, so that whatever else the machine does meets both sides alike.
 """
 
+import asyncio
 import contextlib
 import socket
 import statistics
@@ -74,6 +76,41 @@ def client_against_socket(rounds: int = 200, times: int = 100) -> tuple[float, f
     return statistics.median(ratios), statistics.median(bares)
 
 
+async def async_client_against_streams(rounds: int = 100, times: int = 100) -> tuple[float, float]:
+    """The median ratio of `await AsyncClient.request("time")` to write and readline of asyncio's streams, for the same
+    command; and the latter's time in seconds. One worker serves both, see client_against_socket().
+
+    The allocator decides it, see tests/bench/README.md.
+    """
+    with daytime.serve("127.0.0.1", 0, workers=1) as server:
+        reader, writer = await asyncio.open_connection(*server.address)
+        writer.write(b"\n")
+        await reader.readline()
+
+        async def streams() -> float:
+            began = time.perf_counter()
+            for _ in range(times):
+                writer.write(b"time\n")
+                await reader.readline()
+            return time.perf_counter() - began
+
+        async def ours() -> float:
+            began = time.perf_counter()
+            for _ in range(times):
+                await client.request("time")
+            return time.perf_counter() - began
+
+        async with await daytime.AsyncClient.connect(*server.address) as client:
+            ratios, raws = [], []
+            for number in range(rounds):
+                took = {side: await side() for side in ((ours, streams) if number % 2 else (streams, ours))}
+                ratios.append(took[ours] / took[streams])
+                raws.append(took[streams] / times)
+        writer.close()
+        await writer.wait_closed()
+    return statistics.median(ratios), statistics.median(raws)
+
+
 def beside_a_busy_interpreter(rounds: int = 12, seconds: float = 1.0) -> tuple[float, float]:
     """The rate of a server whose own interpreter is busy, against the rate of the same server beside a busy process:
     the median ratio, and the latter's rate in requests a second.
@@ -115,10 +152,37 @@ def importing(rounds: int = 15) -> float:
     return statistics.median(took)
 
 
-if __name__ == "__main__":
+def report_importing() -> None:
     print(f"import daytime: {importing() * 1e3:.2f} ms")
+
+
+def report_start() -> None:
     print(f"start plus stop: {start_and_stop() * 1e3:.3f} ms (median)")
+
+
+def report_client() -> None:
     ratio, bare_time = client_against_socket()
     print(f"Client.time() / bare send and recv: {ratio:.3f} (median; the latter {bare_time * 1e6:.1f} µs)")
+
+
+def report_async() -> None:
+    ratio, streams_time = asyncio.run(async_client_against_streams())
+    print(f"AsyncClient.request() / asyncio's streams: {ratio:.3f} (median; the latter {streams_time * 1e6:.1f} µs)")
+
+
+def report_busy() -> None:
     ratio, rate = beside_a_busy_interpreter()
     print(f"beside a busy main thread / beside a busy process: {ratio:.3f} (median; the latter {rate:.0f} /s)")
+
+
+PARTS = {
+    "import": report_importing,
+    "start": report_start,
+    "client": report_client,
+    "async": report_async,
+    "busy": report_busy,
+}
+
+if __name__ == "__main__":
+    for part in sys.argv[1:] or PARTS:
+        PARTS[part]()
