@@ -1,25 +1,22 @@
-"""The client for asyncio: asyncio's streams around the engine's `ClientSession`.
+"""The client for asyncio: the typed calls, and how to connect.
 
-Framing, the detection of the original classroom program, and errors are therefore those of the blocking client. A
-cancellation, a timeout or an error in the middle of a request closes the connection, since a later reply could belong
-to an earlier request.
+`_connection.py` has the engine's `ClientSession`. Framing, the detection of the original classroom program, and errors
+are therefore those of the blocking client.
 """
 
 import asyncio
 import datetime as dt
+import math
 import os
 import socket
-from asyncio import StreamReader, StreamWriter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import EllipsisType, TracebackType
 from typing import Self, TypeVar, final
 
+from daytime._connection import Connection
 from daytime._daytime import (
     DEFAULT_PORT,
     ERRORS,
-    HELLO,
-    QUIET,
-    ClientSession,
     parse_date,
     parse_datetime,
     parse_day,
@@ -27,10 +24,11 @@ from daytime._daytime import (
     parse_timestamp,
     unix_path,
 )
-from daytime._vocabulary import Address, CommandError, ProtocolError, RequestTimeout, ServerClosed, StateError
+from daytime._vocabulary import Address, CommandError, DaytimeError, RequestTimeout, StateError
 
 _T = TypeVar("_T")
 
+_ERRORS = frozenset(ERRORS)
 _INVALID = ERRORS[0]
 # The pause before a retry if the queue of a Unix socket is full. The system does not report when it has room.
 _QUEUE_PAUSE = 0.01
@@ -40,51 +38,58 @@ _QUEUE_PAUSE = 0.01
 class AsyncClient:
     """One connection to a server, for asyncio.
 
-    `await AsyncClient.connect(host, port)` makes a client. `AsyncClient(reader, writer)` takes two streams on which
-    nothing was sent; enter it with `async with`.
+    `await AsyncClient.connect(host, port)` makes a client, and `await AsyncClient.connect(sock=sock)` makes one from a
+    connected socket. `async with` closes it at the end.
 
     `timeout` is in seconds (default 5.0; None: unlimited), for the greeting and for each request. Requests of several
     tasks run one after another, and the timeout includes the wait for the others. An exception in the middle of a
     request, such as a cancellation, closes the connection.
     """
 
-    def __init__(self, reader: StreamReader, writer: StreamWriter, *, timeout: float | None = 5.0) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._timeout = _checked(timeout)
-        self._session = ClientSession()
-        self._lock = asyncio.Lock()
-        self._closed = False
+    def __init__(self, connection: Connection, /, *, timeout: float | None) -> None:
+        self._connection = connection
+        self._timeout = timeout
         self._lacks_datetime = False
-        name = writer.get_extra_info("peername")
-        self._peer = _address(name)
+        self._peer = _address(connection.peername)
 
     @classmethod
-    async def connect(cls, host: str = "localhost", port: int = DEFAULT_PORT, *, timeout: float | None = 5.0) -> Self:
+    async def connect(
+        cls,
+        host: str = "localhost",
+        port: int = DEFAULT_PORT,
+        *,
+        timeout: float | None = 5.0,
+        sock: socket.socket | None = None,
+    ) -> Self:
         """Connects and reads the greeting, within `timeout` seconds. The host "unix:PATH" is a Unix socket.
+
+        `sock` is a connected stream socket on which nothing was sent. It takes the place of the host and the port, and
+        belongs to the client from then on.
 
         Raises OSError if it cannot connect, RequestTimeout, ServerClosed with the server's error line if that rejects
         the client, and ProtocolError if the peer does not speak this protocol.
         """
-        _checked(timeout)
+        limit = _checked(timeout)
         if not 0 <= port <= 65535:
             raise OverflowError("port must be 0-65535")
         path = unix_path(host)
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        deadline = math.inf if limit is None else loop.time() + limit
         try:
-            async with asyncio.timeout(timeout):
-                if path is None:
-                    reader, writer = await asyncio.open_connection(host, port)
+            async with asyncio.timeout(limit):
+                if sock is None and path is not None:
+                    sock = await _unix_socket(path)
+                if sock is None:
+                    _, connection = await loop.create_connection(Connection, host, port)
                 else:
-                    reader, writer = await asyncio.open_unix_connection(sock=await _unix_socket(path))
+                    sock.setblocking(False)
+                    _, connection = await loop.create_connection(Connection, sock=sock)
         except TimeoutError as error:
-            if error.errno is not None or timeout is None:
+            if error.errno is not None or limit is None:
                 raise  # a timeout of the system
-            raise RequestTimeout(timeout) from None
-        client = cls(reader, writer, timeout=timeout)
-        await client._greet(None if timeout is None else began + timeout)
-        return client
+            raise RequestTimeout(limit) from None
+        await connection.greet(deadline, limit)
+        return cls(connection, timeout=limit)
 
     async def day(self, zone: str | None = None) -> str:
         """The English name of the day of the week, in the server's zone or in `zone`.
@@ -134,45 +139,40 @@ class AsyncClient:
         exceeds 1,024 bytes, has a control character, or is quit, which aclose() sends. Raises RequestTimeout,
         ServerClosed, ProtocolError or OSError if the connection ends, and StateError if it was closed before.
         """
-        limit = self._timeout if isinstance(timeout, EllipsisType) else _checked(timeout)
-        if command.strip(" \t").lower() in ("quit", "exit"):
-            raise ValueError(f"the command {command!r} does not have a reply; call aclose()")
-        if self._closed:
-            raise StateError("the client is closed")
-        try:
-            async with asyncio.timeout(limit) as scope, self._lock:
-                reply = await self._exchange(command)
-        except TimeoutError:
-            if limit is None or not scope.expired():
-                raise
-            raise RequestTimeout(limit) from None
-        if reply in ERRORS:
+        limit = self._timeout if timeout is ... else _checked(timeout)
+        reply = await self._connection.request(command, limit)
+        if reply in _ERRORS:
             raise CommandError(command, reply)
         return reply
 
+    async def pipeline(
+        self, commands: Iterable[str], /, *, timeout: float | EllipsisType | None = ...
+    ) -> list[str | CommandError | ValueError]:
+        """Sends many commands without a wait for each reply, at most 4 KiB of them ahead. Returns a list, in order,
+        with the text of each reply, or with the CommandError or ValueError that request() would raise. `timeout` is in
+        seconds, for all of them together. The original classroom program is asked one by one.
+
+        Raises the exceptions that end the connection, see request().
+        """
+        limit = self._timeout if timeout is ... else _checked(timeout)
+        return await self._connection.pipeline(commands, limit)
+
     async def aclose(self) -> None:
         """Sends quit, waits until the server has closed, at most for `timeout`, and closes. Later calls do nothing."""
-        if self._closed:
+        if self._connection.closed:
             return
         try:
-            async with asyncio.timeout(self._timeout), self._lock:
-                if self._session.greeting is not None and not self._closed:
-                    self._writer.write(self._session.ask("quit"))
-                    while await self._reader.read(4096):
-                        pass
-        except (OSError, ValueError):
+            await self._connection.quit(self._timeout)
+        except (OSError, DaytimeError):
             pass  # errors do not matter any more: the connection is closed
         finally:
-            self._close()
-        try:
-            await self._writer.wait_closed()
-        except OSError:
-            pass
+            self._connection.close()
+        await self._connection.wait_closed()
 
     @property
     def closed(self) -> bool:
-        """Whether the connection is closed, by aclose() or by an error."""
-        return self._closed
+        """Whether the connection is closed, by aclose() or by an error that was raised."""
+        return self._connection.closed
 
     @property
     def peer(self) -> Address:
@@ -181,15 +181,12 @@ class AsyncClient:
 
     @property
     def greeting(self) -> str:
-        """The greeting of the server; "" before it has arrived."""
-        return self._session.greeting or ""
+        """The greeting of the server."""
+        return self._connection.session.greeting or ""
 
     async def __aenter__(self) -> Self:
-        if self._closed:
+        if self._connection.closed:
             raise StateError("the client is closed")
-        if self._session.greeting is None:
-            timeout = self._timeout
-            await self._greet(None if timeout is None else asyncio.get_running_loop().time() + timeout)
         return self
 
     async def __aexit__(
@@ -200,96 +197,11 @@ class AsyncClient:
     def __repr__(self) -> str:
         host, port = self._peer
         address = ascii(host)[1:-1] if host.startswith("unix:") else f"{host}:{port}"
-        return f"<daytime.AsyncClient {address}{' closed' if self._closed else ''}>"
-
-    async def _greet(self, deadline: float | None) -> None:
-        """Sends the hello and reads the greeting, until `deadline` on the clock of the loop."""
-        try:
-            async with asyncio.timeout_at(deadline) as limit:
-                self._writer.write(HELLO)
-                while self._session.greeting is None:
-                    await self._receive()
-        except TimeoutError:
-            self._close()
-            if not limit.expired():
-                raise
-            self._session.handle_deadline()
-            raise RequestTimeout(self._timeout or 0.0) from None
-        except BaseException:
-            self._close()
-            raise
-
-    async def _receive(self) -> None:
-        """Takes the next bytes. If silence matters now, it also takes QUIET seconds of silence."""
-        if not self._session.needs_timeout:
-            data = await self._read()
-        else:
-            try:
-                async with asyncio.timeout(QUIET) as limit:
-                    data = await self._read()
-            except TimeoutError:
-                if not limit.expired():
-                    raise
-                self._session.handle_timeout()
-                return
-        if not data:
-            self._session.handle_eof()
-        self._session.receive(data)
-
-    async def _read(self) -> bytes:
-        try:
-            return await self._reader.read(65536)
-        except (ConnectionResetError, BrokenPipeError, ConnectionAbortedError):
-            raise ServerClosed("the server closed the connection") from None
-
-    async def _exchange(self, command: str) -> str:
-        """Sends a command and returns the reply. Called with the lock held."""
-        if self._closed:
-            raise StateError("the client is closed")
-        if self._session.greeting is None:
-            raise StateError("the client has not read the greeting; enter it with `async with`")
-        # In two turns of the loop, it reads the bytes that have arrived until now.
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        self._check_silence()
-        try:
-            data = self._session.ask(command)
-        except ValueError as error:
-            if isinstance(error, ProtocolError):
-                self._close()
-            raise
-        try:
-            self._writer.write(data)
-            while (reply := self._session.reply()) is None:
-                await self._receive()
-        except BaseException:
-            self._close()
-            raise
-        return reply
-
-    def _check_silence(self) -> None:
-        """Reads the bytes that arrived without a request. The session then rejects the next command."""
-        reading = self._reader.read(65536)
-        try:
-            reading.send(None)  # runs until it would wait
-        except StopIteration as read:
-            if not read.value:
-                self._close()
-                raise ServerClosed("the server closed the connection") from None
-            self._session.receive(read.value)
-        except OSError:
-            self._close()
-            raise ServerClosed("the server closed the connection") from None
-        finally:
-            reading.close()
-
-    def _close(self) -> None:
-        self._closed = True
-        self._writer.close()
+        return f"<daytime.AsyncClient {address}{' closed' if self.closed else ''}>"
 
     async def _moment(self, zone: str | None) -> dt.datetime | None:
         """The reply to datetime, whose format does not depend on a setting. None if the server does not know it."""
-        if self._lacks_datetime or not self._session.frames_lines:
+        if self._lacks_datetime or not self._connection.session.frames_lines:
             return None
         try:
             return await self._typed("datetime", zone, parse_datetime)

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use pyo3::{prelude::*, types::PyBytes};
+use pyo3::{exceptions::PyValueError, prelude::*, pybacked::PyBackedBytes, types::PyBytes};
 
 use super::{convert, errors};
 use crate::protocol;
@@ -18,10 +18,18 @@ impl ClientSession {
         ClientSession(Mutex::new(protocol::ClientSession::new()))
     }
 
-    /// Takes the bytes of one read. Raises ServerClosed or ProtocolError: then close the connection.
+    /// Takes the bytes of one read. Returns the next reply, or None if it is not complete yet. Raises ServerClosed, or
+    /// ProtocolError, also if the bytes answer nothing: then close the connection.
     #[pyo3(signature = (data, /))]
-    fn receive(&self, py: Python<'_>, data: &[u8]) -> PyResult<()> {
-        self.lock().receive(data).map_err(|error| errors::session_error(py, error))
+    fn receive(&self, py: Python<'_>, data: PyBackedBytes) -> PyResult<Option<String>> {
+        let mut session = self.lock();
+        let unasked = session.greeting().is_some() && !session.awaits_replies();
+        let reply = match session.receive(&data) {
+            Ok(()) if unasked => Err(session.take_unexpected()),
+            Ok(()) => session.reply(),
+            Err(error) => Err(error),
+        };
+        reply.map_err(|error| errors::session_error(py, error))
     }
 
     /// Whether handle_timeout() is due once nothing has arrived for QUIET seconds.
@@ -51,12 +59,20 @@ impl ClientSession {
     /// arrived that answer nothing.
     #[pyo3(signature = (command, /))]
     fn ask<'py>(&self, py: Python<'py>, command: &str) -> PyResult<Bound<'py, PyBytes>> {
-        let mut out = Vec::new();
-        self.lock().ask(command, &mut out).map_err(|error| errors::session_error(py, error))?;
-        Ok(PyBytes::new(py, &out))
+        let name = command.trim_matches([' ', '\t']);
+        if name.eq_ignore_ascii_case("quit") || name.eq_ignore_ascii_case("exit") {
+            let message = format!("the command {name:?} does not have a reply; call aclose()");
+            return Err(PyValueError::new_err(message));
+        }
+        self.question(py, command)
     }
 
-    /// The next reply, or None if it is not complete yet. Raises ProtocolError: then close the connection.
+    /// The bytes that send quit. Raises ProtocolError if bytes arrived that answer nothing.
+    fn quit<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        self.question(py, "quit")
+    }
+
+    /// The next reply, as receive() returns it.
     fn reply(&self, py: Python<'_>) -> PyResult<Option<String>> {
         self.lock().reply().map_err(|error| errors::session_error(py, error))
     }
@@ -79,6 +95,12 @@ impl ClientSession {
 }
 
 impl ClientSession {
+    fn question<'py>(&self, py: Python<'py>, command: &str) -> PyResult<Bound<'py, PyBytes>> {
+        let mut out = Vec::new();
+        self.lock().ask(command, &mut out).map_err(|error| errors::session_error(py, error))?;
+        Ok(PyBytes::new(py, &out))
+    }
+
     /// Held only while attached.
     fn lock(&self) -> MutexGuard<'_, protocol::ClientSession> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

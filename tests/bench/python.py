@@ -1,8 +1,10 @@
-"""Measures the cost of the Python module: `python tests/bench/python.py`, with the package installed.
+"""Measures the cost of the Python module: `python tests/bench/python.py`, with the package installed. Arguments name the
+parts to measure, see PARTS.
 
 Both sides of a ratio run in alternating rounds, so a disturbance of the machine affects them alike.
 """
 
+import asyncio
 import contextlib
 import socket
 import statistics
@@ -73,6 +75,41 @@ def client_against_socket(rounds: int = 200, times: int = 100) -> tuple[float, f
     return statistics.median(ratios), statistics.median(plain_times)
 
 
+async def async_client_against_streams(rounds: int = 100, times: int = 100) -> tuple[float, float]:
+    """The median ratio of `await AsyncClient.request("time")` to write and readline of asyncio's streams, for the same
+    command; and the latter's time in seconds. One worker serves both, see client_against_socket().
+
+    The ratio depends on the allocator, see tests/bench/README.md.
+    """
+    with daytime.serve("127.0.0.1", 0, workers=1) as server:
+        reader, writer = await asyncio.open_connection(*server.address)
+        writer.write(b"\n")
+        await reader.readline()
+
+        async def streams() -> float:
+            began = time.perf_counter()
+            for _ in range(times):
+                writer.write(b"time\n")
+                await reader.readline()
+            return time.perf_counter() - began
+
+        async def ours() -> float:
+            began = time.perf_counter()
+            for _ in range(times):
+                await client.request("time")
+            return time.perf_counter() - began
+
+        async with await daytime.AsyncClient.connect(*server.address) as client:
+            ratios, raws = [], []
+            for number in range(rounds):
+                took = {side: await side() for side in ((ours, streams) if number % 2 else (streams, ours))}
+                ratios.append(took[ours] / took[streams])
+                raws.append(took[streams] / times)
+        writer.close()
+        await writer.wait_closed()
+    return statistics.median(ratios), statistics.median(raws)
+
+
 def beside_a_busy_interpreter(rounds: int = 12, seconds: float = 1.0) -> tuple[float, float]:
     """The effect of a busy interpreter on its server: two rates of the server, in requests a second.
 
@@ -116,10 +153,26 @@ def importing(rounds: int = 15) -> float:
     return statistics.median(durations)
 
 
-if __name__ == "__main__":
+def report_importing() -> None:
     print(f"import daytime: {importing() * 1e3:.2f} ms")
+
+
+def report_start() -> None:
     print(f"start plus stop: {start_and_stop() * 1e3:.3f} ms (median)")
     ratio, plain_time = client_against_socket()
     print(f"Client.time() / send and recv of a socket: {ratio:.3f} (median; the latter {plain_time * 1e6:.1f} µs)")
     ratio, rate = beside_a_busy_interpreter()
     print(f"beside a busy main thread / beside a busy process: {ratio:.3f} (median; the latter {rate:.0f} /s)")
+
+
+PARTS = {
+    "import": report_importing,
+    "start": report_start,
+    "client": report_client,
+    "async": report_async,
+    "busy": report_busy,
+}
+
+if __name__ == "__main__":
+    for part in sys.argv[1:] or PARTS:
+        PARTS[part]()
