@@ -9,13 +9,7 @@
 //! | dozes: it reads its messages within a millisecond | the sender rings soon | the sender rings |
 //! | sleeps | the sender rings | the sender rings |
 //!
-//! Both sides change the depth by a swap. If the sender's swap comes later, it sees the sleep and rings. If the worker's
-//! comes later, it sees the message, which it looks for before it sleeps.
-
-use std::sync::atomic::{
-    AtomicU8,
-    Ordering::{AcqRel, Release},
-};
+//! `sleep.rs` has the protocol of both sides.
 
 use crossbeam_channel::Sender;
 use mio::{Waker, net::TcpStream};
@@ -24,6 +18,7 @@ use super::{
     conversation::Conversation,
     events::ClientId,
     listen::{Peer, Service},
+    sleep::{Sleep, SleepState},
     stats::ClientInfo,
 };
 use crate::channel;
@@ -42,27 +37,16 @@ pub(super) enum Message {
     ListClients(channel::Sender<Vec<ClientInfo>>),
 }
 
-/// How deep a worker sleeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum Sleep {
-    Awake,
-    /// It wakes up within a millisecond.
-    Dozing,
-    Asleep,
-}
-
 /// The sending side of a worker's mailbox.
 pub(super) struct Mailbox {
     sender: Sender<Message>,
     waker: Waker,
-    /// A [`Sleep`].
-    sleep: AtomicU8,
+    sleep: SleepState,
 }
 
 impl Mailbox {
     pub(super) fn new(sender: Sender<Message>, waker: Waker) -> Self {
-        Mailbox { sender, waker, sleep: AtomicU8::new(Sleep::Awake as u8) }
+        Mailbox { sender, waker, sleep: SleepState::new() }
     }
 
     /// Sends a message and wakes the worker. The message is dropped if the worker has ended.
@@ -77,17 +61,16 @@ impl Mailbox {
         if self.sender.send(message).is_err() {
             return false;
         }
-        // A read that takes part in the order of the swaps.
-        let sleep = self.sleep.fetch_or(0, AcqRel);
-        if sleep == Sleep::Asleep as u8 {
+        let sleep = self.sleep.look();
+        if sleep == Sleep::Asleep {
             self.ring();
         }
-        sleep == Sleep::Dozing as u8
+        sleep == Sleep::Dozing
     }
 
     /// Wakes the worker, unless it is awake and reads its messages before it sleeps.
     pub(super) fn ring(&self) {
-        if self.sleep.swap(Sleep::Awake as u8, AcqRel) != Sleep::Awake as u8 {
+        if self.sleep.ring() {
             self.wake();
         }
     }
@@ -99,11 +82,11 @@ impl Mailbox {
 
     /// The worker calls this before it looks for messages for the last time before it sleeps.
     pub(super) fn fall_asleep(&self, sleep: Sleep) {
-        self.sleep.swap(sleep as u8, AcqRel);
+        self.sleep.fall_asleep(sleep);
     }
 
     /// The worker calls this when it is awake.
     pub(super) fn wake_up(&self) {
-        self.sleep.store(Sleep::Awake as u8, Release);
+        self.sleep.wake_up();
     }
 }

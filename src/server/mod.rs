@@ -46,6 +46,7 @@ mod listen;
 mod mailbox;
 mod responder;
 mod shared;
+mod sleep;
 mod stats;
 mod tick;
 mod time_cache;

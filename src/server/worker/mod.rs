@@ -26,8 +26,9 @@ use super::{
     events::{ClientId, Event, Reason},
     handler_pool::{Departure, HandlerPool, Job, JobId},
     listen::{Peer, Service},
-    mailbox::{Message, Sleep},
+    mailbox::Message,
     shared::{Shared, State},
+    sleep::Sleep,
     stats::{add, sub},
     tick::{NEVER, Tick, ticks},
 };
