@@ -4,7 +4,7 @@ use std::{
     any::Any,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -266,7 +266,8 @@ impl HandlerThread {
                 self.answer.put(conversation);
                 return;
             }
-            if self.alone {
+            // A handler that stops its server is not answered.
+            if self.alone && !self.guard.shared.ending.load(Relaxed) {
                 // While the job is running: the socket is open until the pool knows that it has ended.
                 conversation.send();
             }
