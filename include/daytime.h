@@ -251,9 +251,12 @@ typedef struct daytime_server daytime_server;
  * daytime_server_set_handler_threads()). Its client waits for the reply, and other clients are not delayed.
  *
  * A return value of 0 sends the reply. For any other value, or without a text, the client gets "The command failed", and
- * the event DAYTIME_EVENT_COMMAND_FAILED has the text as its error. A handler may call every function that does not wait:
- * daytime_server_wait() and daytime_server_next_event() return DAYTIME_ERR_STATE there. An exception that leaves the
- * handler ends the process, and it must not longjmp() out.
+ * the event DAYTIME_EVENT_COMMAND_FAILED has the text as its error.
+ *
+ * A handler may call every function that does not wait for its server, and may stop or free it. daytime_server_wait() and
+ * daytime_server_next_event() return DAYTIME_ERR_STATE there. A handler may be a client of its own server; a custom
+ * command that it sends needs another handler thread. A handler that calls fork() must not return in the child, which ends
+ * by _exit() or exec(). An exception that leaves the handler ends the process, and it must not longjmp() out.
  */
 typedef int (*daytime_command_fn)(const daytime_request *request, daytime_reply *reply, void *user_data);
 
@@ -813,7 +816,8 @@ void daytime_request_drain(const daytime_request *request, uint32_t grace_ms);
 /**
  * Sets the text of the reply, or the error of a handler that fails. The last call has effect.
  * Ownership: the text is copied. Lifetime: the handler's call. Threads: any. Errors: DAYTIME_ERR_INVALID if the text does
- * not have 1 to 1,023 bytes or has a control character; the reply is unchanged then.
+ * not have 1 to 1,023 bytes or has a control character; the reply is unchanged then. A reply that is an error line, such as
+ * "The command failed", fails when it is sent.
  */
 daytime_status daytime_reply_set(daytime_reply *reply,
                                  const char *text);

@@ -305,7 +305,7 @@ impl<T: Opaque + 'static> FromC for *const T {
         // SAFETY: this function's condition.
         let handle = unsafe { self.as_ref() }.ok_or_else(null)?;
         match handle.process() {
-            Some(process) if process != process::id() => Err(Failure::state("a handle does not survive fork()")),
+            Some(process) if process != process::id() => Err(inherited()),
             _ => Ok(handle),
         }
     }
@@ -331,7 +331,10 @@ impl FromC for *const c_char {
         // SAFETY: this function's condition, and it is not NULL.
         let text =
             unsafe { CStr::from_ptr(self) }.to_str().map_err(|_| Failure::invalid("a text argument is not UTF-8"))?;
-        if text.contains(['\r', '\n']) { Err(Failure::invalid("a text argument has a line end")) } else { Ok(text) }
+        match text.bytes().any(|byte| matches!(byte, b'\r' | b'\n')) {
+            true => Err(Failure::invalid("a text argument has a line end")),
+            false => Ok(text),
+        }
     }
 }
 
@@ -420,6 +423,10 @@ impl<T: Extensible> OutStruct<'_, T> {
             self.start.add(known).write_bytes(0, self.size - known);
         }
     }
+}
+
+fn inherited() -> Failure {
+    Failure::state("a handle does not survive fork()")
 }
 
 fn null() -> Failure {

@@ -295,7 +295,7 @@ pub unsafe extern "C" fn daytime_server_add_command(
 ) -> daytime_status {
     let data = UserData::new(user_data, user_free);
     entry!(server, name => {
-        let command = CustomCommand { handler: handler.ok_or_else(null)?, data };
+        let command = CustomCommand::new(name, handler, data)?;
         server.set(|builder| builder.command(name, move |request| command.call(request)))
     })
 }
