@@ -18,8 +18,20 @@ use std::{
 use common::{Folder, installed, process::Program};
 use nix::sys::signal::Signal;
 
-const SUITE: [&str; 10] =
-    ["lifecycle", "arguments", "strings", "commands", "events", "sockets", "rfc", "changes", "host", "fork"];
+const SUITE: [&str; 12] = [
+    "lifecycle",
+    "arguments",
+    "strings",
+    "commands",
+    "deferred",
+    "hooks",
+    "events",
+    "sockets",
+    "rfc",
+    "changes",
+    "host",
+    "fork",
+];
 const EXAMPLES: [&str; 4] = ["server", "client", "custom_command", "events"];
 const STRICT: [&str; 4] = ["-Wall", "-Wextra", "-Werror", "-pedantic"];
 /// `cargo rustc … -- --print native-static-libs`

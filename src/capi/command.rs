@@ -6,12 +6,12 @@ use std::{
     ffi::{CStr, CString, c_char, c_int, c_void},
     mem::MaybeUninit,
     process,
-    ptr::NonNull,
+    ptr::{self, NonNull},
     sync::{Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
-use super::{Failure, Opaque, daytime_free_fn, daytime_status, entry, inherited};
+use super::{Failure, Opaque, daytime_free_fn, daytime_status, entry, inherited, responder::daytime_responder};
 use crate::{
     Address, HandlerResult, Reply, Request,
     protocol::{COMMAND_MAX, check_reply},
@@ -35,14 +35,16 @@ pub struct daytime_reply {
 #[derive(Default)]
 struct Draft {
     text: String,
+    is_error: bool,
     closing: bool,
 }
 
 /// The handler of a custom command. It runs on a thread of the library, several at a time (see
 /// daytime_server_set_handler_threads()). Its client waits for the reply, and other clients are not delayed.
 ///
-/// A return value of 0 sends the reply. For any other value, or without a text, the client gets "The command failed", and
-/// the event DAYTIME_EVENT_COMMAND_FAILED has the text as its error.
+/// A return value of 0 sends the reply: the last text of daytime_reply_set() or daytime_reply_error(). For any other value,
+/// or without a text, the client gets "The command failed", and the event DAYTIME_EVENT_COMMAND_FAILED has the text as its
+/// error. After daytime_request_defer() the reply and the return value are ignored.
 ///
 /// A handler may call every function that does not wait for its server, and may stop or free it. daytime_server_wait() and
 /// daytime_server_next_event() return DAYTIME_ERR_STATE there. A handler may be a client of its own server; a custom
@@ -80,6 +82,42 @@ pub unsafe extern "C" fn daytime_request_client(request: *const daytime_request)
     entry!(request => Ok(request.get().client.into()))
 }
 
+/// The state of the client, which the hook of daytime_server_on_connect() returned. It is not freed before this handler has
+/// returned. Handlers of one client run one after another, except that a handler which has answered by its responder may
+/// overlap with the next one.
+/// Ownership: the server's. Lifetime: the handler's call. Threads: any. Errors: NULL for NULL, and without a state.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn daytime_request_state(request: *const daytime_request) -> *mut c_void {
+    entry!(request => Ok(request.get().state::<UserData>().map_or(ptr::null_mut(), UserData::data)))
+}
+
+/// Whether nobody waits for the reply any more, 1 or 0: the client has left, or the server has stopped. A long handler can
+/// ask from time to time, and give up.
+/// Ownership: none. Lifetime: the handler's call. Threads: any. Errors: 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn daytime_request_is_cancelled(request: *const daytime_request) -> c_int {
+    entry!(request => {
+        request.check_process()?;
+        Ok(request.get().is_cancelled().into())
+    })
+}
+
+/// Defers the reply: the responder gives it, from any thread, during the handler or later. The handler's reply and return
+/// value are ignored from now on. Its client waits and occupies no thread.
+/// Ownership: the responder is yours, for daytime_responder_free(). Lifetime: the handler's call; that of the responder does
+/// not end with the handler, the client or the server. Threads: any. Errors: NULL for NULL, and if the reply was deferred
+/// before.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn daytime_request_defer(request: *const daytime_request) -> *mut daytime_responder {
+    entry!(request => {
+        request.check_process()?;
+        match request.get().defer() {
+            Some(responder) => Ok(Box::into_raw(Box::new(daytime_responder::new(responder)))),
+            None => Err(Failure::state("the reply was deferred before")),
+        }
+    })
+}
+
 /// daytime_server_stop() for the server of this handler, even if the server was freed.
 /// Ownership: none. Lifetime: the handler's call. Threads: any. Errors: does nothing with NULL.
 #[unsafe(no_mangle)]
@@ -102,7 +140,8 @@ pub unsafe extern "C" fn daytime_request_drain(request: *const daytime_request, 
     })
 }
 
-/// Sets the text of the reply, or the error of a handler that fails. The last call has effect.
+/// Sets the text of the reply, or the error of a handler that fails. The last call has effect, of this function and of
+/// daytime_reply_error().
 /// Ownership: the text is copied. Lifetime: the handler's call. Threads: any. Errors: DAYTIME_ERR_INVALID if the text does
 /// not have 1 to 1,023 bytes or has a control character; the reply is unchanged then. A reply that is an error line, such as
 /// "The command failed", fails when it is sent.
@@ -110,7 +149,22 @@ pub unsafe extern "C" fn daytime_request_drain(request: *const daytime_request, 
 pub unsafe extern "C" fn daytime_reply_set(reply: *mut daytime_reply, text: *const c_char) -> daytime_status {
     entry!(reply, text => {
         check_reply(text).map_err(Failure::invalid)?;
-        reply.change(|draft| draft.text = text.to_owned());
+        reply.change(|draft| (draft.text, draft.is_error) = (text.to_owned(), false));
+        Ok(())
+    })
+}
+
+/// Makes the reply an error line: "The command failed: ", then the text. daytime_client_request() returns
+/// DAYTIME_ERR_REFUSED for it, with the text as its message. The handler returns 0 to send it, and
+/// daytime_reply_close() does not affect it. The last call has effect, of this function and of daytime_reply_set().
+/// Ownership: the text is copied. Lifetime: the handler's call. Threads: any. Errors: DAYTIME_ERR_INVALID if the text does
+/// not have 1 to 1,003 bytes or has a control character; the reply is unchanged then.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn daytime_reply_error(reply: *mut daytime_reply, text: *const c_char) -> daytime_status {
+    entry!(reply, text => {
+        let error = Reply::error(text);
+        error.check().map_err(Failure::invalid)?;
+        reply.change(|draft| (draft.text, draft.is_error) = (error.text, true));
         Ok(())
     })
 }
@@ -176,6 +230,10 @@ impl UserData {
     pub(super) fn new(data: *mut c_void, free: daytime_free_fn) -> Self {
         UserData { data, free }
     }
+
+    pub(super) fn data(&self) -> *mut c_void {
+        self.data
+    }
 }
 
 impl Drop for UserData {
@@ -229,8 +287,9 @@ impl CustomCommand {
         let mut reply = daytime_reply { draft: Mutex::default() };
         // SAFETY: the handler was registered for this data, and both structs outlive the call.
         let failed = unsafe { (self.handler)(&asked, &mut reply, self.data.data) };
-        let Draft { text, closing } = reply.draft.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let Draft { text, is_error, closing } = reply.draft.into_inner().unwrap_or_else(PoisonError::into_inner);
         match failed {
+            0 if is_error => Ok(Reply::error(text)),
             0 if closing => Ok(Reply::closing(text)),
             0 => Ok(text.into()),
             _ if text.is_empty() => Err(format!("the handler returned {failed}").into()),
