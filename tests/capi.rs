@@ -251,7 +251,8 @@ fn the_examples_run_as_described() {
         let printed = run(&mut Command::new(folder.at("custom_command")));
         assert_eq!(
             printed,
-            "greet: Good day, client 1\ndouble 21: 42\ndouble it: The command failed\nshutdown: until next time\n"
+            "greet: Good day, client 1\ndouble 21: 42\ndouble it: expected double NUMBER\n\
+             help double: double NUMBER\ncount: 1\ncount: 2\nshutdown: until next time\n"
         );
         let printed = run(&mut Command::new(folder.at("events")));
         assert!(
