@@ -4,7 +4,7 @@ use std::{
     any::Any,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -270,7 +270,7 @@ impl HandlerThread {
                 return;
             }
             // A handler that stops its server is not answered.
-            if self.alone && !self.guard.shared.ending.load(Relaxed) {
+            if self.alone && !self.guard.shared.is_stopped() {
                 // While the job is running: the socket is open until the pool knows that it has ended.
                 conversation.send();
             }
@@ -322,12 +322,13 @@ impl HandlerThread {
         }
     }
 
-    /// Returns a session to its worker, unless its client has left.
+    /// Returns a session to its worker, unless its client has left, or the server has stopped: a worker that does not know
+    /// that yet would send the replies.
     fn give_back(&mut self, mut conversation: Box<Conversation>, has_left: bool) {
         // The worker has the client's state. In the mailbox of a worker that ends, the conversation would keep it alive.
         conversation.state = None;
         let shared = &self.guard.shared;
-        if has_left {
+        if has_left || shared.is_stopped() {
             shared.forget(conversation.client);
             return;
         }

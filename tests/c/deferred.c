@@ -227,7 +227,7 @@ static void after_its_own_server(void) {
     OK(daytime_server_add_command(last.server, "end", free_and_answer, &last, count));
     start(last.server);
     int fd = asked(last.server, "end\n");
-    received(fd, 1);
+    CHECK(!strcmp(received(fd, 1), ""));
     close(fd);
     WAIT_UNTIL(last.freed == 1);
     nanosleep(&(struct timespec){ 0, 50000000 }, NULL); /* the last thread of the freed server ends */
