@@ -267,7 +267,7 @@ struct Exchange<'a, R> {
 /// The cost of a command with an argument, or with a long reply: about a microsecond.
 const DEAR: u32 = 8;
 /// The cost at which a call of the session ends, so that other clients get their turn.
-const COST_MAX: u32 = 512;
+const COST_MAX: u32 = 256;
 
 impl<'a, R: Respond> Exchange<'a, R> {
     fn new(responder: &'a mut R, out: &'a mut Vec<u8>) -> Self {

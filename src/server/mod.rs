@@ -11,7 +11,7 @@
 //!   listeners, connections,            connections,
 //!   poller, timers, time cache         poller, timers, time cache
 //!          |                           ^
-//!          |  jobs                     |  replies
+//!          |  conversations            |  conversations, with replies
 //!          +------> handler threads ---+
 //!                   (custom commands)
 //! ```
@@ -23,9 +23,10 @@
 //! All other threads see [`Shared`]: atomic flags and counters, the subscribers to events, and one
 //! [`Mailbox`](mailbox::Mailbox) for each worker. [`Config`](config::Config) does not change after the start.
 //!
-//! The embedder's handlers run on the threads of the [`HandlerPool`](handler_pool::HandlerPool). The session of a client
-//! that waits for a handler reads nothing more, and the reply returns through the worker's mailbox. A worker never runs
-//! the embedder's code, and never waits for it.
+//! The embedder's handlers run on the threads of the [`HandlerPool`](handler_pool::HandlerPool). With a custom command the
+//! client's session moves to a [`HandlerThread`](handler_thread::HandlerThread), as a
+//! [`Conversation`](conversation::Conversation). It returns through the worker's mailbox, with the replies. Meanwhile the
+//! worker reads nothing from that client. A worker never runs the embedder's code, and never waits for it.
 //!
 //! Threads stop when `state` says so. Each holds a sender of the shutdown channel, on which nothing is ever sent. When the
 //! last sender is dropped, `wait` returns.

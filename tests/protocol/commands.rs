@@ -329,7 +329,7 @@ fn a_session_that_owes_owed_max_executes_no_line() {
 #[test]
 fn a_session_yields_after_many_commands() {
     for (line, most) in
-        [("datetime\n", 512), ("time\r\n", 512), ("nonsense\n", 512), ("time +01:00\n", 64), ("help\n", 64)]
+        [("datetime\n", 256), ("time\r\n", 256), ("nonsense\n", 256), ("time +01:00\n", 32), ("help\n", 32)]
     {
         let (mut session, mut responder, mut out) = (ServerSession::new(Line), TestResponder::default(), Vec::new());
         let (line, input) = (line.as_bytes(), line.repeat(most + 1));
