@@ -3,8 +3,8 @@
  *
  * Made by cbindgen from src/capi/; do not edit. These rules hold for every function:
  *
- * Ownership  What daytime_server_new() or daytime_client_connect() made, the matching *_free() releases. Nothing else is
- *            ever freed by you.
+ * Ownership  What daytime_server_new(), daytime_client_connect() or daytime_request_defer() made, the matching *_free()
+ *            releases. Nothing else is ever freed by you.
  * Errors     Functions that can fail return DAYTIME_OK, which is 0, or a negative daytime_status. Out-parameters are
  *            written only on success, but for DAYTIME_ERR_TRUNCATED; a handle out-parameter is NULL on failure. err may
  *            be NULL, and is written only on failure. errno is left alone. Without memory the process is aborted.
@@ -231,6 +231,11 @@ typedef enum {
 typedef struct daytime_client daytime_client;
 
 /**
+ * A client, for a hook. The library owns it, and it is valid only inside that hook.
+ */
+typedef struct daytime_client_context daytime_client_context;
+
+/**
  * The reply of a handler. The library owns it, and it is valid only inside that handler.
  */
 typedef struct daytime_reply daytime_reply;
@@ -241,7 +246,14 @@ typedef struct daytime_reply daytime_reply;
 typedef struct daytime_request daytime_request;
 
 /**
- * A server. Call new, then listen, set_* and add_command in any order, then start, later stop or drain, wait, and free.
+ * The deferred reply to one custom command, from daytime_request_defer(). Its client waits until it is answered once: by a
+ * reply, an error line, a failure or a close. A server that drains waits for that too. After the client has left, or the
+ * server has stopped or was freed, an answer goes nowhere and is no error.
+ */
+typedef struct daytime_responder daytime_responder;
+
+/**
+ * A server. Call new, then listen, set_*, on_* and add_command in any order, then start, later stop or drain, wait, and free.
  * free alone is always correct, and a wrong order is DAYTIME_ERR_STATE.
  */
 typedef struct daytime_server daytime_server;
@@ -250,17 +262,22 @@ typedef struct daytime_server daytime_server;
  * The handler of a custom command. It runs on a thread of the library, several at a time (see
  * daytime_server_set_handler_threads()). Its client waits for the reply, and other clients are not delayed.
  *
- * A return value of 0 sends the reply. For any other value, or without a text, the client gets "The command failed", and
- * the event DAYTIME_EVENT_COMMAND_FAILED has the text as its error. A handler may call every function that does not wait:
- * daytime_server_wait() and daytime_server_next_event() return DAYTIME_ERR_STATE there. An exception that leaves the
- * handler ends the process, and it must not longjmp() out.
+ * A return value of 0 sends the reply: the last text of daytime_reply_set() or daytime_reply_error(). For any other value,
+ * or without a text, the client gets "The command failed", and the event DAYTIME_EVENT_COMMAND_FAILED has the text as its
+ * error. After daytime_request_defer() the reply and the return value are ignored.
+ *
+ * A handler may call every function that does not wait for its server, and may stop or free it. daytime_server_wait() and
+ * daytime_server_next_event() return DAYTIME_ERR_STATE there. A handler may be a client of its own server; a custom
+ * command that it sends needs another handler thread. A handler that calls fork() must not return in the child, which ends
+ * by _exit() or exec(). An exception that leaves the handler ends the process, and it must not longjmp() out.
  */
 typedef int (*daytime_command_fn)(const daytime_request *request, daytime_reply *reply, void *user_data);
 
 /**
- * Frees the user data of a command. Called exactly once: by daytime_server_add_command() itself if it fails; otherwise
- * after the last handler has returned, either in daytime_server_free() or on a server thread before daytime_server_wait()
- * returns. It must not use the server. In a forked child it is not called for a server that was started.
+ * Frees the user data of a command or a hook. Called exactly once: by daytime_server_add_command() itself if it fails, or by
+ * the call that replaces the hook; otherwise after the last handler has returned, either in daytime_server_free() or on a
+ * server thread before daytime_server_wait() returns. It must not use the server. In a forked child it is not called for a
+ * server that was started. The same type of function frees the state of a client, see daytime_server_on_connect().
  */
 typedef void (*daytime_free_fn)(void *user_data);
 
@@ -392,6 +409,19 @@ typedef struct {
      */
     char peer[DAYTIME_ADDR_MAX];
 } daytime_client_info;
+
+/**
+ * The hook of daytime_server_on_connect(). It returns the client's state, which may be NULL.
+ *
+ * Hooks run on the same threads as handlers, several at a time, and may call the same functions. What is said of
+ * exceptions, longjmp() and fork() in daytime_command_fn holds for hooks too.
+ */
+typedef void *(*daytime_connect_fn)(const daytime_client_context *client, void *user_data);
+
+/**
+ * The hook of daytime_server_on_disconnect(). reason is a daytime_reason. See daytime_connect_fn.
+ */
+typedef void (*daytime_disconnect_fn)(const daytime_client_context *client, int reason, void *user_data);
 
 #ifdef __cplusplus
 extern "C" {
@@ -581,6 +611,16 @@ daytime_status daytime_server_add_command(daytime_server *server,
                                           daytime_command_fn handler,
                                           void *user_data,
                                           daytime_free_fn user_free);
+
+/**
+ * Sets how "help" shows a custom command that was added before: its name, then its arguments, such as "score NAME". Default:
+ * the name. The last call for a command has effect.
+ * Ownership: the text is copied. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID if the first word is not
+ * the name of a custom command, if the text has a control character, and if the reply to "help" becomes too long;
+ * DAYTIME_ERR_STATE once started.
+ */
+daytime_status daytime_server_set_usage(daytime_server *server,
+                                        const char *usage);
 
 /**
  * Buffers events for daytime_server_next_event(), up to capacity (1 to 1,048,576). Further events are lost and counted; a
@@ -799,6 +839,30 @@ const char *daytime_request_peer(const daytime_request *request);
 uint64_t daytime_request_client(const daytime_request *request);
 
 /**
+ * The state of the client, which the hook of daytime_server_on_connect() returned. It is not freed before this handler has
+ * returned. Handlers of one client run one after another, except that a handler which has answered by its responder may
+ * overlap with the next one.
+ * Ownership: the server's. Lifetime: the handler's call. Threads: any. Errors: NULL for NULL, and without a state.
+ */
+void *daytime_request_state(const daytime_request *request);
+
+/**
+ * Whether nobody waits for the reply any more, 1 or 0: the client has left, or the server has stopped. A long handler can
+ * ask from time to time, and give up.
+ * Ownership: none. Lifetime: the handler's call. Threads: any. Errors: 0 for NULL.
+ */
+int daytime_request_is_cancelled(const daytime_request *request);
+
+/**
+ * Defers the reply: the responder gives it, from any thread, during the handler or later. The handler's reply and return
+ * value are ignored from now on. Its client waits and occupies no thread.
+ * Ownership: the responder is yours, for daytime_responder_free(). Lifetime: the handler's call; that of the responder does
+ * not end with the handler, the client or the server. Threads: any. Errors: NULL for NULL, and if the reply was deferred
+ * before.
+ */
+daytime_responder *daytime_request_defer(const daytime_request *request);
+
+/**
  * daytime_server_stop() for the server of this handler, even if the server was freed.
  * Ownership: none. Lifetime: the handler's call. Threads: any. Errors: does nothing with NULL.
  */
@@ -811,18 +875,131 @@ void daytime_request_stop(const daytime_request *request);
 void daytime_request_drain(const daytime_request *request, uint32_t grace_ms);
 
 /**
- * Sets the text of the reply, or the error of a handler that fails. The last call has effect.
+ * Sets the text of the reply, or the error of a handler that fails. The last call has effect, of this function and of
+ * daytime_reply_error().
  * Ownership: the text is copied. Lifetime: the handler's call. Threads: any. Errors: DAYTIME_ERR_INVALID if the text does
- * not have 1 to 1,023 bytes or has a control character; the reply is unchanged then.
+ * not have 1 to 1,023 bytes or has a control character; the reply is unchanged then. A reply that is an error line, such as
+ * "The command failed", fails when it is sent.
  */
 daytime_status daytime_reply_set(daytime_reply *reply,
                                  const char *text);
+
+/**
+ * Makes the reply an error line: "The command failed: ", then the text. daytime_client_request() returns
+ * DAYTIME_ERR_REFUSED for it, with the text as its message. The handler returns 0 to send it, and
+ * daytime_reply_close() does not affect it. The last call has effect, of this function and of daytime_reply_set().
+ * Ownership: the text is copied. Lifetime: the handler's call. Threads: any. Errors: DAYTIME_ERR_INVALID if the text does
+ * not have 1 to 1,003 bytes or has a control character; the reply is unchanged then.
+ */
+daytime_status daytime_reply_error(daytime_reply *reply,
+                                   const char *text);
 
 /**
  * Closes the client's connection after this reply, or without a reply if no text was set.
  * Ownership: none. Lifetime: the handler's call. Threads: any. Errors: does nothing with NULL.
  */
 void daytime_reply_close(daytime_reply *reply);
+
+/**
+ * Answers with a text.
+ * Ownership: the text is copied; the responder stays yours. Lifetime: once, before daytime_responder_free(). Threads: any.
+ * Errors: DAYTIME_ERR_INVALID if the text does not have 1 to 1,023 bytes, has a control character, or is itself an error
+ * line: the responder can still answer then. DAYTIME_ERR_STATE if it has answered.
+ */
+daytime_status daytime_responder_reply(daytime_responder *responder,
+                                       const char *text);
+
+/**
+ * Answers with an error line, see daytime_reply_error().
+ * Ownership: the text is copied; the responder stays yours. Lifetime: once, before daytime_responder_free(). Threads: any.
+ * Errors: DAYTIME_ERR_INVALID if the text does not have 1 to 1,003 bytes or has a control character: the responder can
+ * still answer then. DAYTIME_ERR_STATE if it has answered.
+ */
+daytime_status daytime_responder_error(daytime_responder *responder,
+                                       const char *text);
+
+/**
+ * Fails: the client gets "The command failed", and the event DAYTIME_EVENT_COMMAND_FAILED has the text as its error.
+ * Ownership: the text is copied; the responder stays yours. Lifetime: once, before daytime_responder_free(). Threads: any.
+ * Errors: as daytime_responder_reply(), but the text may be an error line.
+ */
+daytime_status daytime_responder_fail(daytime_responder *responder,
+                                      const char *text);
+
+/**
+ * Answers with a text and closes the client's connection after it. With "" it closes without a reply.
+ * Ownership: the text is copied; the responder stays yours. Lifetime: once, before daytime_responder_free(). Threads: any.
+ * Errors: as daytime_responder_reply(), but the text may be "".
+ */
+daytime_status daytime_responder_close(daytime_responder *responder,
+                                       const char *text);
+
+/**
+ * The id of the client, as daytime_request_client().
+ * Ownership: none. Lifetime: before daytime_responder_free(). Threads: any. Errors: 0 for NULL; no client has that id.
+ */
+uint64_t daytime_responder_client(const daytime_responder *responder);
+
+/**
+ * Whether nobody waits for the answer, 1 or 0: the client has left, the server has stopped, or the responder has answered.
+ * Ownership: none. Lifetime: before daytime_responder_free(). Threads: any. Errors: 0 for NULL.
+ */
+int daytime_responder_is_cancelled(const daytime_responder *responder);
+
+/**
+ * Frees the responder. If it has not answered, the client gets "The command failed". In a forked child it frees the child's
+ * copy alone.
+ * Ownership: ends yours. Lifetime: the last call on this responder, after every other one has returned; the server may be
+ * freed before. Threads: any. Errors: does nothing with NULL.
+ */
+void daytime_responder_free(daytime_responder *responder);
+
+/**
+ * Calls hook for each client that connects, on a handler thread, before its first command. What it returns is the client's
+ * state: see daytime_request_state(). If state_free is not NULL, it is called exactly once with each state that is not
+ * NULL: on a handler thread, after the client has left, its last handler has returned, and the hook of
+ * daytime_server_on_disconnect() has returned. That is before daytime_server_wait() returns. The last call has effect.
+ * Clients of RFC 867 and RFC 868 have no hooks.
+ * Ownership: the server owns each state, and the user data from this call on, even if it fails: user_free, if not NULL, is
+ * called with it exactly once, see daytime_free_fn. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID if
+ * the hook is NULL; DAYTIME_ERR_STATE once started.
+ */
+daytime_status daytime_server_on_connect(daytime_server *server,
+                                         daytime_connect_fn hook,
+                                         daytime_free_fn state_free,
+                                         void *user_data,
+                                         daytime_free_fn user_free);
+
+/**
+ * Calls hook for each client that has left, on a handler thread, after its last handler has returned and before its state
+ * is freed. Unlike an event, a call is never lost. It is called for every client for which the hook of
+ * daytime_server_on_connect() was called (or, without that hook, for every client), also when the server stops. Until it
+ * has returned, the client counts for daytime_server_set_max_clients(). The last call has effect.
+ * Ownership: the server owns the user data from this call on, even if it fails, as in daytime_server_on_connect().
+ * Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID if the hook is NULL; DAYTIME_ERR_STATE once started.
+ */
+daytime_status daytime_server_on_disconnect(daytime_server *server,
+                                            daytime_disconnect_fn hook,
+                                            void *user_data,
+                                            daytime_free_fn user_free);
+
+/**
+ * The id of the client, as daytime_request_client().
+ * Ownership: none. Lifetime: the hook's call. Threads: any. Errors: 0 for NULL; no client has that id.
+ */
+uint64_t daytime_client_context_client(const daytime_client_context *client);
+
+/**
+ * The address of the client, as daytime_request_peer().
+ * Ownership: the library's. Lifetime: the hook's call. Threads: any. Errors: NULL for NULL.
+ */
+const char *daytime_client_context_peer(const daytime_client_context *client);
+
+/**
+ * The state of the client, as daytime_request_state(). A client that has just connected does not have one yet.
+ * Ownership: the server's. Lifetime: the hook's call. Threads: any. Errors: NULL for NULL, and without a state.
+ */
+void *daytime_client_context_state(const daytime_client_context *client);
 
 /**
  * Connects and reads the greeting. An address is "localhost:9990", "192.0.2.1" (with port 9990), "[::1]:9990", or a Unix
@@ -905,8 +1082,9 @@ daytime_status daytime_client_timestamp(daytime_client *client, int64_t *unix_se
  * Sends a command, such as "time Asia/Tokyo", and writes the reply without its line end. DAYTIME_REPLY_MAX bytes hold
  * every reply.
  * Ownership: the command is copied, the buffer is yours. Lifetime: none. Threads: any, one call after another.
- * Errors: DAYTIME_ERR_REFUSED with the server's error line; DAYTIME_ERR_INVALID if the command is blank, exceeds
- * 1,024 bytes, has a control character, or is "quit" (see daytime_client_quit()); DAYTIME_ERR_TRUNCATED;
+ * Errors: DAYTIME_ERR_REFUSED with the server's error line, or with the text of daytime_reply_error(); DAYTIME_ERR_INVALID
+ * if the command is blank, exceeds 1,024 bytes, has a control character, or is "quit" (see daytime_client_quit());
+ * DAYTIME_ERR_TRUNCATED;
  * DAYTIME_ERR_TIMEOUT, DAYTIME_ERR_CLOSED, DAYTIME_ERR_IO and DAYTIME_ERR_PROTOCOL, which break the client.
  */
 daytime_status daytime_client_request(daytime_client *client,

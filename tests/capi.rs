@@ -18,8 +18,20 @@ use std::{
 use common::{Folder, installed, process::Program};
 use nix::sys::signal::Signal;
 
-const SUITE: [&str; 10] =
-    ["lifecycle", "arguments", "strings", "commands", "events", "sockets", "rfc", "changes", "host", "fork"];
+const SUITE: [&str; 12] = [
+    "lifecycle",
+    "arguments",
+    "strings",
+    "commands",
+    "deferred",
+    "hooks",
+    "events",
+    "sockets",
+    "rfc",
+    "changes",
+    "host",
+    "fork",
+];
 const EXAMPLES: [&str; 4] = ["server", "client", "custom_command", "events"];
 const STRICT: [&str; 4] = ["-Wall", "-Wextra", "-Werror", "-pedantic"];
 /// `cargo rustc … -- --print native-static-libs`
@@ -239,7 +251,8 @@ fn the_examples_run_as_described() {
         let printed = run(&mut Command::new(folder.at("custom_command")));
         assert_eq!(
             printed,
-            "greet: Good day, client 1\ndouble 21: 42\ndouble it: The command failed\nshutdown: until next time\n"
+            "greet: Good day, client 1\ndouble 21: 42\ndouble it: expected double NUMBER\n\
+             help double: double NUMBER\ncount: 1\ncount: 2\nshutdown: until next time\n"
         );
         let printed = run(&mut Command::new(folder.at("events")));
         assert!(

@@ -167,8 +167,9 @@ pub unsafe extern "C" fn daytime_client_timestamp(
 /// Sends a command, such as "time Asia/Tokyo", and writes the reply without its line end. DAYTIME_REPLY_MAX bytes hold
 /// every reply.
 /// Ownership: the command is copied, the buffer is yours. Lifetime: none. Threads: any, one call after another.
-/// Errors: DAYTIME_ERR_REFUSED with the server's error line; DAYTIME_ERR_INVALID if the command is blank, exceeds
-/// 1,024 bytes, has a control character, or is "quit" (see daytime_client_quit()); DAYTIME_ERR_TRUNCATED;
+/// Errors: DAYTIME_ERR_REFUSED with the server's error line, or with the text of daytime_reply_error(); DAYTIME_ERR_INVALID
+/// if the command is blank, exceeds 1,024 bytes, has a control character, or is "quit" (see daytime_client_quit());
+/// DAYTIME_ERR_TRUNCATED;
 /// DAYTIME_ERR_TIMEOUT, DAYTIME_ERR_CLOSED, DAYTIME_ERR_IO and DAYTIME_ERR_PROTOCOL, which break the client.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_client_request(

@@ -202,7 +202,7 @@ impl From<Event> for daytime_event {
     }
 }
 
-fn number(reason: Reason) -> c_int {
+pub(super) fn number(reason: Reason) -> c_int {
     use daytime_reason::*;
     let reason = match reason {
         Reason::Quit => DAYTIME_REASON_QUIT,

@@ -15,6 +15,10 @@ mod listen;
 
 mod command;
 
+mod responder;
+
+mod hooks;
+
 mod client;
 
 mod events;
@@ -91,9 +95,10 @@ pub struct daytime_error {
     pub message: [c_char; 248],
 }
 
-/// Frees the user data of a command. Called exactly once: by daytime_server_add_command() itself if it fails; otherwise
-/// after the last handler has returned, either in daytime_server_free() or on a server thread before daytime_server_wait()
-/// returns. It must not use the server. In a forked child it is not called for a server that was started.
+/// Frees the user data of a command or a hook. Called exactly once: by daytime_server_add_command() itself if it fails, or by
+/// the call that replaces the hook; otherwise after the last handler has returned, either in daytime_server_free() or on a
+/// server thread before daytime_server_wait() returns. It must not use the server. In a forked child it is not called for a
+/// server that was started. The same type of function frees the state of a client, see daytime_server_on_connect().
 pub type daytime_free_fn = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
 /// The version of the library, such as "0.1.0".
@@ -239,7 +244,7 @@ macro_rules! number_answers {
         }
     )*};
 }
-number_answers!(u16 u64);
+number_answers!(u16 u64 c_int);
 
 /// The failure of an exported function.
 struct Failure {
@@ -305,7 +310,7 @@ impl<T: Opaque + 'static> FromC for *const T {
         // SAFETY: this function's condition.
         let handle = unsafe { self.as_ref() }.ok_or_else(null)?;
         match handle.process() {
-            Some(process) if process != process::id() => Err(Failure::state("a handle does not survive fork()")),
+            Some(process) if process != process::id() => Err(inherited()),
             _ => Ok(handle),
         }
     }
@@ -331,7 +336,10 @@ impl FromC for *const c_char {
         // SAFETY: this function's condition, and it is not NULL.
         let text =
             unsafe { CStr::from_ptr(self) }.to_str().map_err(|_| Failure::invalid("a text argument is not UTF-8"))?;
-        if text.contains(['\r', '\n']) { Err(Failure::invalid("a text argument has a line end")) } else { Ok(text) }
+        match text.bytes().any(|byte| matches!(byte, b'\r' | b'\n')) {
+            true => Err(Failure::invalid("a text argument has a line end")),
+            false => Ok(text),
+        }
     }
 }
 
@@ -420,6 +428,10 @@ impl<T: Extensible> OutStruct<'_, T> {
             self.start.add(known).write_bytes(0, self.size - known);
         }
     }
+}
+
+fn inherited() -> Failure {
+    Failure::state("a handle does not survive fork()")
 }
 
 fn null() -> Failure {

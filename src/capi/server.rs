@@ -28,7 +28,7 @@ use crate::{Clock, Error, Event, Framing, Networks, Server, ServerBuilder};
 /// The largest capacity of the event buffer.
 const EVENTS_MAX: usize = 1 << 20;
 
-/// A server. Call new, then listen, set_* and add_command in any order, then start, later stop or drain, wait, and free.
+/// A server. Call new, then listen, set_*, on_* and add_command in any order, then start, later stop or drain, wait, and free.
 /// free alone is always correct, and a wrong order is DAYTIME_ERR_STATE.
 pub struct daytime_server {
     process: u32,
@@ -295,9 +295,19 @@ pub unsafe extern "C" fn daytime_server_add_command(
 ) -> daytime_status {
     let data = UserData::new(user_data, user_free);
     entry!(server, name => {
-        let command = CustomCommand { handler: handler.ok_or_else(null)?, data };
+        let command = CustomCommand::new(name, handler, data)?;
         server.set(|builder| builder.command(name, move |request| command.call(request)))
     })
+}
+
+/// Sets how "help" shows a custom command that was added before: its name, then its arguments, such as "score NAME". Default:
+/// the name. The last call for a command has effect.
+/// Ownership: the text is copied. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID if the first word is not
+/// the name of a custom command, if the text has a control character, and if the reply to "help" becomes too long;
+/// DAYTIME_ERR_STATE once started.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn daytime_server_set_usage(server: *mut daytime_server, usage: *const c_char) -> daytime_status {
+    entry!(server, usage => server.set(|builder| builder.usage(usage)))
 }
 
 /// Buffers events for daytime_server_next_event(), up to capacity (1 to 1,048,576). Further events are lost and counted; a
@@ -468,13 +478,14 @@ impl daytime_server {
 
     /// Changes a setting if all settings are valid then.
     pub(super) fn set(&self, change: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Result<(), Failure> {
-        // Dropped after the lock is released: a rejected command frees its user data by a function of the embedder.
-        let changed;
+        // Both are dropped after the lock is released: a rejected command, or a replaced hook, frees its user data by a
+        // function of the embedder.
+        let (changed, _replaced);
         let mut settings = self.settings();
         let settings = settings.as_mut().ok_or_else(started)?;
         changed = change(settings.builder.clone());
         changed.check()?;
-        settings.builder = changed.clone();
+        _replaced = mem::replace(&mut settings.builder, changed.clone());
         Ok(())
     }
 

@@ -133,6 +133,8 @@ struct PoolState {
     clients: Vec<ClientId>,
     /// Clients that left while their handlers run.
     departures: BTreeMap<ClientId, Box<Departure>>,
+    /// What the hook `on_connect` has returned, until the client's worker takes it.
+    states: BTreeMap<ClientId, State>,
     /// The number of jobs that were taken, and that number at the last nudge.
     taken: u64,
     nudged: u64,
@@ -205,6 +207,7 @@ impl HandlerPool {
                 slow: 0,
                 clients: Vec::new(),
                 departures: BTreeMap::new(),
+                states: BTreeMap::new(),
                 taken: 0,
                 nudged: 0,
                 shutdown_complete: Some(shutdown_complete),
@@ -256,8 +259,15 @@ impl HandlerPool {
         } else if state.clients.contains(&client) {
             state.departures.insert(client, departure);
             return None;
+        } else if let Some(made) = state.states.remove(&client) {
+            departure.state = Some(made);
         }
         Some(departure)
+    }
+
+    /// Takes what the hook `on_connect` has returned for a client.
+    pub(super) fn take_state(&self, client: ClientId) -> Option<State> {
+        self.state().states.remove(&client)
     }
 
     /// A worker calls this each millisecond while it waits for replies and nothing else happens. Returns whether another
@@ -276,9 +286,15 @@ impl HandlerPool {
     }
 
     /// Ends a job if there was one, and takes the next one. The first value is true if the client of the ended job has left.
-    pub(super) fn take(self: &Arc<Self>, ended: Option<Running>, now: Tick) -> (bool, Option<Taken>) {
+    /// `made` is the client's state, if the job was its hook `on_connect`.
+    pub(super) fn take(
+        self: &Arc<Self>,
+        ended: Option<Running>,
+        made: Option<State>,
+        now: Tick,
+    ) -> (bool, Option<Taken>) {
         let mut state = self.state();
-        let has_left = ended.is_some_and(|ended| self.end(&mut state, ended, now));
+        let has_left = ended.is_some_and(|ended| self.end(&mut state, ended, made, now));
         let Some(index) = self.eligible(&state) else { return (has_left, None) };
         let PoolState { queues, turns, .. } = &mut *state;
         let queue = &mut queues[index];
@@ -345,10 +361,10 @@ impl HandlerPool {
     }
 
     /// A thread ends. Without threads nobody takes the waiting jobs: another one is started, or they fail.
-    pub(super) fn end_thread(self: &Arc<Self>, running: Option<Running>) {
+    pub(super) fn end_thread(self: &Arc<Self>, running: Option<Running>, made: Option<State>) {
         let mut state = self.state();
         if let Some(running) = running {
-            self.end(&mut state, running, 0);
+            self.end(&mut state, running, made, 0);
         }
         state.threads -= 1;
         let wake = match self.eligible(&state).is_some() && state.threads == state.idle {
@@ -394,12 +410,19 @@ impl HandlerPool {
     }
 
     /// Ends a job. Returns whether its client has left, and no other handler runs for it: its departure is due then.
-    fn end(&self, state: &mut PoolState, ended: Running, now: Tick) -> bool {
+    fn end(&self, state: &mut PoolState, ended: Running, made: Option<State>, now: Tick) -> bool {
         state.running -= 1;
         state.queues[ended.queue].running -= 1;
         state.slow -= usize::from(ended.slow);
         if let Some(at) = state.clients.iter().position(|client| *client == ended.client) {
             state.clients.swap_remove(at);
+        }
+        if let Some(made) = made {
+            // No other job of this client runs. From here on, whoever notices that it leaves finds its state.
+            match state.departures.get_mut(&ended.client) {
+                Some(departure) => departure.state = Some(made),
+                None => drop(state.states.insert(ended.client, made)),
+            }
         }
         if state.departures.is_empty() || state.clients.contains(&ended.client) {
             return false;

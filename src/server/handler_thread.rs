@@ -44,6 +44,8 @@ pub(crate) struct HandlerThread {
     answer: Answer,
     /// The conversation of the task before, until the pool says whether its client is still there.
     ended: Option<Box<Conversation>>,
+    /// What the hook `on_connect` has returned, for the pool.
+    made: Option<State>,
     running: Option<Running>,
     /// When the running job was taken, and how many handlers it has called.
     began: Instant,
@@ -89,6 +91,7 @@ impl HandlerThread {
             task: None,
             answer: Answer::default(),
             ended: None,
+            made: None,
             running: None,
             began: now,
             calls: 0,
@@ -124,7 +127,7 @@ impl HandlerThread {
             return true;
         }
         let now = ticks(self.now.saturating_duration_since(self.guard.shared.started));
-        let (has_left, taken) = self.pool.take(self.running.take(), now);
+        let (has_left, taken) = self.pool.take(self.running.take(), self.made.take(), now);
         if let Some(conversation) = self.ended.take() {
             self.give_back(conversation, has_left);
         }
@@ -266,7 +269,8 @@ impl HandlerThread {
                 self.answer.put(conversation);
                 return;
             }
-            if self.alone {
+            // A handler that stops its server is not answered.
+            if self.alone && !self.guard.shared.is_stopped() {
                 // While the job is running: the socket is open until the pool knows that it has ended.
                 conversation.send();
             }
@@ -280,9 +284,9 @@ impl HandlerThread {
     /// Takes the result of the hook `on_connect`.
     pub(crate) fn finish_connect(&mut self, state: Result<Option<State>, String>) {
         let Some(Work::Connect) = self.task.take() else { return };
-        if let Some(mut conversation) = self.answer.take() {
+        if let Some(conversation) = self.answer.take() {
             match state {
-                Ok(state) => conversation.state = state,
+                Ok(state) => self.made = state,
                 Err(error) => self.hook_failed("on_connect", conversation.client, error),
             }
             self.ended = Some(conversation);
@@ -318,10 +322,13 @@ impl HandlerThread {
         }
     }
 
-    /// Returns a session to its worker, unless its client has left.
-    fn give_back(&mut self, conversation: Box<Conversation>, has_left: bool) {
+    /// Returns a session to its worker, unless its client has left, or the server has stopped: a worker that does not know
+    /// that yet would send the replies.
+    fn give_back(&mut self, mut conversation: Box<Conversation>, has_left: bool) {
+        // The worker has the client's state. In the mailbox of a worker that ends, the conversation would keep it alive.
+        conversation.state = None;
         let shared = &self.guard.shared;
-        if has_left {
+        if has_left || shared.is_stopped() {
             shared.forget(conversation.client);
             return;
         }
@@ -356,7 +363,7 @@ impl Drop for HandlerThread {
             self.give_back(conversation, false);
         }
         self.ring();
-        self.pool.end_thread(self.running.take());
+        self.pool.end_thread(self.running.take(), self.made.take());
     }
 }
 

@@ -78,7 +78,9 @@ impl Responder {
             return;
         }
         settle(&mut conversation, &self.command, result, shared);
-        shared.mailboxes[conversation.worker].send(Message::Return(conversation));
+        if !shared.is_stopped() {
+            shared.mailboxes[conversation.worker].send(Message::Return(conversation));
+        }
     }
 }
 

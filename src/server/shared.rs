@@ -98,13 +98,17 @@ impl Shared {
     }
 
     pub(super) fn state(&self) -> State {
-        if self.stopped.load(Acquire) {
+        if self.is_stopped() {
             return State::Stopped;
         }
         match self.drain_until.get() {
             Some(until) => State::Draining(*until),
             None => State::Running,
         }
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Acquire)
     }
 
     /// Whether this process is a forked child of the server's process.
@@ -151,7 +155,7 @@ impl Shared {
 
     /// Whether nobody waits for the reply to a client whose session is away.
     pub(super) fn has_left(&self, client: ClientId) -> bool {
-        self.stopped.load(Acquire) || self.left().contains(&client)
+        self.is_stopped() || self.left().contains(&client)
     }
 
     fn left(&self) -> MutexGuard<'_, BTreeSet<ClientId>> {

@@ -32,17 +32,76 @@ static int never(const daytime_request *request, daytime_reply *reply, void *use
 
 static int nulls_inside(const daytime_request *request, daytime_reply *reply, void *user_data) {
     (void)user_data;
+    char long_text[1025];
+    memset(long_text, 'x', 1004);
+    long_text[1004] = 0;
     struct line lines[] = {
         GIVES(0, daytime_request_command(NULL) != NULL), GIVES(0, daytime_request_argument(NULL) != NULL),
         GIVES(0, daytime_request_peer(NULL) != NULL),    GIVES(0, daytime_request_client(NULL)),
+        GIVES(0, daytime_request_state(NULL) != NULL),   GIVES(0, daytime_request_state(request) != NULL),
+        GIVES(0, daytime_request_is_cancelled(NULL)),    GIVES(0, daytime_request_is_cancelled(request)),
+        GIVES(0, daytime_request_defer(NULL) != NULL),
         NOTHING(daytime_request_stop(NULL)),             NOTHING(daytime_request_drain(NULL, 0)),
         NOTHING(daytime_reply_close(NULL)),              GIVES(INVALID, daytime_reply_set(NULL, "x")),
         GIVES(INVALID, daytime_reply_set(reply, NULL)),  GIVES(INVALID, daytime_reply_set(reply, "")),
         GIVES(INVALID, daytime_reply_set(reply, "a\nb")), GIVES(INVALID, daytime_reply_set(reply, "a\tb")),
         GIVES(INVALID, daytime_reply_set(reply, "\xff")), GIVES(1, daytime_request_client(request)),
+        GIVES(INVALID, daytime_reply_error(NULL, "x")),    GIVES(INVALID, daytime_reply_error(reply, NULL)),
+        GIVES(INVALID, daytime_reply_error(reply, "")),    GIVES(INVALID, daytime_reply_error(reply, "a\nb")),
+        GIVES(INVALID, daytime_reply_error(reply, "a\tb")), GIVES(INVALID, daytime_reply_error(reply, "\xff")),
+        GIVES(INVALID, daytime_reply_error(reply, long_text)), GIVES(DAYTIME_OK, daytime_reply_set(reply, long_text)),
     };
     VERIFY(lines);
     return daytime_reply_set(reply, "fine");
+}
+
+/* What an answer refuses does not use the responder up. */
+static int nulls_later(const daytime_request *request, daytime_reply *reply, void *user_data) {
+    (void)reply, (void)user_data;
+    char long_text[1025];
+    memset(long_text, 'x', 1024);
+    long_text[1024] = 0;
+    daytime_responder *r = daytime_request_defer(request);
+    struct line open[] = {
+        GIVES(0, daytime_request_defer(request) != NULL),
+        GIVES(INVALID, daytime_responder_reply(NULL, "x")), GIVES(INVALID, daytime_responder_reply(r, NULL)),
+        GIVES(INVALID, daytime_responder_error(NULL, "x")), GIVES(INVALID, daytime_responder_error(r, NULL)),
+        GIVES(INVALID, daytime_responder_fail(NULL, "x")),  GIVES(INVALID, daytime_responder_fail(r, NULL)),
+        GIVES(INVALID, daytime_responder_close(NULL, "x")), GIVES(INVALID, daytime_responder_close(r, NULL)),
+        GIVES(INVALID, daytime_responder_reply(r, "")),     GIVES(INVALID, daytime_responder_reply(r, "a\tb")),
+        GIVES(INVALID, daytime_responder_reply(r, "a\nb")), GIVES(INVALID, daytime_responder_reply(r, "\xff")),
+        GIVES(INVALID, daytime_responder_reply(r, long_text)), GIVES(INVALID, daytime_responder_reply(r, "The command failed")),
+        GIVES(INVALID, daytime_responder_error(r, "")),     GIVES(INVALID, daytime_responder_error(r, "a\tb")),
+        GIVES(INVALID, daytime_responder_error(r, long_text + 20)), GIVES(INVALID, daytime_responder_fail(r, "")),
+        GIVES(INVALID, daytime_responder_fail(r, long_text)), GIVES(INVALID, daytime_responder_close(r, "a\rb")),
+        GIVES(INVALID, daytime_responder_close(r, long_text)), GIVES(0, daytime_responder_client(NULL)),
+        GIVES(1, daytime_responder_client(r)),              GIVES(0, daytime_responder_is_cancelled(NULL)),
+        GIVES(0, daytime_responder_is_cancelled(r)),        NOTHING(daytime_responder_free(NULL)),
+        GIVES(DAYTIME_OK, daytime_responder_reply(r, "fine later")),
+        GIVES(STATE, daytime_responder_reply(r, "x")),      GIVES(STATE, daytime_responder_error(r, "x")),
+        GIVES(STATE, daytime_responder_fail(r, "x")),       GIVES(STATE, daytime_responder_close(r, "")),
+        GIVES(INVALID, daytime_responder_reply(r, "")),     GIVES(1, daytime_responder_is_cancelled(r)),
+        GIVES(1, daytime_responder_client(r)),              GIVES(0, daytime_request_defer(request) != NULL),
+    };
+    VERIFY(open);
+    daytime_responder_free(r);
+    return 1;
+}
+
+static void *connected(const daytime_client_context *client, void *user_data) {
+    (void)user_data;
+    struct line lines[] = {
+        GIVES(0, daytime_client_context_client(NULL)), GIVES(0, daytime_client_context_peer(NULL) != NULL),
+        GIVES(0, daytime_client_context_state(NULL) != NULL), GIVES(0, daytime_client_context_state(client) != NULL),
+        GIVES(1, daytime_client_context_client(client)),
+    };
+    VERIFY(lines);
+    return NULL;
+}
+
+static void left(const daytime_client_context *client, int reason, void *user_data) {
+    (void)reason, (void)user_data;
+    CHECK(!daytime_client_context_state(client));
 }
 
 static void count(void *user_data) {
@@ -66,7 +125,9 @@ int main(void) {
     const char *const network[] = { "192.0.2.0/24" }, *const hole[] = { "192.0.2.0/24", NULL };
     const char *const no_network[] = { "192.0.2.0/24", "localhost" }, *const no_text[] = { "192.0.2.0/24\n" };
     int64_t second = 4711;
-    int (*no_handler)(const daytime_request *, daytime_reply *, void *) = NULL;
+    daytime_command_fn no_handler = NULL;
+    daytime_connect_fn no_connect_hook = NULL;
+    daytime_disconnect_fn no_disconnect_hook = NULL;
 
     struct line nulls[] = {
         GIVES(0, daytime_version() == NULL), GIVES(DAYTIME_VERSION_NUMBER, daytime_version_number()),
@@ -108,6 +169,11 @@ int main(void) {
         GIVES(INVALID, daytime_server_add_command(NULL, "x", never, &freed, count)), GIVES(1, freed),
         GIVES(INVALID, daytime_server_add_command(s, NULL, never, &freed, count)), GIVES(2, freed),
         GIVES(INVALID, daytime_server_add_command(s, "x", no_handler, &freed, count)), GIVES(3, freed),
+        GIVES(INVALID, daytime_server_on_connect(NULL, connected, NULL, &freed, count)), GIVES(4, freed),
+        GIVES(INVALID, daytime_server_on_connect(s, no_connect_hook, free, &freed, count)), GIVES(5, freed),
+        GIVES(INVALID, daytime_server_on_disconnect(NULL, left, &freed, count)), GIVES(6, freed),
+        GIVES(INVALID, daytime_server_on_disconnect(s, no_disconnect_hook, &freed, count)), GIVES(7, freed),
+        GIVES(INVALID, daytime_server_set_usage(NULL, "x")), GIVES(INVALID, daytime_server_set_usage(s, NULL)),
         GIVES(INVALID, daytime_server_enable_events(NULL, 1, 0)),
         GIVES(INVALID, daytime_server_start(NULL, NULL)), GIVES(INVALID, daytime_server_start(NULL, &err)),
         GIVES(INVALID, err.status), GIVES(INVALID, daytime_server_drain(NULL, 0)),
@@ -168,7 +234,9 @@ int main(void) {
         GIVES(INVALID, daytime_server_add_command(s, "Day", never, &freed, count)),
         GIVES(INVALID, daytime_server_add_command(s, "a b", never, &freed, count)),
         GIVES(INVALID, daytime_server_add_command(s, "", never, &freed, count)),
-        GIVES(INVALID, daytime_server_add_command(s, long_name, never, &freed, count)), GIVES(7, freed),
+        GIVES(INVALID, daytime_server_add_command(s, long_name, never, &freed, count)), GIVES(11, freed),
+        GIVES(INVALID, daytime_server_set_usage(s, "")), GIVES(INVALID, daytime_server_set_usage(s, "never NAME")),
+        GIVES(INVALID, daytime_server_set_usage(s, "day")), GIVES(INVALID, daytime_server_set_usage(s, "\xff")),
         GIVES(STATE, daytime_server_drain(s, 0)), GIVES(STATE, daytime_server_wait(s, 0)), GIVES(0, daytime_server_port(s)),
         GIVES(STATE, daytime_server_local_addr(s, buf, 9)), GIVES(STATE, daytime_server_address(s, DAYTIME_SERVICE_TEXT, 0, buf, 9)),
         GIVES(STATE, daytime_server_address(s, DAYTIME_SERVICE_RFC867, 0, buf, 9)), GIVES(STATE, daytime_server_address(s, DAYTIME_SERVICE_RFC868, 0, buf, 9)),
@@ -192,10 +260,22 @@ int main(void) {
     CHECK(daytime_server_set_networks(s, network, 1, no_network, 2) == INVALID); /* otherwise the server would deny its client below */
     CHECK(daytime_server_deny(s, "127.0.0.1/") == INVALID);
     OK(daytime_server_add_command(s, "fine", nulls_inside, &freed, count));
-    CHECK(daytime_server_add_command(s, "FINE", never, &freed, count) == INVALID && freed == 8);
+    OK(daytime_server_add_command(s, "later", nulls_later, &freed, count));
+    CHECK(daytime_server_add_command(s, "FINE", never, &freed, count) == INVALID && freed == 12);
+    OK(daytime_server_set_usage(s, "fine [NAME]"));
+    memcpy(long_name, "fine ", 5);
+    CHECK(daytime_server_set_usage(s, long_name) == INVALID && daytime_server_set_usage(s, "fine\tNAME") == INVALID);
+    CHECK(daytime_server_set_usage(s, "fine\n") == INVALID && daytime_server_set_usage(s, "finer NAME") == INVALID);
+    OK(daytime_server_on_connect(s, connected, NULL, &freed, count));
+    OK(daytime_server_on_connect(s, connected, free, &freed, count)); /* replaces the one before */
+    CHECK(freed == 13);
+    OK(daytime_server_on_disconnect(s, left, &freed, count));
+    OK(daytime_server_on_disconnect(s, left, &freed, count));
+    CHECK(freed == 14);
     start(s);
     c = connect_client(s);
-    CHECK(!strcmp(ask(c, "fine"), "fine"));
+    CHECK(!strcmp(ask(c, "fine"), "fine") && !strcmp(ask(c, "later"), "fine later"));
+    CHECK(!strcmp(ask(c, "help fine"), "fine [NAME]"));
     struct line started[] = {
         GIVES(STATE, daytime_server_start(s, &err)), GIVES(STATE, daytime_server_listen(s, "localhost:0")),
         GIVES(STATE, daytime_server_listen_as(s, DAYTIME_SERVICE_RFC867, "localhost:0")), GIVES(STATE, daytime_server_listen_as(s, DAYTIME_SERVICE_RFC868, "localhost:0")),
@@ -214,7 +294,10 @@ int main(void) {
         GIVES(STATE, daytime_server_set_day_format(s, "x")), GIVES(STATE, daytime_server_set_date_format(s, "x")),
         GIVES(STATE, daytime_server_set_time_format(s, "x")), GIVES(STATE, daytime_server_set_timezone(s, "UTC")),
         GIVES(STATE, daytime_server_enable_events(s, 1, 0)),
-        GIVES(STATE, daytime_server_add_command(s, "more", never, &freed, count)), GIVES(9, freed),
+        GIVES(STATE, daytime_server_add_command(s, "more", never, &freed, count)), GIVES(15, freed),
+        GIVES(STATE, daytime_server_on_connect(s, connected, free, &freed, count)), GIVES(16, freed),
+        GIVES(STATE, daytime_server_on_disconnect(s, left, &freed, count)), GIVES(17, freed),
+        GIVES(STATE, daytime_server_set_usage(s, "fine NAME")),
         GIVES(STATE, daytime_server_next_event(s, &event, sizeof event, 0)),
         GIVES(INVALID, daytime_server_address(s, DAYTIME_SERVICE_TEXT, 1, buf, sizeof buf)), GIVES(INVALID, daytime_server_address(s, 3, 0, buf, sizeof buf)), GIVES(INVALID, daytime_server_warning(s, 9, buf, 9)),
         GIVES(CLOSED, daytime_server_disconnect(s, 99)), GIVES(DAYTIME_OK, daytime_server_set_clock(s, 0)),
@@ -232,6 +315,6 @@ int main(void) {
     VERIFY(started);
     daytime_client_free(c);
     daytime_server_free(s);
-    CHECK(freed == 10);
+    CHECK(freed == 21);
     return 0;
 }

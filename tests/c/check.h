@@ -28,6 +28,12 @@
         } \
     } while (0)
 #define OK(call) CHECK((call) == DAYTIME_OK)
+/* Waits until a thread of the library has done something. */
+#define WAIT_UNTIL(what) \
+    for (int turn_ = 0; !(what); turn_++) { \
+        CHECK(turn_ < 30000); \
+        nanosleep(&(struct timespec){ 0, 1000000 }, NULL); \
+    }
 #define SUNDAY 1795362297 /* 2026-11-22T15:44:57Z */
 
 #ifndef CHECK_ALONE /* for a test that does not link the library */
@@ -76,6 +82,14 @@ SHARED daytime_event next_event(daytime_server *server, int kind) {
     OK(daytime_server_next_event(server, &event, sizeof event, 10000));
     CHECK(event.kind == kind && event.reserved == 0 && event.text[0]);
     return event;
+}
+
+/* The error of the next command that failed. */
+SHARED const char *next_error(daytime_server *server) {
+    static daytime_event event;
+    do OK(daytime_server_next_event(server, &event, sizeof event, 10000));
+    while (event.kind != DAYTIME_EVENT_COMMAND_FAILED);
+    return event.error;
 }
 
 SHARED int connect_socket(const daytime_server *server) {

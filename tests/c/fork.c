@@ -11,6 +11,35 @@ static int never(const daytime_request *request, daytime_reply *reply, void *use
     return 1;
 }
 
+static daytime_responder *_Atomic deferred;
+
+static int defer(const daytime_request *request, daytime_reply *reply, void *user_data) {
+    (void)reply, (void)user_data;
+    deferred = daytime_request_defer(request);
+    return 0;
+}
+
+/* Calls fork(). The child may read the request, and has nothing else of the server. */
+static int forks(const daytime_request *request, daytime_reply *reply, void *user_data) {
+    daytime_server *server = *(daytime_server **)user_data;
+    char buf[DAYTIME_ADDR_MAX];
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        alarm(20);
+        CHECK(!strcmp(daytime_request_argument(request), "now") && daytime_request_client(request) == 1);
+        CHECK(!strcmp(daytime_request_command(request), "forks") && !daytime_request_state(request));
+        CHECK(!daytime_request_defer(request) && !daytime_request_is_cancelled(request));
+        daytime_request_stop(request);
+        daytime_request_drain(request, 0);
+        CHECK(daytime_server_wait(server, -1) == DAYTIME_ERR_STATE);
+        CHECK(daytime_server_local_addr(server, buf, sizeof buf) == DAYTIME_ERR_STATE);
+        _exit(0); /* it must not return */
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    return daytime_reply_set(reply, "forked");
+}
+
 static void child(daytime_server *server, daytime_client *client, daytime_server *fresh) {
     char buf[DAYTIME_REPLY_MAX];
     size_t n;
@@ -27,11 +56,15 @@ static void child(daytime_server *server, daytime_client *client, daytime_server
         daytime_server_next_event(server, &out.event, sizeof out.event, -1), daytime_server_disconnect(server, 1),
         daytime_server_clients(server, &out.info, sizeof out.info, 1, &n), daytime_server_set_clock(server, 0),
         daytime_client_day(client, buf, sizeof buf, &err), daytime_client_request(client, "day", buf, sizeof buf, &err),
-        daytime_client_quit(client, &err),
+        daytime_client_quit(client, &err), daytime_server_set_usage(fresh, "never NAME"),
+        daytime_responder_reply(deferred, "x"), daytime_responder_error(deferred, "x"),
+        daytime_responder_fail(deferred, "x"), daytime_responder_close(deferred, ""),
     };
     for (size_t i = 0; i < sizeof states / sizeof *states; i++) CHECK(states[i] == DAYTIME_ERR_STATE);
     CHECK(freed == 1); /* the user data of the registration that has just failed */
     CHECK(daytime_server_port(server) == 0);
+    CHECK(daytime_responder_client(deferred) == 0 && daytime_responder_is_cancelled(deferred) == 0);
+    daytime_responder_free(deferred);
     daytime_server_stop(server);
     daytime_client_free(client);
     daytime_server_free(server);
@@ -55,16 +88,27 @@ int main(void) {
     snprintf(address, sizeof address, "unix:%s/socket", directory);
     OK(daytime_server_listen(server, address));
     OK(daytime_server_add_command(server, "never", never, &freed, count));
+    OK(daytime_server_add_command(server, "defer", defer, NULL, NULL));
+    OK(daytime_server_add_command(server, "forks", forks, &server, NULL));
     OK(daytime_server_add_command(fresh, "never", never, &freed, count));
     OK(daytime_server_enable_events(server, 10, 0));
     start(server);
     daytime_client *client = connect_client(server);
+    int waiting = connect_socket(server);
+    CHECK(send(waiting, "defer\n", 6, MSG_NOSIGNAL) == 6);
+    WAIT_UNTIL(deferred);
     for (int i = 0; i < 5; i++) {
         pid_t pid = fork();
         if (pid == 0) child(server, client, fresh);
         CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
         CHECK(!strcmp(ask(client, "day"), "Sunday"));
     }
+    CHECK(!strcmp(ask(client, "forks now"), "forked") && !strcmp(ask(client, "forks now"), "forked"));
+    char reply[40] = "";
+    OK(daytime_responder_reply(deferred, "at last")); /* no child has answered */
+    daytime_responder_free(deferred);
+    CHECK(recv(waiting, reply, 30, MSG_WAITALL) == 30 && !strcmp(reply, "Welcome to the server\nat last\n"));
+    close(waiting);
     daytime_client *second = connect_client(server), *third; /* the listeners still work */
     OK(daytime_client_connect(address, 10000, &third, NULL)); /* no child has removed the file */
     daytime_client_free(third);

@@ -296,7 +296,7 @@ fn a_handler_may_stop_its_server() {
     let mut peer = Peer::greeted(server.port());
     peer.send("stop\n");
     assert!(server.wait(Some(TIMEOUT)));
-    peer.wait_closed();
+    assert!(!String::from_utf8_lossy(&peer.rest()).contains("stopping"));
     assert_eq!(server.stats().clients, 0);
 }
 
@@ -731,6 +731,36 @@ fn hooks_that_panic_are_reported_and_their_clients_served() {
     }
     assert_eq!(failures[0], ("on_connect".into(), "the handler panicked: no state".into()));
     assert_eq!(failures[1], ("on_disconnect".into(), "the handler panicked: no farewell".into()));
+}
+
+#[test]
+fn commands_after_a_deferred_reply_have_the_state() {
+    let server = builder()
+        .on_connect(|_| 7_u8)
+        .command_deferred("later", |_, responder| responder.reply("later"))
+        .command("state", |request| format!("{:?}", request.state::<u8>()))
+        .start()
+        .unwrap();
+    let mut peer = Peer::greeted(server.port());
+    peer.ask("state\nlater\nstate\nlater\nlater\nstate\n", "\nSome(7)\nlater\nSome(7)\nlater\nlater\nSome(7)\n");
+}
+
+#[test]
+fn a_client_that_leaves_during_its_first_hook_has_a_state_in_its_last() {
+    let (gone, left) = crossbeam_channel::unbounded();
+    let server = builder()
+        .on_connect(|client| {
+            client.server().disconnect(client.client);
+            7_u8
+        })
+        .on_disconnect(move |client, reason| gone.send((client.state::<u8>().copied(), reason)).unwrap())
+        .start()
+        .unwrap();
+    for _ in 0..50 {
+        let peer = Peer::connect(server.port());
+        assert_eq!(left.recv_timeout(TIMEOUT).unwrap(), (Some(7), Reason::Kicked));
+        drop(peer);
+    }
 }
 
 #[test]

@@ -318,7 +318,6 @@ impl Connection {
         conversation.client = self.id;
         conversation.peer = self.peer.address();
         conversation.session = session;
-        conversation.state = cx.states.get(&self.id).cloned();
         conversation.socket = self.stream.as_raw_fd();
         conversation.set_next(next, rest);
         cx.away += 1;
@@ -333,7 +332,8 @@ impl Connection {
         }
     }
 
-    fn submit(&mut self, conversation: Box<Conversation>, queue: usize, cx: &mut Context) {
+    fn submit(&mut self, mut conversation: Box<Conversation>, queue: usize, cx: &mut Context) {
+        conversation.state = cx.states.get(&self.id).cloned();
         // A server has fewer commands than fit into one reply to `help`.
         let id = JobId { queue: queue as u32, submitted: cx.now };
         self.session = Place::Away(id);

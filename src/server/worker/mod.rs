@@ -263,26 +263,16 @@ impl Worker {
         let (slot, client) = (conversation.slot, conversation.client);
         match self.connections.get_mut(slot).filter(|connection| connection.id == client) {
             Some(connection) => {
-                if let Some(state) = &conversation.state
-                    && !self.cx.states.contains_key(&client)
+                let connect = self.cx.pool.connect_queue();
+                if connection.job().is_some_and(|job| job.queue as usize == connect)
+                    && let Some(state) = self.cx.pool.take_state(client)
                 {
-                    self.cx.states.insert(client, state.clone());
+                    self.cx.states.insert(client, state);
                 }
                 let progress = connection.resume(conversation, &mut self.cx);
                 self.after_drive(slot, progress);
             }
-            None => {
-                self.shared.forget(client);
-                if conversation.state.is_some() {
-                    // Dropping it may run code of the embedder.
-                    let departure = Departure {
-                        address: conversation.peer.clone(),
-                        queued: Some(Job::Converse(conversation)),
-                        ..Departure::new(client, Reason::Shutdown)
-                    };
-                    self.depart(departure);
-                }
-            }
+            None => self.shared.forget(client),
         }
     }
 
