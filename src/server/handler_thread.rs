@@ -14,7 +14,7 @@ use super::{
     handler::{ClientContext, Request},
     handler_pool::{Departure, HandlerPool, Job, Running, Waited},
     mailbox::Message,
-    responder::settle,
+    responder::{executed, settle},
     shared::{ThreadGuard, set_current},
     tick::ticks,
     time_cache::{ReadResponder, TimeCache},
@@ -271,6 +271,9 @@ impl HandlerThread {
             }
             // A handler that stops its server is not answered.
             if self.alone && !self.guard.shared.is_stopped() {
+                // Who has the reply may ask for the client's count.
+                let executed = executed(&mut conversation, Vec::new());
+                self.send_lazily(conversation.worker, executed);
                 // While the job is running: the socket is open until the pool knows that it has ended.
                 conversation.send();
             }
@@ -332,8 +335,12 @@ impl HandlerThread {
             shared.forget(conversation.client);
             return;
         }
-        let worker = conversation.worker;
-        if shared.mailboxes[worker].send_lazily(Message::Return(conversation)) {
+        self.send_lazily(conversation.worker, Message::Return(conversation));
+    }
+
+    /// Sends a message that waits for others.
+    fn send_lazily(&mut self, worker: usize, message: Message) {
+        if self.guard.shared.mailboxes[worker].send_lazily(message) {
             match self.owed {
                 Some((other, _)) if other != worker => {
                     self.ring();

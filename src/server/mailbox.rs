@@ -27,8 +27,8 @@ use crate::channel;
 pub(super) enum Message {
     /// Serve a client that the first worker accepted.
     NewConnection(TcpStream, Peer, Service, ClientId),
-    /// Send these replies of a client whose session is away. It had this slot when it left.
-    Replies { slot: usize, client: ClientId, out: Vec<u8> },
+    /// Count these commands of a client whose session is away, and send these replies. It had this slot when it left.
+    Executed { slot: usize, client: ClientId, commands: u64, out: Vec<u8> },
     /// Take a session back, and send its replies.
     Return(Box<Conversation>),
     /// Disconnect a client, and answer whether it was connected.

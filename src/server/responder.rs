@@ -48,8 +48,9 @@ impl Responder {
         conversation.state = None;
         if !conversation.out.is_empty() {
             // The replies to the commands before this one do not wait for it.
-            let (slot, client, out) = (conversation.slot, conversation.client, mem::take(&mut conversation.out));
-            handle.shared.mailboxes[conversation.worker].send(Message::Replies { slot, client, out });
+            let out = mem::take(&mut conversation.out);
+            let executed = executed(&mut conversation, out);
+            handle.shared.mailboxes[conversation.worker].send(executed);
         }
         Responder { client: conversation.client, conversation: Some(conversation), command, handle }
     }
@@ -120,6 +121,12 @@ pub(super) fn deferred(handler: impl Fn(&Request<'_>, Responder) + Send + Sync +
         // The responder has the conversation, so that this result is ignored.
         Ok(Reply::closing(""))
     })
+}
+
+/// The message that counts the commands of a conversation so far, and sends these replies.
+pub(super) fn executed(conversation: &mut Conversation, out: Vec<u8>) -> Message {
+    let (slot, client) = (conversation.slot, conversation.client);
+    Message::Executed { slot, client, commands: mem::take(&mut conversation.executed), out }
 }
 
 /// Gives the result of a handler to its session. An error, or a reply that cannot be sent, is an event, and an error line

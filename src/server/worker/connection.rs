@@ -152,6 +152,8 @@ pub(super) struct Connection {
     readable: bool,
     /// The peer has closed its side, so that a short read is not the last one.
     peer_closed: bool,
+    /// The socket has failed while the session was away.
+    failed: bool,
     /// The worker has it in its list of connections to drive again.
     pub(super) queued: bool,
     /// The poller also reports when the socket is writable.
@@ -208,6 +210,7 @@ impl Connection {
             wake: NEVER,
             readable: false,
             peer_closed: false,
+            failed: false,
             queued: false,
             watches_writes: false,
         }
@@ -281,8 +284,9 @@ impl Connection {
         self.drive(cx)
     }
 
-    /// Sends replies of the session while it is away.
-    pub(super) fn send_replies(&mut self, mut out: Vec<u8>, cx: &mut Context) -> Progress {
+    /// Counts commands of the session while it is away, and sends their replies.
+    pub(super) fn executed(&mut self, commands: u64, mut out: Vec<u8>, cx: &mut Context) -> Progress {
+        self.commands += commands;
         cx.out.append(&mut out);
         match self.send(cx) {
             Ok(()) => Progress::Pending,
@@ -338,6 +342,11 @@ impl Connection {
         let id = JobId { queue: queue as u32, submitted: cx.now };
         self.session = Place::Away(id);
         cx.submit(id, self.id, Job::Converse(conversation));
+    }
+
+    /// The poller reports an error while the session is away.
+    pub(super) fn fail(&mut self) {
+        self.failed = true;
     }
 
     /// The poller reports input, perhaps EOF.
@@ -477,7 +486,10 @@ impl Connection {
                 }
                 Phase::Lingering(_) => {}
                 Phase::Open | Phase::Leaving | Phase::Ended => {
-                    let Place::Here(session) = &self.session else { return Ok(Progress::Pending) };
+                    let Place::Here(session) = &self.session else {
+                        // Nothing can send the reply to a peer that is gone.
+                        return Ok(if self.failed { Progress::Close(Reason::Error) } else { Progress::Pending });
+                    };
                     let needs_timeout = session.needs_timeout();
                     if let Some(pending) = self.pending.take() {
                         if self.serve(&pending.input, cx)? {

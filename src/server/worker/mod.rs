@@ -134,8 +134,11 @@ impl Worker {
                             connection.readable(event.is_read_closed() || event.is_error());
                         }
                         let progress = match event.is_error() && connection.job().is_some() {
-                            // The peer is gone, and nothing can send it the handler's reply.
-                            true => Progress::Close(Reason::Error),
+                            // It is closed after the messages, which may have a last reply.
+                            true => {
+                                connection.fail();
+                                Progress::Yield
+                            }
                             false => connection.drive(&mut self.cx),
                         };
                         self.after_drive(slot, progress);
@@ -232,10 +235,10 @@ impl Worker {
             any = true;
             match message {
                 Message::NewConnection(stream, peer, service, id) => self.connect(stream, peer, service, id),
-                Message::Replies { slot, client, out } => {
+                Message::Executed { slot, client, commands, out } => {
                     let connection = self.connections.get_mut(slot).filter(|connection| connection.id == client);
                     let Some(connection) = connection else { continue };
-                    let progress = connection.send_replies(out, &mut self.cx);
+                    let progress = connection.executed(commands, out, &mut self.cx);
                     self.after_drive(slot, progress);
                 }
                 Message::Return(conversation) => self.resume(conversation),
