@@ -109,7 +109,7 @@ impl Bench {
         self.only.is_empty() || self.only.iter().any(|only| only == name)
     }
 
-    /// The number of clients that a run has: fewer in a smoke run, or if descriptors are too w1_64.
+    /// The number of clients that a run has: fewer in a smoke run, or if descriptors are too few.
     fn clients(&self, clients: usize) -> usize {
         clients.min(if self.smoke { 20 } else { self.descriptors.saturating_sub(500).max(1) })
     }
@@ -190,7 +190,7 @@ impl Bench {
             }
         }
         if self.clients(MORE_IDLE) < MORE_IDLE && !self.smoke {
-            println!("\n{} descriptors a process are too w1_64 for {MORE_IDLE} clients.", self.descriptors);
+            println!("\n{} descriptors a process are too few for {MORE_IDLE} clients.", self.descriptors);
         }
         let [idle, more] = [IDLE, MORE_IDLE].map(|n| whole(self.clients(n) as f64));
         let [rate, cost] = ["rate", "CPU"].map(|name| format!("W1-64 {name}, {more} idle / none"));
