@@ -8,7 +8,7 @@ mod common;
 use std::{env, process::Command};
 
 /// The compiler that wrote `tests/compile_errors/*.stderr`. Another version words its errors in other ways.
-const COMPILER: &str = "rustc 1.95.0 ";
+const COMPILER: &str = "rustc 1.95.";
 
 #[test]
 fn a_wrong_handler_gets_a_readable_error() {
@@ -20,6 +20,7 @@ fn a_wrong_handler_gets_a_readable_error() {
         Ok(version) if version.starts_with(COMPILER) => {
             trybuild::TestCases::new().compile_fail("tests/compile_errors/*.rs");
         }
-        other => common::skip(format!("the expected errors are those of {COMPILER}, got {other:?}")),
+        Ok(version) => common::skip(format!("the expected errors are those of {COMPILER}*, got {version}")),
+        Err(error) => common::skip(format!("{}: {error}", rustc.display())),
     }
 }
