@@ -60,6 +60,50 @@ fn embed_runs() {
 }
 
 #[test]
+fn tokio_commands_runs() {
+    let mut program = Program::start(&mut example("tokio_commands"));
+    let port = program.out.line().strip_prefix("port ").unwrap().parse().unwrap();
+    let mut peer = Peer::connect(port);
+    peer.send("timer 5\ntimer soon\n");
+    for line in ["Welcome to the server", "5 ms have passed", "The command failed: expected milliseconds"] {
+        assert_eq!(peer.line(), line);
+    }
+    let [mut leaving, mut staying] = [(); 2].map(|()| Peer::greeted(port));
+    leaving.send("timer 3600000\n");
+    for line in ["timer 5 starts", "timer soon starts", "timer 3600000 starts"] {
+        assert_eq!(program.out.line(), line);
+    }
+    leaving.reset();
+    assert_eq!(program.out.line(), "timer 3600000 is cancelled");
+    // A task that runs while the server stops still replies.
+    staying.send("timer 500\n");
+    assert_eq!(program.out.line(), "timer 500 starts");
+    peer.ask("stop\n", "goodbye\n");
+    peer.expect_eof();
+    staying.expect("\n500 ms have passed\n");
+    staying.expect_eof();
+    program.finish().assert(0, "the server has stopped\n", "");
+}
+
+#[test]
+fn select_loop_runs() {
+    let mut program = Program::start(&mut example("select_loop"));
+    let port = program.out.line().strip_prefix("port ").unwrap().parse().unwrap();
+    let mut first = Peer::connect(port);
+    first.send("point Ada\npoint Ada\npoint\nquit\n");
+    let replies = "Welcome to the server\n1\n2\nThe command failed: a name is missing\n";
+    assert_eq!(String::from_utf8(first.rest()).unwrap(), replies);
+    assert!(program.out.line().starts_with("Connection has been established with client IP "));
+    assert_eq!(program.out.line(), "client 1 has left after 4 commands: the client quit");
+    let mut second = Peer::connect(port);
+    second.send("point Bob\nhelp point\nstop\n");
+    assert_eq!(String::from_utf8(second.rest()).unwrap(), "Welcome to the server\n1\npoint NAME\ngoodbye\n");
+    program.out.line();
+    let printed = "client 2 has left after 3 commands: the client quit\nAda: 2\nBob: 1\n";
+    program.finish().assert(0, printed, "");
+}
+
+#[test]
 fn fake_clock_runs() {
     assert_eq!(output_of(&mut example("fake_clock")), "midnight has passed\n");
 }
@@ -140,7 +184,7 @@ fn an_external_crate_builds_without_the_programs_dependencies() {
         cargo
     };
     let tree = output_of(&mut cargo(&["tree", "--edges", "normal", "--prefix", "none"]));
-    for unwanted in ["clap", "rustyline", "signal-hook", "pyo3", "proptest"] {
+    for unwanted in ["clap", "rustyline", "signal-hook", "pyo3", "proptest", "tokio"] {
         assert!(!tree.contains(unwanted), "{tree}");
     }
     assert!(tree.contains("mio v"), "{tree}");

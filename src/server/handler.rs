@@ -35,11 +35,14 @@ impl Hooks {
 ///
 /// A `&'static str`, a `String` and a `Cow<'static, str>` are the text of the reply. A [`Reply`] can also be an error
 /// line, or close the connection. An `Err` is for the embedder: the client gets `The command failed`.
+///
+/// If the compiler cannot infer the error type of a closure with `?`, write `|request| -> HandlerResult { … }`, and return
+/// the reply as `Ok("text".into())`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a reply of a handler",
-    label = "a handler returns its reply",
-    note = "return a `&'static str`, a `String`, a `daytime::Reply`, or a `Result` of one of them",
-    note = "if the error type of a closure cannot be inferred, write `|request| -> daytime::HandlerResult {{ … }}`"
+    label = "expected a reply, got `{Self}`",
+    note = "a reply is a `&'static str`, a `String`, a `daytime::Reply`, or a `Result` of one of them",
+    note = "a value of another type needs a conversion, such as `.to_string()`"
 )]
 pub trait IntoReply {
     /// Converts it to the result of a handler.

@@ -45,7 +45,7 @@ fn handlers_overlap_and_delay_nobody_else() {
     second.send("meet");
     first.expect("met");
     second.expect("met");
-    // One that waits and waits: the third is answered from the same workers, and by another caller.
+    // While the handler of the first client blocks, another handler thread and both workers serve the third client.
     first.send("wait a\n");
     assert_eq!(entries.recv_timeout(TIMEOUT).unwrap(), "a");
     third.ask("day", "Sunday");
@@ -78,14 +78,14 @@ fn replies_of_one_client_stay_in_order_and_nothing_is_lost() {
 #[test]
 fn a_custom_command_is_framed_as_any_other() {
     let server = builder().command("Uptime", |request| format!("[{}]", request.argument)).start().unwrap();
-    for (sent, actual) in [
+    for (input, reply) in [
         ("uptime", "[]"),
         ("UPTIME\n", "\n[]\n"),
         (" uptime \t a  B \r\n", "\r\n[a  B]\r\n"),
         ("day\nuptime x", "\nSunday\n[x]"),
         ("up", errors::INVALID),
     ] {
-        assert_eq!(converse(server.port(), sent.as_bytes()), [GREETING, actual].concat().as_bytes(), "{sent:?}");
+        assert_eq!(converse(server.port(), input.as_bytes()), [GREETING, reply].concat().as_bytes(), "{input:?}");
     }
 }
 
@@ -220,8 +220,8 @@ fn no_reply_goes_to_a_later_client() {
     let mut busy = Peer::greeted(server.port());
     busy.send("wait busy\n");
     entries.recv_timeout(TIMEOUT).unwrap();
-    // While the only caller is busy, each of these asks, and leaves before its handler can run; the next one takes its
-    // slot and must get its own replies alone.
+    // While the only handler thread is busy, each of these clients sends a custom command, and leaves before its handler
+    // can run. The next client takes its slot, and must get only the replies to its own commands.
     for round in 0..1000 {
         let mut leaver = Peer::greeted(server.port());
         leaver.send(format!("wait {round}\n"));
@@ -234,8 +234,8 @@ fn no_reply_goes_to_a_later_client() {
     eventually("they are gone", || server.stats().clients == 1);
     leave.send(()).unwrap();
     busy.expect("\nwaited busy\n");
-    assert!(entries.is_empty(), "the calls of those who left were taken back");
-    // And with the handler running when its client leaves.
+    assert!(entries.is_empty(), "no handler runs for a client that left before");
+    // The same for clients that leave while their handlers run.
     for round in 0..100 {
         let mut leaver = Peer::greeted(server.port());
         leaver.send(format!("wait {round}\n"));

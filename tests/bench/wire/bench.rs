@@ -9,21 +9,26 @@ use std::{
 use crate::{
     Args, Result,
     contenders::{self, Contender, Part, Running},
-    load, machine,
+    custom, load, machine,
     meter::{Measured, Window},
     picture,
     report::{self, Row, Table, median, short, whole},
 };
 
-struct Workload {
+pub(crate) struct Workload {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) clients: usize,
+    /// Requests at a time, or `None` if each client sends one request and closes.
+    pub(crate) pipelined: Option<usize>,
+}
+
+pub(crate) const fn workload(
     name: &'static str,
     about: &'static str,
     clients: usize,
-    /// Requests at a time, or `None` if each client sends one request and closes.
     pipelined: Option<usize>,
-}
-
-const fn workload(name: &'static str, about: &'static str, clients: usize, pipelined: Option<usize>) -> Workload {
+) -> Workload {
     Workload { name, about, clients, pipelined }
 }
 
@@ -45,16 +50,16 @@ const SCALES: [usize; 4] = [1, 100, 1000, 10_000];
 
 /// The names that `--only` accepts.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    WORKLOADS.iter().map(|workload| workload.name).chain([CROWD, SCALING])
+    WORKLOADS.iter().map(|workload| workload.name).chain([CROWD, SCALING]).chain(custom::names())
 }
 
 /// The settings of a run, and the limits of the machine.
 pub(crate) struct Bench {
-    rounds: usize,
-    window: Window,
+    pub(crate) rounds: usize,
+    pub(crate) window: Window,
     only: Vec<String>,
     /// Whether the run only shows that everything works.
-    smoke: bool,
+    pub(crate) smoke: bool,
     cores: Vec<usize>,
     /// The cores of a server with one worker.
     server: Vec<usize>,
@@ -102,20 +107,24 @@ impl Bench {
         if self.selects(SCALING) {
             self.scaling()?;
         }
+        self.custom_commands()?;
+        if self.selects(custom::STALL) {
+            self.stall()?;
+        }
         Ok(())
     }
 
-    fn selects(&self, name: &str) -> bool {
+    pub(crate) fn selects(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|only| only == name)
     }
 
-    /// The number of clients that a run has: fewer in a smoke run, or if descriptors are too w1_64.
-    fn clients(&self, clients: usize) -> usize {
+    /// The number of clients that a run has: fewer in a smoke run, or if descriptors are too few.
+    pub(crate) fn clients(&self, clients: usize) -> usize {
         clients.min(if self.smoke { 20 } else { self.descriptors.saturating_sub(500).max(1) })
     }
 
     /// The contenders of a round. Every second round reverses them, so that the first one has no advantage.
-    fn order<'a, T>(&self, round: usize, all: &'a [T]) -> Vec<(usize, &'a T)> {
+    pub(crate) fn order<'a, T>(&self, round: usize, all: &'a [T]) -> Vec<(usize, &'a T)> {
         let mut order: Vec<_> = all.iter().enumerate().collect();
         if round % 2 == 1 {
             order.reverse();
@@ -151,7 +160,7 @@ impl Bench {
             let present = contenders.iter().zip(measured).filter(|(_, rounds)| !rounds.is_empty());
             let rows: Vec<Row> =
                 present.map(|(contender, rounds)| Row::new(contender.name, rounds, &measured[0])).collect();
-            println!("\n## {name}: {about}\n\n{}", report::workload(&rows));
+            println!("\n## {name}: {about}\n\n{}", report::workload("floor", &rows));
             results.push((*name, rows));
         }
         let mut table = Table::new(&["embedded / program", "rate", "CPU"]);
@@ -168,14 +177,14 @@ impl Bench {
         Ok(())
     }
 
-    fn start(&self, contender: &Contender) -> Result<Running> {
+    pub(crate) fn start(&self, contender: &Contender) -> Result<Running> {
         contender.start(&self.server).map_err(|error| format!("{}: {error}", contender.name).into())
     }
 
     fn load(&self, contender: &Contender, server: &Running, workload: &Workload) -> Result<Measured> {
         let clients = self.clients(workload.clients);
         let measured = match workload.pipelined {
-            Some(requests) => load::talk(server, clients, requests, self.window),
+            Some(requests) => load::talk(server, &server.exchange, clients, requests, self.window),
             None => load::churn(server, clients, self.window),
         };
         measured.map_err(|error| format!("{}: {}: {error}", contender.name, workload.name).into())
@@ -190,7 +199,7 @@ impl Bench {
             }
         }
         if self.clients(MORE_IDLE) < MORE_IDLE && !self.smoke {
-            println!("\n{} descriptors a process are too w1_64 for {MORE_IDLE} clients.", self.descriptors);
+            println!("\n{} descriptors a process are too few for {MORE_IDLE} clients.", self.descriptors);
         }
         let [idle, more] = [IDLE, MORE_IDLE].map(|n| whole(self.clients(n) as f64));
         let [rate, cost] = ["rate", "CPU"].map(|name| format!("W1-64 {name}, {more} idle / none"));

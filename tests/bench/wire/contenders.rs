@@ -4,6 +4,7 @@ use std::{
     env,
     io::{BufRead, BufReader},
     net::{Ipv4Addr, TcpListener, TcpStream},
+    path::Path,
     process::{Child, Command, Stdio},
     sync::mpsc,
     thread,
@@ -48,9 +49,20 @@ pub(crate) struct Contender {
     arguments: Vec<String>,
 }
 
+impl Exchange {
+    /// An exchange with a server that greets as those of this crate do.
+    pub(crate) fn new(request: &str, reply: &str) -> Exchange {
+        Exchange { greeting: format!("{GREETING}\n"), request: format!("{request}\n"), reply: format!("{reply}\n") }
+    }
+
+    pub(crate) fn time() -> Exchange {
+        Exchange::new("time", "##:##:##")
+    }
+}
+
 /// A server of this crate, or one that has the same exchange.
 fn ours(name: &'static str, arguments: &[&str]) -> Contender {
-    let exchange = Exchange { greeting: format!("{GREETING}\n"), request: "time\n".into(), reply: "##:##:##\n".into() };
+    let exchange = Exchange::time();
     let arguments = arguments.iter().map(|&argument| argument.into()).collect();
     Contender { name, part: Part::All, exchange, arguments }
 }
@@ -102,10 +114,62 @@ pub(crate) fn peers(clients: usize) -> Vec<Contender> {
         let arguments = "program memcached -u root -l 127.0.0.1 -p {port} -U 0 -t 1 -b 4096 -c";
         peer("memcached", "version\r\n", reply, format!("{arguments} {clients}"))
     });
-    [("redis-server", redis), ("memcached", memcached)]
+    present([("redis-server", redis), ("memcached", memcached)])
+}
+
+/// The library with custom commands.
+pub(crate) fn custom() -> Contender {
+    ours("custom commands", &["custom"])
+}
+
+/// Servers with the command `echo` alone, written with tokio.
+pub(crate) fn tokio() -> [Contender; 2] {
+    [ours("tokio", &["tokio"]), ours("tokio, buffered", &["tokio", "buffered"])]
+}
+
+/// Servers in Python with the command `echo`: some of a few lines, and one with the Python module of this crate. The
+/// interpreter is that of the module's tests, or `python3`.
+pub(crate) fn python() -> Vec<Contender> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let candidates = [root.join("target/venv/bin/python"), "python3".into()];
+    let path = "import sys; print(sys.executable)";
+    let Some(python) = candidates.iter().find_map(|python| run_python(python.to_str()?, path).ok()) else {
+        println!("SKIPPED: the servers in Python: python3 is not installed");
+        return Vec::new();
+    };
+    let contender = |name, module: &str, file: &str, option: &[&str]| {
+        let file = root.join("tests/bench/commands").join(file);
+        let arguments =
+            [&["program", &python, file.to_str().ok_or("its path is not text")?, "{port}"], option].concat();
+        match run_python(&python, &format!("import {module}")) {
+            _ if !file.exists() => Err(format!("{} is missing", file.display()).into()),
+            Err(_) => Err(format!("{python} has no module {module}").into()),
+            Ok(_) => Ok(ours(name, &arguments)),
+        }
+    };
+    let contenders: [(_, Result<_>); 4] = [
+        ("daytime, Python", contender("daytime, Python", "daytime", "server.py", &[])),
+        ("asyncio", contender("asyncio", "asyncio", "with_asyncio.py", &[])),
+        ("uvloop", contender("uvloop", "uvloop", "with_asyncio.py", &["uvloop"])),
+        ("socketserver", contender("socketserver", "socketserver", "with_socketserver.py", &[])),
+    ];
+    present(contenders)
+}
+
+fn run_python(python: &str, code: &str) -> Result<String> {
+    let output = Command::new(python).args(["-c", code]).output()?;
+    match output.status.success() {
+        true => Ok(String::from_utf8(output.stdout)?.trim().into()),
+        false => Err(output.status.to_string().into()),
+    }
+}
+
+/// The contenders that can run. Prints a line for each other.
+fn present(contenders: impl IntoIterator<Item = (&'static str, Result<Contender>)>) -> Vec<Contender> {
+    let present = contenders
         .into_iter()
-        .filter_map(|(name, peer)| peer.inspect_err(|error| println!("SKIPPED: {name}: {error}")).ok())
-        .collect()
+        .filter_map(|(name, peer)| peer.inspect_err(|error| println!("SKIPPED: {name}: {error}")).ok());
+    present.collect()
 }
 
 fn version(program: &str, option: &str) -> Result<String> {

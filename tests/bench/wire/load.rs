@@ -6,6 +6,7 @@ use std::{
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream as Blocking},
     ops::Range,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Instant,
 };
 
@@ -18,16 +19,22 @@ use socket2::{Domain, Socket, Type};
 
 use crate::{
     Result,
-    contenders::{Running, TIMEOUT},
+    contenders::{Exchange, Running, TIMEOUT},
     meter::{Load, Measured, Window},
     serve::unless_blocked,
 };
 
 /// `clients` persistent connections, each with `pipelined` requests at a time.
-pub(crate) fn talk(server: &Running, clients: usize, pipelined: usize, window: Window) -> Result<Measured> {
+pub(crate) fn talk(
+    server: &Running,
+    exchange: &Exchange,
+    clients: usize,
+    pipelined: usize,
+    window: Window,
+) -> Result<Measured> {
     let load = Load::new(server, window)?;
-    let mut replies = Expected::new(&server.exchange.reply, pipelined);
-    let batch = server.exchange.request.repeat(pipelined);
+    let mut replies = Expected::new(&exchange.reply, pipelined);
+    let batch = exchange.request.repeat(pipelined);
     let mut connections = Vec::with_capacity(clients);
     for number in 0..clients {
         let stream = greeted(server, number)?;
@@ -111,6 +118,17 @@ pub(crate) fn crowd(server: &Running, numbers: Range<usize>) -> Result<Vec<Block
         Ok(stream)
     };
     numbers.map(client).collect()
+}
+
+/// A client that repeats one exchange until `done`, and waits for each reply. It runs beside the event loop.
+pub(crate) fn repeat(server: &Running, exchange: &Exchange, done: &AtomicBool) -> Result<()> {
+    let mut reply = Expected::new(&exchange.reply, 1);
+    let mut stream = greeted(server, 0)?;
+    while !done.load(Relaxed) {
+        stream.write_all(exchange.request.as_bytes())?;
+        read(&mut stream, &mut reply)?;
+    }
+    Ok(())
 }
 
 /// Connects from one of 32 source addresses, so that ports do not run out: each address has its separate ports.

@@ -1,10 +1,11 @@
 //! The machine: its cores, its limits, and its counters for a process.
 
-use std::{fs, io::ErrorKind, thread};
+use std::{fs, thread, time::Duration};
 
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
     sys::resource::{Resource::RLIMIT_NOFILE, getrlimit, setrlimit},
+    time::clock_getcpuclockid,
     unistd::Pid,
 };
 
@@ -45,18 +46,16 @@ pub(crate) fn describe() -> String {
 /// The name of an application's thread. Its time does not count as time of the server.
 pub(crate) const APPLICATION: &str = "application";
 
-/// The processor time of the threads of a process, without those named [`APPLICATION`], in nanoseconds.
+/// The processor time of a process, without its threads named [`APPLICATION`], in nanoseconds. Threads that have ended
+/// count too.
 pub(crate) fn processor_time(pid: u32) -> Result<u64> {
-    let mut sum = 0;
+    let process = clock_getcpuclockid(Pid::from_raw(pid.cast_signed()))?.now()?;
+    let mut sum = u64::try_from(Duration::from(process).as_nanos())?;
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
         let task = task?.path();
         if fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim_end() == APPLICATION) {
-            continue;
-        }
-        match fs::read_to_string(task.join("schedstat")) {
-            Ok(text) => sum += text.split(' ').next().unwrap_or_default().parse::<u64>()?,
-            Err(error) if error.kind() == ErrorKind::NotFound => {} // the thread has ended
-            Err(error) => return Err(error.into()),
+            let text = fs::read_to_string(task.join("schedstat"))?;
+            sum = sum.saturating_sub(text.split(' ').next().unwrap_or_default().parse()?);
         }
     }
     Ok(sum)

@@ -6,6 +6,7 @@
 
 mod bench;
 mod contenders;
+mod custom;
 mod load;
 mod machine;
 mod meter;

@@ -31,6 +31,8 @@ pub(crate) struct Measured {
     /// From the first byte of a batch to the last byte of its replies, in microseconds.
     pub(crate) p50: f64,
     pub(crate) p99: f64,
+    pub(crate) p999: f64,
+    pub(crate) max: f64,
 }
 
 /// The poller of all clients, and the meter that counts their requests.
@@ -108,13 +110,15 @@ impl Meter<'_> {
                 self.latencies.reset();
             }
             Some(since) if now - since >= self.window.length => {
-                let cost = self.server.processor_time()? - self.cost;
+                let cost = self.server.processor_time()?.saturating_sub(self.cost);
                 let quantile = |q| self.latencies.value_at_quantile(q) as f64 / 1e3;
                 self.measured = Some(Measured {
                     rate: self.count as f64 / (now - since).as_secs_f64(),
                     cost: cost as f64 / 1e3 / self.count.max(1) as f64,
                     p50: quantile(0.5),
                     p99: quantile(0.99),
+                    p999: quantile(0.999),
+                    max: quantile(1.0),
                 });
             }
             _ => {}

@@ -13,9 +13,9 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// The rounds of one contender, compared with those of the floor.
-    pub(crate) fn new(name: &'static str, rounds: &[Measured], floor: &[Measured]) -> Row {
-        let (rate_ratio, cost_ratio) = ratios(rounds, floor);
+    /// The rounds of one contender, compared with those of another.
+    pub(crate) fn new(name: &'static str, rounds: &[Measured], base: &[Measured]) -> Row {
+        let (rate_ratio, cost_ratio) = ratios(rounds, base);
         Row { name, rate_ratio, cost_ratio, middle: middle(rounds) }
     }
 }
@@ -23,7 +23,14 @@ impl Row {
 /// The medians of each number by itself.
 pub(crate) fn middle(rounds: &[Measured]) -> Measured {
     let of = |number: fn(&Measured) -> f64| median(rounds.iter().map(number));
-    Measured { rate: of(|m| m.rate), cost: of(|m| m.cost), p50: of(|m| m.p50), p99: of(|m| m.p99) }
+    Measured {
+        rate: of(|m| m.rate),
+        cost: of(|m| m.cost),
+        p50: of(|m| m.p50),
+        p99: of(|m| m.p99),
+        p999: of(|m| m.p999),
+        max: of(|m| m.max),
+    }
 }
 
 /// The medians of the ratios of rates, and of costs, in the same rounds.
@@ -41,9 +48,10 @@ pub(crate) fn median(numbers: impl Iterator<Item = f64>) -> f64 {
     }
 }
 
-/// The table of one workload.
-pub(crate) fn workload(rows: &[Row]) -> Table {
-    let mut table = Table::new(&["", "rate/floor", "CPU/floor", "a second", "CPU µs", "p50 µs", "p99 µs"]);
+/// The table of one workload. `base` names what the ratios compare with.
+pub(crate) fn workload(base: &str, rows: &[Row]) -> Table {
+    let [rate, cost] = ["rate", "CPU"].map(|number| format!("{number}/{base}"));
+    let mut table = Table::new(&["", &rate, &cost, "a second", "CPU µs", "p50 µs", "p99 µs"]);
     for Row { name, rate_ratio, cost_ratio, middle } in rows {
         let [rate, p50, p99] = [middle.rate, middle.p50, middle.p99].map(short);
         table.row([

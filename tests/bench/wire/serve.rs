@@ -1,4 +1,4 @@
-//! The start of a contender's process, and the two servers that are part of this executable.
+//! The start of a contender's process, and the servers that are part of this executable.
 //!
 //! Every contender starts as this executable with `--serve CORES SERVER…`. So the process pins itself before it has a
 //! second thread, and the system kills it when the benchmark ends for any reason.
@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use daytime::{Framing, Server, protocol::GREETING};
+use daytime::{Framing, HandlerResult, Server, protocol::GREETING};
 use mio::{
     Events, Interest, Poll, Token,
     net::{TcpListener, TcpStream},
@@ -20,6 +20,10 @@ use mio::{
 use nix::sys::{prctl, signal::Signal};
 use slab::Slab;
 use socket2::SockRef;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    runtime,
+};
 
 use crate::{Result, machine};
 
@@ -36,8 +40,11 @@ pub(crate) fn serve(arguments: &[String]) -> Result<()> {
     match (server.as_str(), rest) {
         ("floor", []) => floor()?,
         ("embedded", []) => embedded()?,
+        ("custom", []) => custom()?,
+        ("tokio", []) => tokio(false)?,
+        ("tokio", [option]) if option == "buffered" => tokio(true)?,
         ("program", [program, arguments @ ..]) => return Err(Command::new(program).args(arguments).exec().into()),
-        _ => return Err(format!("{server:?} is not a server; expected floor, embedded or program").into()),
+        _ => return Err(format!("{server:?} with {rest:?} is not a server of this benchmark").into()),
     }
     Ok(())
 }
@@ -63,6 +70,61 @@ fn embedded() -> Result<()> {
     println!("{PORT}{}", server.port());
     server.wait(None);
     Ok(())
+}
+
+/// The library with custom commands: one whose handler returns the reply, one whose reply comes from a task of tokio, and
+/// one whose handler sleeps.
+fn custom() -> Result<()> {
+    let runtime = runtime::Builder::new_multi_thread().worker_threads(1).build()?;
+    let tasks = runtime.handle().clone();
+    let server = Server::builder()
+        .listen("127.0.0.1:0")
+        .workers(1)
+        .framing(Framing::Line)
+        .command("echo", |request| request.argument.to_owned())
+        .command_deferred("defer", move |request, responder| {
+            let text = request.argument.to_owned();
+            tasks.spawn(async move { responder.reply(text) });
+        })
+        .command("sleep", |request| -> HandlerResult {
+            thread::sleep(Duration::from_millis(request.argument.parse()?));
+            Ok("slept".into())
+        })
+        .start()?;
+    println!("{PORT}{}", server.port());
+    server.wait(None);
+    Ok(())
+}
+
+/// A server with the command `echo` alone, as a program with tokio would have it: a task for each client, on one thread.
+/// It sends each reply by itself, or, if `buffered`, the replies to all commands that have arrived.
+fn tokio(buffered: bool) -> io::Result<()> {
+    runtime::Builder::new_current_thread().enable_io().build()?.block_on(async {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        println!("{PORT}{}", listener.local_addr()?.port());
+        loop {
+            let (stream, _) = listener.accept().await?;
+            tokio::spawn(echo(stream, buffered));
+        }
+    })
+}
+
+async fn echo(mut stream: tokio::net::TcpStream, buffered: bool) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let (input, mut output) = stream.split();
+    let (mut input, mut line) = (BufReader::new(input), String::new());
+    let mut replies = format!("{GREETING}\n");
+    loop {
+        if !buffered || input.buffer().is_empty() {
+            output.write_all(replies.as_bytes()).await?;
+            replies.clear();
+        }
+        line.clear();
+        if input.read_line(&mut line).await? == 0 {
+            return Ok(());
+        }
+        replies.push_str(line.get("echo ".len()..).unwrap_or("\n"));
+    }
 }
 
 const LISTENER: Token = Token(usize::MAX);
