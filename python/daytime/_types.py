@@ -3,12 +3,16 @@
 import datetime as dt
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from typing import Literal, TypeAlias, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
-from daytime._vocabulary import Request
+from daytime._daytime import Request, Responder
+from daytime._vocabulary import ClientContext
 
 Clock: TypeAlias = dt.datetime | dt.timedelta
 Handler: TypeAlias = Callable[[Request], str | None]
+DeferredHandler: TypeAlias = Callable[[Request, Responder], object]
+_OnConnect: TypeAlias = Callable[[ClientContext], object]
+_OnDisconnect: TypeAlias = Callable[[ClientContext, Any, Any], object]
 _Listen: TypeAlias = str | Iterable[str | tuple[str, int]] | None
 
 
@@ -39,3 +43,5 @@ class ServerSettings(TypedDict, total=False):
     timezone: str | None
     clock: Clock | None
     commands: Mapping[str, Handler] | None
+    on_connect: _OnConnect | None
+    on_disconnect: _OnDisconnect | None

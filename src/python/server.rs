@@ -4,10 +4,7 @@ use std::{
     ffi::OsString,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{
-            AtomicBool, AtomicUsize,
-            Ordering::{Relaxed, SeqCst},
-        },
+        atomic::{AtomicBool, Ordering::SeqCst},
     },
     time::{Duration, Instant},
 };
@@ -16,14 +13,15 @@ use pyo3::{
     PyTraverseError, PyVisit,
     exceptions::{PyResourceWarning, PyTypeError, PyValueError},
     prelude::*,
-    types::{PyDict, PyList, PyTuple},
+    types::{PyDict, PyList, PyMapping, PyTuple},
 };
 
 use super::{
-    calls::{self, CallQueue, Handler},
     convert::{self, Host, Port, Seconds},
     errors::{self, import_attr, model_class, state_error},
     events::Events,
+    handler_thread,
+    handlers::{Handlers, Kind},
     interpreter::{self, ForkGeneration, Stoppable},
     listen,
     settings::{Settings, add_networks, documentation, signature, with_settings},
@@ -39,21 +37,15 @@ const SERVICES: [Service; 3] = [Service::Text, Service::Rfc867, Service::Rfc868]
 
 /// A server without its Python object. It stays reachable for forks and for the finalization of the interpreter.
 pub(super) struct Core {
-    number: usize,
     generation: ForkGeneration,
     /// `None` after the start. Held only briefly.
-    ready: Mutex<Option<Ready>>,
+    ready: Mutex<Option<BoundServer>>,
     server: OnceLock<crate::Server>,
     stopping: AtomicBool,
 }
 
-struct Ready {
-    bound: BoundServer,
-    queue: Arc<CallQueue>,
-}
-
 impl Core {
-    fn ready(&self) -> MutexGuard<'_, Option<Ready>> {
+    fn ready(&self) -> MutexGuard<'_, Option<BoundServer>> {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -100,8 +92,7 @@ pub(super) struct Server {
     core: Arc<Core>,
     addresses: [Vec<Address>; SERVICES.len()],
     timezone: Option<String>,
-    /// Held only while attached.
-    handlers: Mutex<Vec<Arc<Handler>>>,
+    handlers: Arc<Handlers>,
 }
 
 #[pymethods]
@@ -109,48 +100,41 @@ impl Server {
     #[new]
     #[pyo3(signature = (host=Host::local(), port=Port(crate::DEFAULT_PORT), **settings), text_signature = None)]
     fn new(py: Python<'_>, host: Host, port: Port, settings: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
-        let Settings { builder, timezone, commands, sock, .. } = Settings::new(py, host, port, settings)?;
-        let mut bound = interpreter::detach(py, || builder.bind()).map_err(|error| errors::error(py, error))?;
-        static COUNT: AtomicUsize = AtomicUsize::new(1);
-        let number = COUNT.fetch_add(1, Relaxed);
-        let queue = CallQueue::new(number);
-        let mut handlers = Vec::new();
-        if let Some(commands) = commands {
-            for item in commands.items()? {
-                let (name, handler): (String, Bound<'_, PyAny>) = item.extract()?;
-                let handler = callable(&name, &handler)?;
-                add(&mut bound, &queue, &name, &handler).map_err(|error| errors::error(py, error))?;
-                handlers.push(handler);
-            }
+        let Settings { builder, timezone, commands, on_connect, on_disconnect, sock, .. } =
+            Settings::new(py, host, port, settings)?;
+        let bound = interpreter::detach(py, || builder.bind()).map_err(|error| errors::error(py, error))?;
+        let addresses = SERVICES.map(|service| bound.addresses_of(service).to_vec());
+        let core = Arc::new(Core {
+            generation: ForkGeneration::current(),
+            ready: Mutex::new(Some(bound)),
+            server: OnceLock::new(),
+            stopping: AtomicBool::new(false),
+        });
+        let server = Server { core, addresses, timezone, handlers: Arc::new(Handlers::new()) };
+        let added = server.add_all(commands, on_connect, on_disconnect);
+        if let Err(error) = added {
+            server.core.stop();
+            return Err(error);
         }
         if let Some(sock) = sock {
             sock.call_method0("close")?;
         }
-        let addresses = SERVICES.map(|service| bound.addresses_of(service).to_vec());
-        let core = Arc::new(Core {
-            number,
-            generation: ForkGeneration::current(),
-            ready: Mutex::new(Some(Ready { bound, queue })),
-            server: OnceLock::new(),
-            stopping: AtomicBool::new(false),
-        });
-        let weak = Arc::downgrade(&core);
+        let weak = Arc::downgrade(&server.core);
         interpreter::register(weak);
-        Ok(Server { core, addresses, timezone, handlers: Mutex::new(handlers) })
+        Ok(server)
     }
 
     /// Begins to serve. Raises StateError if the server was started or stopped before, and OSError if the system denies a
     /// thread.
     fn start(&self, py: Python<'_>) -> PyResult<()> {
         self.check(py)?;
-        let Some(Ready { bound, queue }) = self.core.ready().take() else {
+        let Some(mut bound) = self.core.ready().take() else {
             let done = if self.core.server.get().is_some() { "started" } else { "stopped" };
             return Err(state_error(py, &format!("the server was {done} before")));
         };
-        let started = interpreter::detach(py, || {
-            drop(queue);
-            bound.start()
-        });
+        let handlers = self.handlers.clone();
+        bound.run_handlers_on(move |thread| handler_thread::run(&handlers, thread));
+        let started = interpreter::detach(py, || bound.start());
         match started {
             Ok(server) => {
                 let _ = self.core.server.set(server);
@@ -318,34 +302,62 @@ impl Server {
     }
 
     /// Adds a custom command. Its name is one word without blanks or control characters, unique in any letter case. With
-    /// the name alone, it is a decorator.
+    /// the name alone, it is a decorator. `usage` is how `help` shows the command, such as "score NAME"; its first word is
+    /// the name.
     ///
     /// The handler is called with a Request, on a Python thread, and only its client waits for it. It returns the reply,
-    /// 1 to 1,023 bytes of UTF-8 without control characters, or None to close the connection. If it raises, the client
-    /// gets "The command failed", and the exception goes to sys.unraisablehook.
+    /// 1 to 1,023 bytes of UTF-8 without control characters, or None to close the connection. If it raises ReplyError, the
+    /// client gets that text as an error. If it raises another exception, the client gets "The command failed", and the
+    /// exception goes to sys.unraisablehook.
     ///
-    /// Raises ValueError if the name is invalid, and StateError after the start.
-    #[pyo3(signature = (name, handler=None, /))]
+    /// Raises ValueError if the name or the usage is invalid, and StateError after the start.
+    #[pyo3(signature = (name, handler=None, /, *, usage=None))]
     fn command<'py>(
         slf: &Bound<'py, Self>,
         name: &str,
         handler: Option<Bound<'py, PyAny>>,
+        usage: Option<&str>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        let server = slf.get();
-        server.check(py)?;
-        let Some(handler) = handler else {
-            return import_attr(py, "functools", "partial")?.call1((slf.getattr("command")?, name));
-        };
-        let callable = callable(name, &handler)?;
-        // Exceptions are made after the lock is released, since that runs Python code.
-        let added = server.core.ready().as_mut().map(|ready| add(&mut ready.bound, &ready.queue, name, &callable));
-        match added {
-            Some(added) => added.map_err(|error| errors::error(py, error))?,
-            None => return Err(state_error(py, "custom commands must be added before the server starts")),
-        }
-        server.handlers().push(callable);
-        Ok(handler)
+        Self::register(slf, "command", name, handler, usage)
+    }
+
+    /// Adds a custom command whose reply comes later, from any thread. It is a decorator like command().
+    ///
+    /// The handler is called with a Request and a Responder. It passes the responder on and returns, so that no thread
+    /// waits for the reply. Its return value is ignored. If it raises, the command fails, unless the reply was given
+    /// before.
+    ///
+    /// Raises ValueError if the name or the usage is invalid, and StateError after the start.
+    #[pyo3(signature = (name, handler=None, /, *, usage=None))]
+    fn command_deferred<'py>(
+        slf: &Bound<'py, Self>,
+        name: &str,
+        handler: Option<Bound<'py, PyAny>>,
+        usage: Option<&str>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        Self::register(slf, "command_deferred", name, handler, usage)
+    }
+
+    /// Sets the hook for clients that connect; also a decorator. It is called with a ClientContext, on a Python thread,
+    /// before the first command of the client. What it returns is the state of the client: `state` of its requests. The
+    /// server drops the state once the client has left. If the hook raises, the client has no state.
+    ///
+    /// Raises StateError after the start.
+    #[pyo3(signature = (hook, /))]
+    fn on_connect<'py>(&self, hook: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.set_on_connect(&hook)?;
+        Ok(hook)
+    }
+
+    /// Sets the hook for clients that left; also a decorator. It is called with the ClientContext, the reason as in
+    /// Disconnected, and the state (or None), on a Python thread, after the last handler of the client has returned. It is
+    /// called for every client, also when the server stops. Until it returns, the client counts for `max_clients`.
+    ///
+    /// Raises StateError after the start.
+    #[pyo3(signature = (hook, /))]
+    fn on_disconnect<'py>(&self, hook: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.set_on_disconnect(&hook)?;
+        Ok(hook)
     }
 
     /// Replaces the clock of the replies, see the constructor. Timeouts do not depend on it.
@@ -354,7 +366,7 @@ impl Server {
         self.check(py)?;
         let clock = convert::clock(clock, self.timezone.as_deref())?;
         if let Some(ready) = self.core.ready().as_mut() {
-            ready.bound.set_clock(clock);
+            ready.set_clock(clock);
         }
         if let Some(server) = self.core.server.get() {
             server.set_clock(clock);
@@ -386,7 +398,7 @@ impl Server {
             add_networks(&mut networks, Networks::deny, deny)?;
         }
         if let Some(ready) = self.core.ready().as_mut() {
-            ready.bound.set_networks(networks);
+            ready.set_networks(networks);
         } else if let Some(server) = self.core.server.get() {
             // A worker may be reading the networks, and the wait for it needs no interpreter.
             interpreter::detach(py, || server.set_networks(networks));
@@ -468,12 +480,7 @@ impl Server {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        // Both locks are free: they are held only while attached, and never during a call into Python.
-        let Ok(handlers) = self.handlers.try_lock() else { return Ok(()) };
-        handlers.iter().try_for_each(|handler| match &*handler.lock() {
-            Some(callable) => visit.call(callable),
-            None => Ok(()),
-        })
+        self.handlers.traverse(&visit)
     }
 
     fn __clear__(&self) {
@@ -497,25 +504,113 @@ impl Server {
     }
 
     fn wait_for_end(&self, py: Python<'_>, timeout: Seconds) -> PyResult<bool> {
-        if calls::is_serving(self.core.number) {
+        if self.core.server.get().is_some_and(|server| server.is_own_thread()) {
             return Ok(false);
         }
         let deadline = timeout.0.and_then(|timeout| Instant::now().checked_add(timeout));
         Ok(interpreter::wait(py, deadline, |tick| self.core.ended(tick).then_some(()))?.is_some())
     }
 
-    fn handlers(&self) -> MutexGuard<'_, Vec<Arc<Handler>>> {
-        self.handlers.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Adds a command, or returns the decorator that does.
+    fn register<'py>(
+        slf: &Bound<'py, Self>,
+        method: &str,
+        name: &str,
+        handler: Option<Bound<'py, PyAny>>,
+        usage: Option<&str>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        slf.get().check(py)?;
+        let Some(handler) = handler else {
+            let keywords = PyDict::new(py);
+            keywords.set_item("usage", usage)?;
+            return import_attr(py, "functools", "partial")?.call((slf.getattr(method)?, name), Some(&keywords));
+        };
+        let kind = if method == "command" { Kind::Returned } else { Kind::Deferred };
+        slf.get().add(name, &handler, kind, usage)?;
+        Ok(handler)
     }
 
-    /// Releases the server and the handlers, without waiting, and without a lock while Python code may run.
+    fn add(&self, name: &str, handler: &Bound<'_, PyAny>, kind: Kind, usage: Option<&str>) -> PyResult<()> {
+        let py = handler.py();
+        callable(&format!("the handler of {name:?}"), handler)?;
+        if let Some(usage) = usage
+            && !usage.split(' ').next().unwrap_or_default().eq_ignore_ascii_case(name)
+        {
+            let message = format!("the usage of {name:?} must begin with the name, got {usage:?}");
+            return Err(PyValueError::new_err(message));
+        }
+        self.before_start(py, "custom commands must be added", |bound| {
+            bound.reserve(name, usage)?;
+            self.handlers.add(py, name, handler.clone().unbind(), kind);
+            Ok(())
+        })
+    }
+
+    fn add_all(
+        &self,
+        commands: Option<Bound<'_, PyMapping>>,
+        on_connect: Option<Bound<'_, PyAny>>,
+        on_disconnect: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        if let Some(commands) = commands {
+            for item in commands.items()? {
+                let (name, handler): (String, Bound<'_, PyAny>) = item.extract()?;
+                self.add(&name, &handler, Kind::Returned, None)?;
+            }
+        }
+        on_connect.map_or(Ok(()), |hook| self.set_on_connect(&hook))?;
+        on_disconnect.map_or(Ok(()), |hook| self.set_on_disconnect(&hook))
+    }
+
+    fn set_on_connect(&self, hook: &Bound<'_, PyAny>) -> PyResult<()> {
+        callable("on_connect", hook)?;
+        let mut before = None;
+        let set = self.before_start(hook.py(), "hooks must be set", |bound| {
+            bound.on_connect(|_| ());
+            // It ends the state, with or without a hook.
+            bound.on_disconnect(|_, _| ());
+            before = self.handlers.set_hook(|hooks| &mut hooks.on_connect, hook.clone().unbind());
+            Ok(())
+        });
+        drop(before);
+        set
+    }
+
+    fn set_on_disconnect(&self, hook: &Bound<'_, PyAny>) -> PyResult<()> {
+        callable("on_disconnect", hook)?;
+        let mut before = None;
+        let set = self.before_start(hook.py(), "hooks must be set", |bound| {
+            bound.on_disconnect(|_, _| ());
+            before = self.handlers.set_hook(|hooks| &mut hooks.on_disconnect, hook.clone().unbind());
+            Ok(())
+        });
+        drop(before);
+        set
+    }
+
+    /// Changes the server before its start.
+    fn before_start(
+        &self,
+        py: Python<'_>,
+        what: &str,
+        change: impl FnOnce(&mut BoundServer) -> Result<(), Error>,
+    ) -> PyResult<()> {
+        self.check(py)?;
+        // Exceptions are made after the lock is released, since that runs Python code.
+        let changed = self.core.ready().as_mut().map(change);
+        match changed {
+            Some(changed) => changed.map_err(|error| errors::error(py, error)),
+            None => Err(state_error(py, &format!("{what} before the server starts"))),
+        }
+    }
+
+    /// Releases the server and the handlers, without waiting.
     fn release(&self) {
         if self.core.generation.is_current() {
             self.core.shut_down();
         }
-        let handlers = std::mem::take(&mut *self.handlers());
-        let callables: Vec<_> = handlers.iter().map(|handler| handler.lock().take()).collect();
-        drop(callables);
+        self.handlers.release();
     }
 }
 
@@ -529,16 +624,10 @@ impl Drop for Server {
     }
 }
 
-fn callable(name: &str, handler: &Bound<'_, PyAny>) -> PyResult<Arc<Handler>> {
-    if handler.is_callable() {
-        return Ok(Handler::new(handler.clone().unbind()));
+fn callable(what: &str, given: &Bound<'_, PyAny>) -> PyResult<()> {
+    if given.is_callable() {
+        return Ok(());
     }
-    let given = handler.get_type().name()?;
-    Err(PyTypeError::new_err(format!("the handler of {name:?} must be callable, got {given}")))
-}
-
-/// Registers a handler. The engine's closure does not own the Python object.
-fn add(bound: &mut BoundServer, queue: &Arc<CallQueue>, name: &str, handler: &Arc<Handler>) -> Result<(), Error> {
-    let (handler, queue) = (handler.clone(), queue.clone());
-    bound.command(name, move |request| queue.call(&handler, request))
+    let given = given.get_type().name()?;
+    Err(PyTypeError::new_err(format!("{what} must be callable, got {given}")))
 }

@@ -77,6 +77,10 @@ macro_rules! with_settings {
             clock |settings, value| settings.clock(value);
             /// A mapping from the names of custom commands to their handlers, see command(). Default: none.
             commands |settings, value| settings.commands(value);
+            /// The hook for clients that connect, see on_connect(). Default: none.
+            on_connect |settings, value| hook(&mut settings.on_connect, value);
+            /// The hook for clients that left, see on_disconnect(). Default: none.
+            on_disconnect |settings, value| hook(&mut settings.on_disconnect, value);
         }
     };
 }
@@ -104,6 +108,8 @@ pub(super) struct Settings<'py> {
     pub(super) builder: ServerBuilder,
     pub(super) timezone: Option<String>,
     pub(super) commands: Option<Bound<'py, PyMapping>>,
+    pub(super) on_connect: Option<Bound<'py, PyAny>>,
+    pub(super) on_disconnect: Option<Bound<'py, PyAny>>,
     pub(super) sock: Option<Bound<'py, PyAny>>,
     listens: bool,
     networks: Networks,
@@ -216,6 +222,11 @@ pub(super) fn add_networks(
     for network in listen::items(value)? {
         add(networks, network.extract()?).map_err(|error| errors::error(network.py(), error))?;
     }
+    Ok(())
+}
+
+fn hook<'py>(hook: &mut Option<Bound<'py, PyAny>>, value: &Bound<'py, PyAny>) -> PyResult<()> {
+    *hook = value.extract()?;
     Ok(())
 }
 
