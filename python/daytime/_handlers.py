@@ -42,3 +42,10 @@ def spread(call: tuple[Any, ...]) -> Any:
 
 def forget(state: object) -> None:
     """Does nothing: the caller drops the state of a client without a hook."""
+
+
+def is_async(handler: object) -> bool:
+    """Whether a call returns a coroutine."""
+    import inspect
+
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(handler, "__call__", None))

@@ -28,6 +28,8 @@ struct Table {
     commands: Vec<Command>,
     hooks: Hooks,
     states: HashMap<ClientId, Py<PyAny>>,
+    /// The tasks of `async def` handlers, once there is such a handler.
+    tasks: Option<Py<PyAny>>,
     released: bool,
 }
 
@@ -114,11 +116,21 @@ impl Handlers {
         self.table().states.remove(&client)
     }
 
+    pub(super) fn tasks(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.table().tasks.as_ref().map(|tasks| tasks.clone_ref(py))
+    }
+
+    pub(super) fn set_tasks(&self, tasks: Py<PyAny>) {
+        let before = self.table().tasks.replace(tasks);
+        drop(before);
+    }
+
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         let Ok(table) = self.table.try_lock() else { return Ok(()) };
         for command in &table.commands {
             visit.call(&command.handler)?;
         }
+        visit.call(&table.tasks)?;
         visit.call(&table.hooks.on_connect)?;
         visit.call(&table.hooks.on_disconnect)?;
         table.states.values().try_for_each(|state| visit.call(state))

@@ -19,7 +19,7 @@ use pyo3::{
 use super::{
     convert::{self, Host, Port, Seconds},
     errors::{self, import_attr, model_class, state_error},
-    events::Events,
+    events::{Bell, Events},
     handler_thread,
     handlers::{Handlers, Kind},
     interpreter::{self, ForkGeneration, Stoppable},
@@ -93,6 +93,8 @@ pub(super) struct Server {
     addresses: [Vec<Address>; SERVICES.len()],
     timezone: Option<String>,
     handlers: Arc<Handlers>,
+    /// The loop of `async def` handlers.
+    event_loop: Option<Py<PyAny>>,
 }
 
 #[pymethods]
@@ -100,8 +102,12 @@ impl Server {
     #[new]
     #[pyo3(signature = (host=Host::local(), port=Port(crate::DEFAULT_PORT), **settings), text_signature = None)]
     fn new(py: Python<'_>, host: Host, port: Port, settings: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
-        let Settings { builder, timezone, commands, on_connect, on_disconnect, sock, .. } =
+        let Settings { builder, timezone, commands, on_connect, on_disconnect, event_loop, sock, .. } =
             Settings::new(py, host, port, settings)?;
+        let event_loop = match event_loop {
+            None => running_loop(py)?,
+            given => given,
+        };
         let bound = interpreter::detach(py, || builder.bind()).map_err(|error| errors::error(py, error))?;
         let addresses = SERVICES.map(|service| bound.addresses_of(service).to_vec());
         let core = Arc::new(Core {
@@ -110,7 +116,13 @@ impl Server {
             server: OnceLock::new(),
             stopping: AtomicBool::new(false),
         });
-        let server = Server { core, addresses, timezone, handlers: Arc::new(Handlers::new()) };
+        let server = Server {
+            core,
+            addresses,
+            timezone,
+            handlers: Arc::new(Handlers::new()),
+            event_loop: event_loop.map(Bound::unbind),
+        };
         let added = server.add_all(commands, on_connect, on_disconnect);
         if let Err(error) = added {
             server.core.stop();
@@ -231,6 +243,31 @@ impl Server {
         self.stop(py, Seconds(Some(Duration::from_secs(5))), true)
     }
 
+    /// Stops the server like stop(), and waits without blocking the event loop. It cancels the tasks of `async def` handlers.
+    #[pyo3(signature = (*, timeout=Seconds(Some(Duration::from_secs(5)))), text_signature = "($self, *, timeout=5.0)")]
+    fn astop<'py>(slf: &Bound<'py, Self>, timeout: Seconds) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        slf.get().check(py)?;
+        let tasks = slf.get().handlers.tasks(py);
+        let seconds = timeout.0.map(|timeout| timeout.as_secs_f64());
+        import_attr(py, "daytime._loop", "stop")?.call1((slf, tasks, seconds))
+    }
+
+    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        import_attr(slf.py(), "daytime._loop", "enter")?.call1((slf,))
+    }
+
+    #[pyo3(signature = (exc_type, exc, tb, /))]
+    #[allow(unused_variables)]
+    fn __aexit__<'py>(
+        slf: &Bound<'py, Self>,
+        exc_type: &Bound<'py, PyAny>,
+        exc: &Bound<'py, PyAny>,
+        tb: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        Self::astop(slf, Seconds(Some(Duration::from_secs(5))))
+    }
+
     /// The first bound address of the text protocol, with its real port; ("unix:PATH", 0) for a Unix socket. Raises
     /// StateError if the server listens only for RFC 867 and RFC 868.
     #[getter]
@@ -310,7 +347,11 @@ impl Server {
     /// client gets that text as an error. If it raises another exception, the client gets "The command failed", and the
     /// exception goes to sys.unraisablehook.
     ///
-    /// Raises ValueError if the name or the usage is invalid, and StateError after the start.
+    /// An `async def` handler runs as a task on the loop that was running when the server was made, or on `loop`. If the
+    /// task is cancelled, or the loop is closed, the client gets "The command failed".
+    ///
+    /// Raises ValueError if the name or the usage is invalid, TypeError if an `async def` handler has no loop, and
+    /// StateError after the start.
     #[pyo3(signature = (name, handler=None, /, *, usage=None))]
     fn command<'py>(
         slf: &Bound<'py, Self>,
@@ -440,7 +481,7 @@ impl Server {
         Ok(interpreter::detach(py, || self.core.server.get().is_some_and(|server| server.disconnect(client))))
     }
 
-    /// An iterator over the events from now on. It ends once the server has stopped, or when no event came for `timeout`
+    /// An iterator over the events from now on, for `for` and for `async for`. It ends once the server has stopped, or when no event came for `timeout`
     /// seconds (None: it waits). It buffers `buffer` events, 1 to 1,048,576. Further events are lost, and
     /// stats().events_dropped counts them. With `commands`, each executed command is an event too.
     ///
@@ -458,8 +499,10 @@ impl Server {
         let Some(engine) = server.core.server.get() else {
             return Err(state_error(py, "the server was not started"));
         };
-        let events = interpreter::detach(py, || engine.events_with(buffer, commands));
-        Ok(Events::new(slf.clone().into_any().unbind(), server.core.generation, events, timeout.0))
+        let bell = Arc::new(Bell::default());
+        let ringer = bell.clone();
+        let events = interpreter::detach(py, || engine.events_ringing(buffer, commands, move || ringer.ring()));
+        Ok(Events::new(slf.clone().into_any().unbind(), server.core.generation, events, bell, timeout.0))
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
@@ -480,10 +523,12 @@ impl Server {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.event_loop)?;
         self.handlers.traverse(&visit)
     }
 
     fn __clear__(&self) {
+        self.warn_if_open();
         self.release();
     }
 }
@@ -534,6 +579,10 @@ impl Server {
     fn add(&self, name: &str, handler: &Bound<'_, PyAny>, kind: Kind, usage: Option<&str>) -> PyResult<()> {
         let py = handler.py();
         callable(&format!("the handler of {name:?}"), handler)?;
+        let (handler, kind) = match is_async(handler)? {
+            false => (handler.clone(), kind),
+            true => (self.task_starter(name, handler, kind)?, Kind::Deferred),
+        };
         if let Some(usage) = usage
             && !usage.split(' ').next().unwrap_or_default().eq_ignore_ascii_case(name)
         {
@@ -542,9 +591,34 @@ impl Server {
         }
         self.before_start(py, "custom commands must be added", |bound| {
             bound.reserve(name, usage)?;
-            self.handlers.add(py, name, handler.clone().unbind(), kind);
+            self.handlers.add(py, name, handler.unbind(), kind);
             Ok(())
         })
+    }
+
+    /// A deferred handler that runs an `async def` handler as a task.
+    fn task_starter<'py>(&self, name: &str, handler: &Bound<'py, PyAny>, kind: Kind) -> PyResult<Bound<'py, PyAny>> {
+        let py = handler.py();
+        if kind == Kind::Deferred {
+            let message =
+                format!("the deferred handler of {name:?} must be a plain function; command() takes async ones");
+            return Err(PyTypeError::new_err(message));
+        }
+        let Some(event_loop) = &self.event_loop else {
+            let message = format!(
+                "the async handler of {name:?} needs an event loop: make the server in a running one, or with loop="
+            );
+            return Err(PyTypeError::new_err(message));
+        };
+        let tasks = match self.handlers.tasks(py) {
+            Some(tasks) => tasks.into_bound(py),
+            None => {
+                let tasks = import_attr(py, "daytime._loop", "Tasks")?.call1((event_loop,))?;
+                self.handlers.set_tasks(tasks.clone().unbind());
+                tasks
+            }
+        };
+        tasks.call_method1("starter", (handler,))
     }
 
     fn add_all(
@@ -564,7 +638,7 @@ impl Server {
     }
 
     fn set_on_connect(&self, hook: &Bound<'_, PyAny>) -> PyResult<()> {
-        callable("on_connect", hook)?;
+        plain("on_connect", hook)?;
         let mut before = None;
         let set = self.before_start(hook.py(), "hooks must be set", |bound| {
             bound.on_connect(|_| ());
@@ -578,7 +652,7 @@ impl Server {
     }
 
     fn set_on_disconnect(&self, hook: &Bound<'_, PyAny>) -> PyResult<()> {
-        callable("on_disconnect", hook)?;
+        plain("on_disconnect", hook)?;
         let mut before = None;
         let set = self.before_start(hook.py(), "hooks must be set", |bound| {
             bound.on_disconnect(|_, _| ());
@@ -605,6 +679,12 @@ impl Server {
         }
     }
 
+    fn warn_if_open(&self) {
+        if self.core.generation.is_current() && !self.core.stopping.load(SeqCst) {
+            interpreter::warn_unclosed::<PyResourceWarning>(&format!("<daytime.Server {}>", self.any_address()));
+        }
+    }
+
     /// Releases the server and the handlers, without waiting.
     fn release(&self) {
         if self.core.generation.is_current() {
@@ -616,11 +696,31 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let open = self.core.generation.is_current() && !self.core.stopping.load(SeqCst);
-        if open {
-            interpreter::warn_unclosed::<PyResourceWarning>(&format!("<daytime.Server {}>", self.any_address()));
-        }
+        self.warn_if_open();
         self.release();
+    }
+}
+
+/// The loop that runs on this thread. A program that has not imported asyncio has none.
+fn running_loop(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+    let modules = py.import("sys")?.getattr("modules")?;
+    let events = modules.call_method1("get", ("asyncio.events",))?;
+    if events.is_none() {
+        return Ok(None);
+    }
+    let running = events.call_method0("_get_running_loop")?;
+    Ok(Some(running).filter(|running| !running.is_none()))
+}
+
+fn is_async(handler: &Bound<'_, PyAny>) -> PyResult<bool> {
+    import_attr(handler.py(), "daytime._handlers", "is_async")?.call1((handler,))?.extract()
+}
+
+fn plain(what: &str, given: &Bound<'_, PyAny>) -> PyResult<()> {
+    callable(what, given)?;
+    match is_async(given)? {
+        true => Err(PyTypeError::new_err(format!("{what} must be a plain function, got an async one"))),
+        false => Ok(()),
     }
 }
 

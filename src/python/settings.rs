@@ -77,6 +77,8 @@ macro_rules! with_settings {
             clock |settings, value| settings.clock(value);
             /// A mapping from the names of custom commands to their handlers, see command(). Default: none.
             commands |settings, value| settings.commands(value);
+            /// The event loop for `async def` handlers. Default: the one that runs where the server is made.
+            loop |settings, value| settings.event_loop(value);
             /// The hook for clients that connect, see on_connect(). Default: none.
             on_connect |settings, value| hook(&mut settings.on_connect, value);
             /// The hook for clients that left, see on_disconnect(). Default: none.
@@ -108,6 +110,7 @@ pub(super) struct Settings<'py> {
     pub(super) builder: ServerBuilder,
     pub(super) timezone: Option<String>,
     pub(super) commands: Option<Bound<'py, PyMapping>>,
+    pub(super) event_loop: Option<Bound<'py, PyAny>>,
     pub(super) on_connect: Option<Bound<'py, PyAny>>,
     pub(super) on_disconnect: Option<Bound<'py, PyAny>>,
     pub(super) sock: Option<Bound<'py, PyAny>>,
@@ -204,6 +207,14 @@ impl<'py> Settings<'py> {
 
     fn clock(&mut self, value: &Bound<'py, PyAny>) -> PyResult<()> {
         self.clock = value.extract()?;
+        Ok(())
+    }
+
+    fn event_loop(&mut self, value: &Bound<'py, PyAny>) -> PyResult<()> {
+        if !value.is_none() && !value.hasattr("call_soon_threadsafe")? {
+            return Err(PyTypeError::new_err(format!("must be an event loop, got {}", value.get_type().name()?)));
+        }
+        self.event_loop = value.extract()?;
         Ok(())
     }
 
