@@ -4,11 +4,18 @@ The loop is Python code, so that there is no Rust frame below a handler. The int
 the middle of a handler.
 """
 
+from __future__ import annotations
+
 import threading
-from collections.abc import Callable
-from typing import Any
 
 from daytime._daytime import HandlerThread
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_CO_COROUTINE = 0x80
 
 
 def start(thread: HandlerThread) -> None:
@@ -35,7 +42,7 @@ def _work(thread: HandlerThread) -> None:
             call = take(returned)
 
 
-def spread(call: tuple[Any, ...]) -> Any:
+def spread(call: tuple[Any, ...]) -> object:
     """Calls a function with several arguments."""
     return call[0](*call[1:])
 
@@ -44,8 +51,11 @@ def forget(state: object) -> None:
     """Does nothing: the caller drops the state of a client without a hook."""
 
 
-def is_async(handler: object) -> bool:
+def is_async(handler: Callable[..., object]) -> bool:
     """Whether a call returns a coroutine."""
-    import inspect
+    code = getattr(handler, "__code__", None)
+    if code is not None and not hasattr(handler, "_is_coroutine_mark"):
+        return bool(code.co_flags & _CO_COROUTINE)
+    import inspect  # slow, and seldom needed
 
-    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(handler, "__call__", None))
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)

@@ -17,7 +17,7 @@ _TURN = 64
 
 
 class _Batch:
-    """Calls on their way to the loop. The loop owns it: if it is closed first, the calls are dropped, and so they fail."""
+    """Calls on their way to the loop, which owns them: if it is closed before it takes them, they fail."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[_AsyncHandler, Request, Responder]] = []
@@ -41,7 +41,7 @@ class Tasks:
     def _submit(self, handler: _AsyncHandler, request: Request, responder: Responder) -> None:
         """Called on a handler thread. It wakes the loop once for all calls until the loop takes them."""
         with self._lock:
-            batch = self._batch and self._batch()
+            batch = self._batch() if self._batch is not None else None
             if batch is not None and batch.is_open:
                 batch.calls.append((handler, request, responder))
                 return

@@ -84,7 +84,9 @@ class ProtocolError(DaytimeError, ValueError):
 
 
 class CommandError(DaytimeError, LookupError):
-    """The server answered `command` with the error line `reply`. The connection stays open."""
+    """The server answered `command` with an error line. `reply` is the line, or the text of a handler's ReplyError. The
+    connection stays open.
+    """
 
     __module__ = "daytime"
 
@@ -100,8 +102,8 @@ class CommandError(DaytimeError, LookupError):
 class ReplyError(DaytimeError, RuntimeError):
     """A handler raises it with a text for the client: ReplyError("no such player"). The client gets an error line.
 
-    The text has 1 to 1,003 bytes of UTF-8 without control characters. A client of this package raises CommandError, whose
-    `reply` is the text.
+    The text has 1 to 1,003 bytes of UTF-8 without control characters. The clients of this package raise CommandError
+    with the text as its `reply`.
     """
 
     __module__ = "daytime"

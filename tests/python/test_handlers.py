@@ -45,7 +45,13 @@ def failed(events: Iterator[daytime.Event]) -> daytime.CommandFailed:
 def test_a_request() -> None:
     peer = daytime.Address("192.0.2.1", 7)
     request = daytime.Request("echo", "a", peer, 3, state=[1])
-    assert (request.command, request.argument, request.peer, request.client, request.state) == ("echo", "a", peer, 3, [1])
+    assert (request.command, request.argument, request.peer, request.client, request.state) == (
+        "echo",
+        "a",
+        peer,
+        3,
+        [1],
+    )
     assert not request.is_cancelled
     match request:
         case daytime.Request(command, argument, (host, _), client):
@@ -185,8 +191,13 @@ def test_a_request_is_cancelled_when_its_client_leaves(make_daytime_server: Make
         return "nobody reads this"
 
     server = make_daytime_server(commands={"look": look})
-    (client,) = [daytime.connect(*server.address, timeout=10)]
-    thread = threading.Thread(target=lambda: pytest.raises(daytime.ServerClosed, client.request, "look"))
+    client = daytime.connect(*server.address, timeout=10)
+
+    def ask() -> None:
+        with pytest.raises(daytime.ServerClosed):
+            client.request("look")
+
+    thread = threading.Thread(target=ask)
     thread.start()
     assert begun.wait(10)
     assert server.disconnect(1)
@@ -264,7 +275,12 @@ def test_deferred() -> None:
         (responder,) = waiting
         assert repr(responder) == f'<daytime.Responder of "later" for client {responder.client}>'
         assert not responder.is_cancelled
-        for wrong, error in [(5, TypeError), ("", ValueError), ("a\nb", ValueError), ("The command failed", ValueError)]:
+        for wrong, error in [
+            (5, TypeError),
+            ("", ValueError),
+            ("a\nb", ValueError),
+            ("The command failed", ValueError),
+        ]:
             with pytest.raises(error):
                 responder.reply(wrong)  # type: ignore[arg-type]
         for wrong, error in [(None, TypeError), ("", ValueError)]:
@@ -277,15 +293,15 @@ def test_deferred() -> None:
         responder.reply("at last")
         thread.join()
         assert replies == ["at last"]
-        for again in (lambda: responder.reply("x"), lambda: responder.error("x"), lambda: responder.fail("x")):
+        for again in (responder.reply, responder.error, responder.fail):
             with pytest.raises(daytime.StateError, match="replied before"):
-                again()
+                again("x")
         assert responder.is_cancelled
         with pytest.raises(daytime.ServerClosed):
             client.request("bye")
 
 
-def test_deferred_failures(make_daytime_server: Make, unraisable: list[BaseException]) -> None:
+def test_deferred_failures(unraisable: list[BaseException]) -> None:
     kept: list[daytime.Responder] = []
     server = daytime.Server("127.0.0.1", 0)
     server.command_deferred("drop", lambda request, responder: None)
@@ -319,36 +335,33 @@ def test_deferred_failures(make_daytime_server: Make, unraisable: list[BaseExcep
     assert [type(error) for error in unraisable] == [KeyError, ZeroDivisionError, ZeroDivisionError]
 
 
-def test_a_drain_waits_for_deferred_replies_and_a_stop_does_not() -> None:
-    for end in ("drain", "stop"):
-        waiting: list[daytime.Responder] = []
-        server = daytime.Server("127.0.0.1", 0)
-        server.command_deferred("later", lambda request, responder, waiting=waiting: waiting.append(responder))  # type: ignore[misc]
-        replies: list[object] = []
+@pytest.mark.parametrize("end", ["drain", "stop"])
+def test_a_drain_waits_for_deferred_replies_and_a_stop_does_not(end: str) -> None:
+    waiting: list[daytime.Responder] = []
+    replies: list[str] = []
+    server = daytime.Server("127.0.0.1", 0)
+    server.command_deferred("later", lambda request, responder: waiting.append(responder))
+    with server, daytime.connect(*server.address, timeout=30) as client:
 
-        def ask(client: daytime.Client, replies: list[object] = replies) -> None:
+        def ask() -> None:
             try:
                 replies.append(client.request("later"))
             except daytime.ServerClosed:
                 replies.append("closed")
 
-        with server:
-            client = daytime.connect(*server.address, timeout=30)
-            thread = threading.Thread(target=ask, args=(client,))
-            thread.start()
-            eventually(lambda waiting=waiting: bool(waiting))  # type: ignore[misc]
-            if end == "drain":
-                server.drain(30)
-                assert not waiting[0].is_cancelled
-                waiting[0].reply("drained")
-            else:
-                server.stop()
-                assert waiting[0].is_cancelled
-                waiting[0].reply("dropped")
-            thread.join()
-            assert server.wait(5)
-            client.close()
-        assert replies == ["drained" if end == "drain" else "closed"]
+        thread = threading.Thread(target=ask)
+        thread.start()
+        eventually(lambda: bool(waiting))
+        if end == "drain":
+            server.drain(30)
+            assert not waiting[0].is_cancelled
+        else:
+            server.stop()
+            assert waiting[0].is_cancelled
+        waiting[0].reply("replied")
+        thread.join()
+        assert server.wait(5)
+    assert replies == ["replied" if end == "drain" else "closed"]
 
 
 # Usages, hooks, states
@@ -448,11 +461,12 @@ def test_states_are_dropped_without_a_hook_and_seen_by_the_garbage_collector() -
 
     def connected(client: daytime.ClientContext) -> Counter:
         state = Counter()
-        state.server = server  # type: ignore[attr-defined]
+        state.server = owners[0]  # type: ignore[attr-defined]
         states.append(weakref.ref(state))
         return state
 
     server = daytime.Server("127.0.0.1", 0, on_connect=connected, commands={"x": lambda request: "y"})
+    owners = [server]
     server.start()
     for _ in range(10):
         assert daytime.request("x", *server.address) == "y"
@@ -460,7 +474,7 @@ def test_states_are_dropped_without_a_hook_and_seen_by_the_garbage_collector() -
     client = daytime.connect(*server.address)
     assert client.request("x") == "y"
     assert states[-1]() is not None
-    del connected
+    owners.clear()
     with pytest.warns(ResourceWarning, match="unclosed"):  # noqa: PT031
         del server
 
