@@ -7,6 +7,8 @@
 //!   a busy interpreter never delays the server, and Ctrl-C ends every call. See [`interpreter`].
 //! - A lock that is taken while attached is held only while attached, and only briefly. So no thread waits for a lock
 //!   while it holds the interpreter, and no fork finds a locked one.
+//! - The engine's threads never wait for anything while they hold one of its locks, so that a reply may take these while
+//!   attached. A fork may find them locked: a forked child leaves all objects of the engine alone.
 //! - Rust threads never run Python code: handlers run on Python's threads, see [`handler_thread`].
 //! - Python objects are owned by Python objects, which show them to the garbage collector.
 
