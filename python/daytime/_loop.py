@@ -14,6 +14,8 @@ from daytime._vocabulary import Event, StateError
 _AsyncHandler: TypeAlias = Callable[[Request], Awaitable[str | None]]
 # The events without a wait after which another task of the loop gets its turn.
 _TURN = 64
+# The seconds for which a timer owns the tasks.
+_TIMER = 60.0
 
 
 class _Batch:
@@ -24,6 +26,25 @@ class _Batch:
         self.is_open = True
 
 
+class _Running:
+    """The tasks, with the replies that they owe. A timer of the loop owns them: if the loop is closed, they fail."""
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self.responders: dict[Task[None], Responder] = {}
+        self._again(loop)
+
+    def _again(self, loop: AbstractEventLoop) -> None:
+        loop.call_later(_TIMER, self._expire, loop)
+
+    def _expire(self, loop: AbstractEventLoop) -> None:
+        if self.responders:
+            self._again(loop)
+
+    def __del__(self) -> None:
+        for responder in self.responders.values():
+            _fail(responder, "the event loop was closed")
+
+
 @final
 class Tasks:
     """The tasks of a server's `async def` handlers."""
@@ -32,7 +53,7 @@ class Tasks:
         self._loop = loop
         self._lock = threading.Lock()
         self._batch: weakref.ref[_Batch] | None = None
-        self._tasks: set[Task[None]] = set()
+        self._running: weakref.ref[_Running] | None = None
 
     def starter(self, handler: _AsyncHandler) -> Callable[[Request, Responder], None]:
         """A deferred handler that starts a task."""
@@ -51,25 +72,32 @@ class Tasks:
             try:
                 self._loop.call_soon_threadsafe(self._start, batch)
             except RuntimeError:
-                # The loop is closed: its tasks will never go on.
-                batch.is_open = False
-                self._tasks.clear()
+                batch.is_open = False  # the loop is closed
                 raise
 
     def _start(self, batch: _Batch) -> None:
         with self._lock:
             batch.is_open = False
+        running = self._running() if self._running is not None else None
+        if running is None:
+            running = _Running(self._loop)
+            self._running = weakref.ref(running)
         for handler, request, responder in batch.calls:
             task = self._loop.create_task(_answer(handler, request, responder))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            running.responders[task] = responder
+            task.add_done_callback(self._finished)
         batch.calls.clear()
+
+    def _finished(self, task: Task[None]) -> None:
+        if self._running is not None and (running := self._running()) is not None:
+            running.responders.pop(task, None)
 
     async def cancel(self) -> None:
         """Cancels the tasks, and waits until they have ended."""
-        if asyncio.get_running_loop() is not self._loop:
+        running = self._running() if self._running is not None else None
+        if running is None or asyncio.get_running_loop() is not self._loop:
             return
-        tasks = self._tasks - {asyncio.current_task()}
+        tasks = running.responders.keys() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         if tasks:
@@ -80,13 +108,21 @@ async def _answer(handler: _AsyncHandler, request: Request, responder: Responder
     try:
         responder.reply(await handler(request))
     except asyncio.CancelledError:
-        responder.fail("the task of the handler was cancelled")
+        _fail(responder, "the task of the handler was cancelled")
         raise
     except (GeneratorExit, KeyboardInterrupt, SystemExit) as error:
-        responder.fail(type(error).__name__)
+        _fail(responder, type(error).__name__)
         raise  # for the loop, as in any task
     except BaseException as error:
+        _fail(responder, error)
+
+
+def _fail(responder: Responder, error: BaseException | str) -> None:
+    """Fails, unless the end of the loop was first."""
+    try:
         responder.fail(error)
+    except StateError:
+        pass
 
 
 async def enter(server: Server) -> Server:

@@ -148,6 +148,30 @@ def test_a_given_loop_and_plain_clients() -> None:
             assert "dropped without a reply" in next(e for e in events if isinstance(e, daytime.CommandFailed)).error
 
 
+def test_a_loop_that_is_closed_before_its_tasks_end(caplog: pytest.LogCaptureFixture) -> None:
+    begun = threading.Event()
+
+    async def never(request: daytime.Request) -> str:
+        begun.set()
+        await asyncio.Event().wait()
+        return "never"
+
+    loop = asyncio.new_event_loop()
+    with daytime.serve("127.0.0.1", 0, loop=loop, commands={"never": never}) as server:
+        events = server.events()
+        with daytime.connect(*server.address, timeout=30) as client:
+            replies: list[object] = []
+            asking = threading.Thread(target=lambda: replies.extend(client.pipeline(["never"])))
+            asking.start()
+            loop.run_until_complete(asyncio.to_thread(begun.wait))
+            loop.close()
+            asking.join(10)
+            assert [str(reply) for reply in replies] == ["never: The command failed"]
+        assert "loop was closed" in next(e for e in events if isinstance(e, daytime.CommandFailed)).error
+    gc.collect()
+    assert "Task was destroyed but it is pending" in caplog.text  # by asyncio
+
+
 def test_a_closed_loop(unraisable: list[BaseException]) -> None:
     loop = asyncio.new_event_loop()
     server = daytime.Server("127.0.0.1", 0, loop=loop, commands={"echo": echo})

@@ -106,7 +106,7 @@
 //! | P8 | Pickling, copying, subclassing: TypeError. | `python/test_server.py::test_pickling_copying_and_subclassing_fail` |
 //! | P9 | (This number is not used.) | |
 //! | P10 | Huge, negative and odd numbers: ValueError or OverflowError. | `python/test_numbers.py::test_durations`, `python/test_numbers.py::test_counts`, `python/test_numbers.py::test_clocks` |
-//! | P11 | asyncio: a cancelled call, a closed loop. | `python/test_async.py::test_a_cancellation_never_shifts_answers`, `python/test_async.py::test_the_loop_ends_while_a_client_is_open`, `python/test_loop.py::test_a_closed_loop` |
+//! | P11 | asyncio: a cancelled call, a closed loop. | `python/test_async.py::test_a_cancellation_never_shifts_answers`, `python/test_async.py::test_the_loop_ends_while_a_client_is_open`, `python/test_loop.py::test_a_closed_loop`, `python/test_loop.py::test_a_loop_that_is_closed_before_its_tasks_end` |
 //! | P12 | Another package with the name `daytime`: a test shows which one is imported. | `python/test_package.py::test_the_imported_package_is_this_one` |
 
 use std::{
