@@ -14,10 +14,13 @@ def echo(request: daytime.Request) -> str:
     return request.argument
 
 
-@server.command("double")
+@server.command("double", usage="double NUMBER")
 def double(request: daytime.Request) -> str:
-    # If int() raises, the client gets "The command failed", and the exception goes to sys.unraisablehook.
-    return str(2 * int(request.argument))
+    try:
+        return str(2 * int(request.argument))
+    except ValueError:
+        # Of any other exception, the client gets "The command failed", and sys.unraisablehook the rest.
+        raise daytime.ReplyError(f"not a number: {request.argument!r}") from None
 
 
 @server.command("count")

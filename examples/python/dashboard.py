@@ -2,13 +2,13 @@
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterable
 
 import daytime
 
 
-async def print_events(events: Iterator[daytime.Event]) -> None:
-    while event := await asyncio.to_thread(next, events, None):
+async def print_events(events: AsyncIterable[daytime.Event]) -> None:
+    async for event in events:
         match event:
             case daytime.Connected(client, peer):
                 print(f"{client} connected from {peer.host}")
@@ -32,13 +32,10 @@ async def print_counters(server: daytime.Server) -> None:
 
 
 async def main(port: int) -> None:
-    with daytime.serve(port=port) as server:
+    async with daytime.Server(port=port) as server:
         events = server.events(commands=True)  # subscribed before the port is printed
         print(f"Listening on port {server.port}")
-        try:
-            await asyncio.gather(print_events(events), print_counters(server))
-        finally:
-            server.stop()  # ends the events, and so the thread that waits for the next one
+        await asyncio.gather(print_counters(server), print_events(events))
 
 
 try:

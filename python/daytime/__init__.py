@@ -12,10 +12,11 @@ The host "unix:PATH" is a Unix socket everywhere, "unix:@NAME" one in the abstra
 package derives from DaytimeError and from the matching built-in exception. Errors of the system are raised as OSError.
 """
 
-from daytime._daytime import DEFAULT_PORT, Client, Server, __version__, rfc867, rfc868
+from daytime._daytime import DEFAULT_PORT, Client, Request, Responder, Server, __version__, rfc867, rfc868
 from daytime._vocabulary import (
     AcceptPaused,
     Address,
+    ClientContext,
     ClientInfo,
     CommandError,
     CommandFailed,
@@ -26,7 +27,7 @@ from daytime._vocabulary import (
     Event,
     ProtocolError,
     Refused,
-    Request,
+    ReplyError,
     RequestTimeout,
     ServerClosed,
     ServerStats,
@@ -39,6 +40,7 @@ __all__ = [
     "Address",
     "AsyncClient",
     "Client",
+    "ClientContext",
     "ClientInfo",
     "Clock",
     "CommandError",
@@ -46,13 +48,16 @@ __all__ = [
     "CommandServed",
     "Connected",
     "DaytimeError",
+    "DeferredHandler",
     "Disconnected",
     "Event",
     "Handler",
     "ProtocolError",
     "Refused",
+    "ReplyError",
     "Request",
     "RequestTimeout",
+    "Responder",
     "Server",
     "ServerClosed",
     "ServerStats",
@@ -97,7 +102,7 @@ def __getattr__(name):
     # These names need slow imports, which most programs do without.
     if name == "AsyncClient":
         from daytime._asyncio import AsyncClient as value
-    elif name in ("Clock", "Handler"):
+    elif name in ("Clock", "DeferredHandler", "Handler"):
         from daytime import _types
 
         value = getattr(_types, name)

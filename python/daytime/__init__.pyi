@@ -3,11 +3,12 @@
 from typing import Final, Unpack
 
 from daytime._asyncio import AsyncClient
-from daytime._daytime import Client, Server, rfc867, rfc868
-from daytime._types import Clock, Handler, ServerSettings
+from daytime._daytime import Client, Request, Responder, Server, rfc867, rfc868
+from daytime._types import Clock, DeferredHandler, Handler, ServerSettings
 from daytime._vocabulary import (
     AcceptPaused,
     Address,
+    ClientContext,
     ClientInfo,
     CommandError,
     CommandFailed,
@@ -18,7 +19,7 @@ from daytime._vocabulary import (
     Event,
     ProtocolError,
     Refused,
-    Request,
+    ReplyError,
     RequestTimeout,
     ServerClosed,
     ServerStats,
@@ -31,6 +32,7 @@ __all__ = [
     "Address",
     "AsyncClient",
     "Client",
+    "ClientContext",
     "ClientInfo",
     "Clock",
     "CommandError",
@@ -38,13 +40,16 @@ __all__ = [
     "CommandServed",
     "Connected",
     "DaytimeError",
+    "DeferredHandler",
     "Disconnected",
     "Event",
     "Handler",
     "ProtocolError",
     "Refused",
+    "ReplyError",
     "Request",
     "RequestTimeout",
+    "Responder",
     "Server",
     "ServerClosed",
     "ServerStats",

@@ -17,6 +17,7 @@ from daytime._connection import Connection
 from daytime._daytime import (
     DEFAULT_PORT,
     ERRORS,
+    error_reason,
     parse_date,
     parse_datetime,
     parse_day,
@@ -28,7 +29,6 @@ from daytime._vocabulary import Address, CommandError, DaytimeError, RequestTime
 
 _T = TypeVar("_T")
 
-_ERRORS = frozenset(ERRORS)
 _INVALID = ERRORS[0]
 # The pause before a retry if the queue of a Unix socket is full. The system does not report when it has room.
 _QUEUE_PAUSE = 0.01
@@ -141,8 +141,8 @@ class AsyncClient:
         """
         limit = self._timeout if timeout is ... else _checked(timeout)
         reply = await self._connection.request(command, limit)
-        if reply in _ERRORS:
-            raise CommandError(command, reply)
+        if (reason := error_reason(reply)) is not None:
+            raise CommandError(command, reason)
         return reply
 
     async def pipeline(

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NoReturn, TypeAlias, cast, final
 
-from daytime._daytime import ERRORS, HELLO, QUIET, ClientSession
+from daytime._daytime import HELLO, QUIET, ClientSession, error_reason
 from daytime._vocabulary import CommandError, ProtocolError, RequestTimeout, ServerClosed, StateError
 
 Result: TypeAlias = str | CommandError | ValueError
@@ -382,4 +382,5 @@ class Pipeline:
         """Takes the reply to the first command in flight."""
         index, size = self._asked.popleft()
         self._in_flight -= size
-        self.results[index] = CommandError(self._commands[index][0], reply) if reply in ERRORS else reply
+        reason = error_reason(reply)
+        self.results[index] = reply if reason is None else CommandError(self._commands[index][0], reason)

@@ -2,13 +2,18 @@
 
 import datetime as dt
 import socket
-from collections.abc import Callable, Iterable, Mapping
-from typing import Literal, TypeAlias, TypedDict
+from asyncio import AbstractEventLoop
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Literal, TypeAlias, TypedDict
 
-from daytime._vocabulary import Request
+from daytime._daytime import Request, Responder
+from daytime._vocabulary import ClientContext
 
 Clock: TypeAlias = dt.datetime | dt.timedelta
-Handler: TypeAlias = Callable[[Request], str | None]
+Handler: TypeAlias = Callable[[Request], str | None] | Callable[[Request], Awaitable[str | None]]
+DeferredHandler: TypeAlias = Callable[[Request, Responder], object]
+_OnConnect: TypeAlias = Callable[[ClientContext], object]
+_OnDisconnect: TypeAlias = Callable[[ClientContext, Any, Any], object]
 _Listen: TypeAlias = str | Iterable[str | tuple[str, int]] | None
 
 
@@ -39,3 +44,6 @@ class ServerSettings(TypedDict, total=False):
     timezone: str | None
     clock: Clock | None
     commands: Mapping[str, Handler] | None
+    loop: AbstractEventLoop | None
+    on_connect: _OnConnect | None
+    on_disconnect: _OnDisconnect | None

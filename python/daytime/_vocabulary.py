@@ -18,11 +18,10 @@ Address = _tuple(
     "A host and a port, as sockets take them. The host of a Unix socket is unix:PATH, and its port is 0. Most clients\n"
     "on Unix sockets do not have a path, and their host is unix: alone.",
 )
-Request = _tuple(
-    "Request",
-    "command argument peer client",
-    "A custom command of a client, for its handler: the name in lower case, the rest of the line without the blanks\n"
-    "around it (may be empty), the address of the client, and the id of the client.",
+ClientContext = _tuple(
+    "ClientContext",
+    "client peer",
+    "A client, for the hooks on_connect and on_disconnect: its id and its address.",
 )
 ClientInfo = _tuple(
     "ClientInfo",
@@ -85,7 +84,9 @@ class ProtocolError(DaytimeError, ValueError):
 
 
 class CommandError(DaytimeError, LookupError):
-    """The server answered `command` with the error line `reply`. The connection stays open."""
+    """The server answered `command` with an error line. `reply` is the line, or the text of a handler's ReplyError. The
+    connection stays open.
+    """
 
     __module__ = "daytime"
 
@@ -96,6 +97,16 @@ class CommandError(DaytimeError, LookupError):
 
     def __str__(self):
         return f"{self.command}: {self.reply}"
+
+
+class ReplyError(DaytimeError, RuntimeError):
+    """A handler raises it with a text for the client: ReplyError("no such player"). The client gets an error line.
+
+    The text has 1 to 1,003 bytes of UTF-8 without control characters. The clients of this package raise CommandError
+    with the text as its `reply`.
+    """
+
+    __module__ = "daytime"
 
 
 class RequestTimeout(DaytimeError, TimeoutError):

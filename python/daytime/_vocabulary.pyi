@@ -5,11 +5,9 @@ class Address(NamedTuple):
     host: str
     port: int
 
-class Request(NamedTuple):
-    command: str
-    argument: str
-    peer: Address
+class ClientContext(NamedTuple):
     client: int
+    peer: Address
 
 class ClientInfo(NamedTuple):
     client_id: int
@@ -71,6 +69,8 @@ class CommandError(DaytimeError, LookupError):
     command: str
     reply: str
     def __init__(self, command: str, reply: str, /) -> None: ...
+
+class ReplyError(DaytimeError, RuntimeError): ...
 
 class RequestTimeout(DaytimeError, TimeoutError):
     timeout: float

@@ -219,7 +219,7 @@ pub(super) fn utc(py: Python<'_>, moment: SystemTime) -> PyResult<Bound<'_, PyAn
     DateTime::<Utc>::from(moment).into_bound_py_any(py)
 }
 
-fn reason(reason: Reason) -> &'static str {
+pub(super) fn reason(reason: Reason) -> &'static str {
     match reason {
         Reason::Quit => "quit",
         Reason::Eof => "eof",

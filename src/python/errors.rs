@@ -10,7 +10,10 @@ use pyo3::{
     types::PyBytes,
 };
 
-use crate::{Error, protocol::SessionError};
+use crate::{
+    Error,
+    protocol::{self, SessionError},
+};
 
 /// Imports an attribute of a Python module.
 pub(super) fn import_attr<'py>(py: Python<'py>, module: &str, name: &str) -> PyResult<Bound<'py, PyAny>> {
@@ -50,6 +53,14 @@ pub(super) fn server_closed(py: Python<'_>, message: &str) -> PyErr {
 
 pub(super) fn protocol_error(py: Python<'_>, line: &[u8]) -> PyErr {
     exception(py, "ProtocolError", (PyBytes::new(py, line),))
+}
+
+/// What is wrong, if `line` is an error line: the text of a handler's ReplyError, or the line itself. None for any other
+/// reply.
+#[pyfunction]
+#[pyo3(signature = (line, /))]
+pub(super) fn error_reason(line: &str) -> Option<&str> {
+    protocol::errors::reason(line)
 }
 
 /// The exception for an error, if that does not depend on the call.

@@ -1,26 +1,80 @@
-//! The iterator over a server's events.
+//! The iterator over a server's events, for threads and for asyncio.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    io::{self, Read, Write},
+    os::{
+        fd::{AsRawFd, RawFd},
+        unix::net::UnixStream,
+    },
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering::SeqCst, fence},
+    },
     time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
-use pyo3::{PyTraverseError, PyVisit, prelude::*};
+use pyo3::{PyTraverseError, PyVisit, exceptions::PyStopAsyncIteration, prelude::*};
 
 use super::{
     convert,
+    errors::import_attr,
     interpreter::{self, ForkGeneration},
 };
 use crate::Event;
 
-/// An iterator over a server's events, see Server.events().
+/// How an event loop learns of events: a socket becomes readable. Nothing is written before the loop has asked for it.
+#[derive(Default)]
+pub(super) struct Bell {
+    pair: OnceLock<(UnixStream, UnixStream)>,
+    /// The loop was told, and has not looked yet.
+    rung: AtomicBool,
+}
+
+impl Bell {
+    /// The engine calls it after each event.
+    pub(super) fn ring(&self) {
+        // Either this thread sees the socket, or the loop sees the event.
+        fence(SeqCst);
+        if let Some((_, ringer)) = self.pair.get()
+            && !self.rung.swap(true, SeqCst)
+        {
+            let _ = (&mut &*ringer).write(&[0]);
+        }
+    }
+
+    /// The socket to watch. Look for events after this call, before the wait.
+    fn socket(&self) -> io::Result<RawFd> {
+        if self.pair.get().is_none() {
+            let (watched, ringer) = UnixStream::pair()?;
+            watched.set_nonblocking(true)?;
+            ringer.set_nonblocking(true)?;
+            let _ = self.pair.set((watched, ringer));
+        }
+        fence(SeqCst);
+        Ok(self.pair.get().map_or(-1, |(watched, _)| watched.as_raw_fd()))
+    }
+
+    /// Makes the socket silent. Look for events after this call.
+    fn silence(&self) {
+        if let Some((watched, _)) = self.pair.get()
+            && self.rung.load(SeqCst)
+        {
+            let _ = (&mut &*watched).read(&mut [0; 16]);
+            self.rung.store(false, SeqCst);
+            fence(SeqCst);
+        }
+    }
+}
+
+/// An iterator over a server's events, for `for` and `async for`, see Server.events().
 #[pyclass(frozen, module = "daytime")]
 pub(super) struct Events {
     /// Kept alive while its events are read.
     server: Py<PyAny>,
     generation: ForkGeneration,
     events: Receiver<Event>,
+    bell: Arc<Bell>,
     timeout: Option<Duration>,
     ended: AtomicBool,
 }
@@ -30,9 +84,10 @@ impl Events {
         server: Py<PyAny>,
         generation: ForkGeneration,
         events: Receiver<Event>,
+        bell: Arc<Bell>,
         timeout: Option<Duration>,
     ) -> Self {
-        Events { server, generation, events, timeout, ended: AtomicBool::new(false) }
+        Events { server, generation, events, bell, timeout, ended: AtomicBool::new(false) }
     }
 }
 
@@ -67,6 +122,27 @@ impl Events {
                 Ok(None)
             }
         }
+    }
+
+    fn __aiter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, PyAny>> {
+        let timeout = slf.get().timeout.map(|timeout| timeout.as_secs_f64());
+        import_attr(slf.py(), "daytime._loop", "AsyncEvents")?.call1((slf, timeout))
+    }
+
+    /// The next event, or None if there is none yet. Raises StopAsyncIteration at the end.
+    fn _poll<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.generation.check(py, "server")?;
+        self.bell.silence();
+        match self.events.try_recv() {
+            Ok(event) => convert::event(py, event).map(Some),
+            Err(TryRecvError::Empty) => Ok(None),
+            Err(TryRecvError::Disconnected) => Err(PyStopAsyncIteration::new_err(())),
+        }
+    }
+
+    /// The file descriptor that is readable after an event. Call `_poll` after this, before the wait.
+    fn _fileno(&self) -> io::Result<RawFd> {
+        self.bell.socket()
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

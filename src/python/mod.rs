@@ -7,16 +7,22 @@
 //!   a busy interpreter never delays the server, and Ctrl-C ends every call. See [`interpreter`].
 //! - A lock that is taken while attached is held only while attached, and only briefly. So no thread waits for a lock
 //!   while it holds the interpreter, and no fork finds a locked one.
-//! - Rust threads never run Python code: handlers run on Python's threads, see [`calls`].
+//! - The engine's threads never wait for anything while they hold one of its locks, so that a reply may take these while
+//!   attached. A fork may find them locked: a forked child leaves all objects of the engine alone.
+//! - Rust threads never run Python code: handlers run on Python's threads, see [`handler_thread`].
 //! - Python objects are owned by Python objects, which show them to the garbage collector.
 
-mod calls;
 mod client;
 mod convert;
 mod errors;
 mod events;
+mod handler_thread;
+mod handlers;
 mod interpreter;
 mod listen;
+mod replies;
+mod request;
+mod responder;
 mod server;
 mod session;
 mod settings;
@@ -29,10 +35,13 @@ mod _daytime {
 
     #[pymodule_export]
     use super::{
-        calls::{Call, Calls},
         client::{Client, rfc867, rfc868},
         convert::unix_path,
+        errors::error_reason,
         events::Events,
+        handler_thread::HandlerThread,
+        request::Request,
+        responder::Responder,
         server::Server,
         session::{ClientSession, parse_date, parse_datetime, parse_day, parse_time, parse_timestamp},
     };

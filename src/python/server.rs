@@ -4,10 +4,7 @@ use std::{
     ffi::OsString,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{
-            AtomicBool, AtomicUsize,
-            Ordering::{Relaxed, SeqCst},
-        },
+        atomic::{AtomicBool, Ordering::SeqCst},
     },
     time::{Duration, Instant},
 };
@@ -16,14 +13,15 @@ use pyo3::{
     PyTraverseError, PyVisit,
     exceptions::{PyResourceWarning, PyTypeError, PyValueError},
     prelude::*,
-    types::{PyDict, PyList, PyTuple},
+    types::{PyDict, PyList, PyMapping, PyTuple},
 };
 
 use super::{
-    calls::{self, CallQueue, Handler},
     convert::{self, Host, Port, Seconds},
     errors::{self, import_attr, model_class, state_error},
-    events::Events,
+    events::{Bell, Events},
+    handler_thread,
+    handlers::{Handlers, Kind},
     interpreter::{self, ForkGeneration, Stoppable},
     listen,
     settings::{Settings, add_networks, documentation, signature, with_settings},
@@ -39,21 +37,15 @@ const SERVICES: [Service; 3] = [Service::Text, Service::Rfc867, Service::Rfc868]
 
 /// A server without its Python object. It stays reachable for forks and for the finalization of the interpreter.
 pub(super) struct Core {
-    number: usize,
     generation: ForkGeneration,
     /// `None` after the start. Held only briefly.
-    ready: Mutex<Option<Ready>>,
+    ready: Mutex<Option<BoundServer>>,
     server: OnceLock<crate::Server>,
     stopping: AtomicBool,
 }
 
-struct Ready {
-    bound: BoundServer,
-    queue: Arc<CallQueue>,
-}
-
 impl Core {
-    fn ready(&self) -> MutexGuard<'_, Option<Ready>> {
+    fn ready(&self) -> MutexGuard<'_, Option<BoundServer>> {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -100,8 +92,9 @@ pub(super) struct Server {
     core: Arc<Core>,
     addresses: [Vec<Address>; SERVICES.len()],
     timezone: Option<String>,
-    /// Held only while attached.
-    handlers: Mutex<Vec<Arc<Handler>>>,
+    handlers: Arc<Handlers>,
+    /// The loop of `async def` handlers.
+    event_loop: Option<Py<PyAny>>,
 }
 
 #[pymethods]
@@ -109,48 +102,51 @@ impl Server {
     #[new]
     #[pyo3(signature = (host=Host::local(), port=Port(crate::DEFAULT_PORT), **settings), text_signature = None)]
     fn new(py: Python<'_>, host: Host, port: Port, settings: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
-        let Settings { builder, timezone, commands, sock, .. } = Settings::new(py, host, port, settings)?;
-        let mut bound = interpreter::detach(py, || builder.bind()).map_err(|error| errors::error(py, error))?;
-        static COUNT: AtomicUsize = AtomicUsize::new(1);
-        let number = COUNT.fetch_add(1, Relaxed);
-        let queue = CallQueue::new(number);
-        let mut handlers = Vec::new();
-        if let Some(commands) = commands {
-            for item in commands.items()? {
-                let (name, handler): (String, Bound<'_, PyAny>) = item.extract()?;
-                let handler = callable(&name, &handler)?;
-                add(&mut bound, &queue, &name, &handler).map_err(|error| errors::error(py, error))?;
-                handlers.push(handler);
-            }
+        let Settings { builder, timezone, commands, on_connect, on_disconnect, event_loop, sock, .. } =
+            Settings::new(py, host, port, settings)?;
+        let event_loop = match event_loop {
+            None => running_loop(py)?,
+            given => given,
+        };
+        let bound = interpreter::detach(py, || builder.bind()).map_err(|error| errors::error(py, error))?;
+        let addresses = SERVICES.map(|service| bound.addresses_of(service).to_vec());
+        let core = Arc::new(Core {
+            generation: ForkGeneration::current(),
+            ready: Mutex::new(Some(bound)),
+            server: OnceLock::new(),
+            stopping: AtomicBool::new(false),
+        });
+        let server = Server {
+            core,
+            addresses,
+            timezone,
+            handlers: Arc::new(Handlers::new()),
+            event_loop: event_loop.map(Bound::unbind),
+        };
+        let added = server.add_all(commands, on_connect, on_disconnect);
+        if let Err(error) = added {
+            server.core.stop();
+            return Err(error);
         }
         if let Some(sock) = sock {
             sock.call_method0("close")?;
         }
-        let addresses = SERVICES.map(|service| bound.addresses_of(service).to_vec());
-        let core = Arc::new(Core {
-            number,
-            generation: ForkGeneration::current(),
-            ready: Mutex::new(Some(Ready { bound, queue })),
-            server: OnceLock::new(),
-            stopping: AtomicBool::new(false),
-        });
-        let weak = Arc::downgrade(&core);
+        let weak = Arc::downgrade(&server.core);
         interpreter::register(weak);
-        Ok(Server { core, addresses, timezone, handlers: Mutex::new(handlers) })
+        Ok(server)
     }
 
     /// Begins to serve. Raises StateError if the server was started or stopped before, and OSError if the system denies a
     /// thread.
     fn start(&self, py: Python<'_>) -> PyResult<()> {
         self.check(py)?;
-        let Some(Ready { bound, queue }) = self.core.ready().take() else {
+        let Some(mut bound) = self.core.ready().take() else {
             let done = if self.core.server.get().is_some() { "started" } else { "stopped" };
             return Err(state_error(py, &format!("the server was {done} before")));
         };
-        let started = interpreter::detach(py, || {
-            drop(queue);
-            bound.start()
-        });
+        let handlers = self.handlers.clone();
+        bound.run_handlers_on(move |thread| handler_thread::run(&handlers, thread));
+        let started = interpreter::detach(py, || bound.start());
         match started {
             Ok(server) => {
                 let _ = self.core.server.set(server);
@@ -247,6 +243,31 @@ impl Server {
         self.stop(py, Seconds(Some(Duration::from_secs(5))), true)
     }
 
+    /// Stops the server like stop(), and waits without blocking the event loop. It cancels the tasks of `async def` handlers.
+    #[pyo3(signature = (*, timeout=Seconds(Some(Duration::from_secs(5)))), text_signature = "($self, *, timeout=5.0)")]
+    fn astop<'py>(slf: &Bound<'py, Self>, timeout: Seconds) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        slf.get().check(py)?;
+        let tasks = slf.get().handlers.tasks(py);
+        let seconds = timeout.0.map(|timeout| timeout.as_secs_f64());
+        import_attr(py, "daytime._loop", "stop")?.call1((slf, tasks, seconds))
+    }
+
+    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        import_attr(slf.py(), "daytime._loop", "enter")?.call1((slf,))
+    }
+
+    #[pyo3(signature = (exc_type, exc, tb, /))]
+    #[allow(unused_variables)]
+    fn __aexit__<'py>(
+        slf: &Bound<'py, Self>,
+        exc_type: &Bound<'py, PyAny>,
+        exc: &Bound<'py, PyAny>,
+        tb: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        Self::astop(slf, Seconds(Some(Duration::from_secs(5))))
+    }
+
     /// The first bound address of the text protocol, with its real port; ("unix:PATH", 0) for a Unix socket. Raises
     /// StateError if the server listens only for RFC 867 and RFC 868.
     #[getter]
@@ -318,34 +339,66 @@ impl Server {
     }
 
     /// Adds a custom command. Its name is one word without blanks or control characters, unique in any letter case. With
-    /// the name alone, it is a decorator.
+    /// the name alone, it is a decorator. `usage` is how `help` shows the command, such as "score NAME"; its first word is
+    /// the name.
     ///
     /// The handler is called with a Request, on a Python thread, and only its client waits for it. It returns the reply,
-    /// 1 to 1,023 bytes of UTF-8 without control characters, or None to close the connection. If it raises, the client
-    /// gets "The command failed", and the exception goes to sys.unraisablehook.
+    /// 1 to 1,023 bytes of UTF-8 without control characters, or None to close the connection. If it raises ReplyError, the
+    /// client gets that text as an error. If it raises another exception, the client gets "The command failed", and the
+    /// exception goes to sys.unraisablehook.
     ///
-    /// Raises ValueError if the name is invalid, and StateError after the start.
-    #[pyo3(signature = (name, handler=None, /))]
+    /// An `async def` handler runs as a task on the loop that was running when the server was made, or on `loop`. If the
+    /// task is cancelled, or the loop is closed, the client gets "The command failed".
+    ///
+    /// Raises ValueError if the name or the usage is invalid, TypeError if an `async def` handler has no loop, and
+    /// StateError after the start.
+    #[pyo3(signature = (name, handler=None, /, *, usage=None))]
     fn command<'py>(
         slf: &Bound<'py, Self>,
         name: &str,
         handler: Option<Bound<'py, PyAny>>,
+        usage: Option<&str>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        let server = slf.get();
-        server.check(py)?;
-        let Some(handler) = handler else {
-            return import_attr(py, "functools", "partial")?.call1((slf.getattr("command")?, name));
-        };
-        let callable = callable(name, &handler)?;
-        // Exceptions are made after the lock is released, since that runs Python code.
-        let added = server.core.ready().as_mut().map(|ready| add(&mut ready.bound, &ready.queue, name, &callable));
-        match added {
-            Some(added) => added.map_err(|error| errors::error(py, error))?,
-            None => return Err(state_error(py, "custom commands must be added before the server starts")),
-        }
-        server.handlers().push(callable);
-        Ok(handler)
+        Self::register(slf, "command", name, handler, usage)
+    }
+
+    /// Adds a custom command whose reply comes later, from any thread. It is a decorator like command().
+    ///
+    /// The handler is called with a Request and a Responder. It passes the responder on and returns, so that no thread
+    /// waits for the reply. Its return value is ignored. If it raises, the command fails, unless the reply was given
+    /// before.
+    ///
+    /// Raises ValueError if the name or the usage is invalid, and StateError after the start.
+    #[pyo3(signature = (name, handler=None, /, *, usage=None))]
+    fn command_deferred<'py>(
+        slf: &Bound<'py, Self>,
+        name: &str,
+        handler: Option<Bound<'py, PyAny>>,
+        usage: Option<&str>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        Self::register(slf, "command_deferred", name, handler, usage)
+    }
+
+    /// Sets the hook for clients that connect; also a decorator. It is called with a ClientContext, on a Python thread,
+    /// before the first command of the client. What it returns is the state of the client: `state` of its requests. The
+    /// server drops the state once the client has left. If the hook raises, the client has no state.
+    ///
+    /// Raises StateError after the start.
+    #[pyo3(signature = (hook, /))]
+    fn on_connect<'py>(&self, hook: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.set_on_connect(&hook)?;
+        Ok(hook)
+    }
+
+    /// Sets the hook for clients that left; also a decorator. It is called with the ClientContext, the reason as in
+    /// Disconnected, and the state (or None), on a Python thread, after the last handler of the client has returned. It is
+    /// called for every client, also when the server stops. Until it returns, the client counts for `max_clients`.
+    ///
+    /// Raises StateError after the start.
+    #[pyo3(signature = (hook, /))]
+    fn on_disconnect<'py>(&self, hook: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.set_on_disconnect(&hook)?;
+        Ok(hook)
     }
 
     /// Replaces the clock of the replies, see the constructor. Timeouts do not depend on it.
@@ -354,7 +407,7 @@ impl Server {
         self.check(py)?;
         let clock = convert::clock(clock, self.timezone.as_deref())?;
         if let Some(ready) = self.core.ready().as_mut() {
-            ready.bound.set_clock(clock);
+            ready.set_clock(clock);
         }
         if let Some(server) = self.core.server.get() {
             server.set_clock(clock);
@@ -386,7 +439,7 @@ impl Server {
             add_networks(&mut networks, Networks::deny, deny)?;
         }
         if let Some(ready) = self.core.ready().as_mut() {
-            ready.bound.set_networks(networks);
+            ready.set_networks(networks);
         } else if let Some(server) = self.core.server.get() {
             // A worker may be reading the networks, and the wait for it needs no interpreter.
             interpreter::detach(py, || server.set_networks(networks));
@@ -428,7 +481,7 @@ impl Server {
         Ok(interpreter::detach(py, || self.core.server.get().is_some_and(|server| server.disconnect(client))))
     }
 
-    /// An iterator over the events from now on. It ends once the server has stopped, or when no event came for `timeout`
+    /// An iterator over the events from now on, for `for` and for `async for`. It ends once the server has stopped, or when no event came for `timeout`
     /// seconds (None: it waits). It buffers `buffer` events, 1 to 1,048,576. Further events are lost, and
     /// stats().events_dropped counts them. With `commands`, each executed command is an event too.
     ///
@@ -446,8 +499,10 @@ impl Server {
         let Some(engine) = server.core.server.get() else {
             return Err(state_error(py, "the server was not started"));
         };
-        let events = interpreter::detach(py, || engine.events_with(buffer, commands));
-        Ok(Events::new(slf.clone().into_any().unbind(), server.core.generation, events, timeout.0))
+        let bell = Arc::new(Bell::default());
+        let ringer = bell.clone();
+        let events = interpreter::detach(py, || engine.events_ringing(buffer, commands, move || ringer.ring()));
+        Ok(Events::new(slf.clone().into_any().unbind(), server.core.generation, events, bell, timeout.0))
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
@@ -468,15 +523,12 @@ impl Server {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        // Both locks are free: they are held only while attached, and never during a call into Python.
-        let Ok(handlers) = self.handlers.try_lock() else { return Ok(()) };
-        handlers.iter().try_for_each(|handler| match &*handler.lock() {
-            Some(callable) => visit.call(callable),
-            None => Ok(()),
-        })
+        visit.call(&self.event_loop)?;
+        self.handlers.traverse(&visit)
     }
 
     fn __clear__(&self) {
+        self.warn_if_open();
         self.release();
     }
 }
@@ -497,48 +549,185 @@ impl Server {
     }
 
     fn wait_for_end(&self, py: Python<'_>, timeout: Seconds) -> PyResult<bool> {
-        if calls::is_serving(self.core.number) {
+        if self.core.server.get().is_some_and(|server| server.is_own_thread()) {
             return Ok(false);
         }
         let deadline = timeout.0.and_then(|timeout| Instant::now().checked_add(timeout));
         Ok(interpreter::wait(py, deadline, |tick| self.core.ended(tick).then_some(()))?.is_some())
     }
 
-    fn handlers(&self) -> MutexGuard<'_, Vec<Arc<Handler>>> {
-        self.handlers.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Adds a command, or returns the decorator that does.
+    fn register<'py>(
+        slf: &Bound<'py, Self>,
+        method: &str,
+        name: &str,
+        handler: Option<Bound<'py, PyAny>>,
+        usage: Option<&str>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        slf.get().check(py)?;
+        let Some(handler) = handler else {
+            let keywords = PyDict::new(py);
+            keywords.set_item("usage", usage)?;
+            return import_attr(py, "functools", "partial")?.call((slf.getattr(method)?, name), Some(&keywords));
+        };
+        let kind = if method == "command" { Kind::Returned } else { Kind::Deferred };
+        slf.get().add(name, &handler, kind, usage)?;
+        Ok(handler)
     }
 
-    /// Releases the server and the handlers, without waiting, and without a lock while Python code may run.
+    fn add(&self, name: &str, handler: &Bound<'_, PyAny>, kind: Kind, usage: Option<&str>) -> PyResult<()> {
+        let py = handler.py();
+        callable(&format!("the handler of {name:?}"), handler)?;
+        let (handler, kind) = match is_async(handler)? {
+            false => (handler.clone(), kind),
+            true => (self.task_starter(name, handler, kind)?, Kind::Deferred),
+        };
+        if let Some(usage) = usage
+            && !usage.split(' ').next().unwrap_or_default().eq_ignore_ascii_case(name)
+        {
+            let message = format!("the usage of {name:?} must begin with the name, got {usage:?}");
+            return Err(PyValueError::new_err(message));
+        }
+        self.before_start(py, "custom commands must be added", |bound| {
+            bound.reserve(name, usage)?;
+            self.handlers.add(py, name, handler.unbind(), kind);
+            Ok(())
+        })
+    }
+
+    /// A deferred handler that runs an `async def` handler as a task.
+    fn task_starter<'py>(&self, name: &str, handler: &Bound<'py, PyAny>, kind: Kind) -> PyResult<Bound<'py, PyAny>> {
+        let py = handler.py();
+        if kind == Kind::Deferred {
+            let message =
+                format!("the deferred handler of {name:?} must be a plain function; command() takes async ones");
+            return Err(PyTypeError::new_err(message));
+        }
+        let Some(event_loop) = &self.event_loop else {
+            let message = format!(
+                "the async handler of {name:?} needs an event loop: make the server in a running one, or with loop="
+            );
+            return Err(PyTypeError::new_err(message));
+        };
+        let tasks = match self.handlers.tasks(py) {
+            Some(tasks) => tasks.into_bound(py),
+            None => {
+                let tasks = import_attr(py, "daytime._loop", "Tasks")?.call1((event_loop,))?;
+                self.handlers.set_tasks(tasks.clone().unbind());
+                tasks
+            }
+        };
+        tasks.call_method1("starter", (handler,))
+    }
+
+    fn add_all(
+        &self,
+        commands: Option<Bound<'_, PyMapping>>,
+        on_connect: Option<Bound<'_, PyAny>>,
+        on_disconnect: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        if let Some(commands) = commands {
+            for item in commands.items()? {
+                let (name, handler): (String, Bound<'_, PyAny>) = item.extract()?;
+                self.add(&name, &handler, Kind::Returned, None)?;
+            }
+        }
+        on_connect.map_or(Ok(()), |hook| self.set_on_connect(&hook))?;
+        on_disconnect.map_or(Ok(()), |hook| self.set_on_disconnect(&hook))
+    }
+
+    fn set_on_connect(&self, hook: &Bound<'_, PyAny>) -> PyResult<()> {
+        plain("on_connect", hook)?;
+        let mut before = None;
+        let set = self.before_start(hook.py(), "hooks must be set", |bound| {
+            bound.on_connect(|_| ());
+            // It ends the state, with or without a hook.
+            bound.on_disconnect(|_, _| ());
+            before = self.handlers.set_hook(|hooks| &mut hooks.on_connect, hook.clone().unbind());
+            Ok(())
+        });
+        drop(before);
+        set
+    }
+
+    fn set_on_disconnect(&self, hook: &Bound<'_, PyAny>) -> PyResult<()> {
+        plain("on_disconnect", hook)?;
+        let mut before = None;
+        let set = self.before_start(hook.py(), "hooks must be set", |bound| {
+            bound.on_disconnect(|_, _| ());
+            before = self.handlers.set_hook(|hooks| &mut hooks.on_disconnect, hook.clone().unbind());
+            Ok(())
+        });
+        drop(before);
+        set
+    }
+
+    /// Changes the server before its start.
+    fn before_start(
+        &self,
+        py: Python<'_>,
+        what: &str,
+        change: impl FnOnce(&mut BoundServer) -> Result<(), Error>,
+    ) -> PyResult<()> {
+        self.check(py)?;
+        // Exceptions are made after the lock is released, since that runs Python code.
+        let changed = self.core.ready().as_mut().map(change);
+        match changed {
+            Some(changed) => changed.map_err(|error| errors::error(py, error)),
+            None => Err(state_error(py, &format!("{what} before the server starts"))),
+        }
+    }
+
+    fn warn_if_open(&self) {
+        if self.core.generation.is_current() && !self.core.stopping.load(SeqCst) {
+            interpreter::warn_unclosed::<PyResourceWarning>(&format!("<daytime.Server {}>", self.any_address()));
+        }
+    }
+
+    /// Releases the server and the handlers, without waiting.
     fn release(&self) {
         if self.core.generation.is_current() {
             self.core.shut_down();
         }
-        let handlers = std::mem::take(&mut *self.handlers());
-        let callables: Vec<_> = handlers.iter().map(|handler| handler.lock().take()).collect();
-        drop(callables);
+        self.handlers.release();
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let open = self.core.generation.is_current() && !self.core.stopping.load(SeqCst);
-        if open {
-            interpreter::warn_unclosed::<PyResourceWarning>(&format!("<daytime.Server {}>", self.any_address()));
-        }
+        self.warn_if_open();
         self.release();
     }
 }
 
-fn callable(name: &str, handler: &Bound<'_, PyAny>) -> PyResult<Arc<Handler>> {
-    if handler.is_callable() {
-        return Ok(Handler::new(handler.clone().unbind()));
+/// The loop that runs on this thread. A program that has not imported asyncio has none.
+fn running_loop(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+    let modules = py.import("sys")?.getattr("modules")?;
+    let events = modules.call_method1("get", ("asyncio.events",))?;
+    if events.is_none() {
+        return Ok(None);
     }
-    let given = handler.get_type().name()?;
-    Err(PyTypeError::new_err(format!("the handler of {name:?} must be callable, got {given}")))
+    let running = events.call_method0("_get_running_loop")?;
+    Ok(Some(running).filter(|running| !running.is_none()))
 }
 
-/// Registers a handler. The engine's closure does not own the Python object.
-fn add(bound: &mut BoundServer, queue: &Arc<CallQueue>, name: &str, handler: &Arc<Handler>) -> Result<(), Error> {
-    let (handler, queue) = (handler.clone(), queue.clone());
-    bound.command(name, move |request| queue.call(&handler, request))
+fn is_async(handler: &Bound<'_, PyAny>) -> PyResult<bool> {
+    import_attr(handler.py(), "daytime._handlers", "is_async")?.call1((handler,))?.extract()
+}
+
+fn plain(what: &str, given: &Bound<'_, PyAny>) -> PyResult<()> {
+    callable(what, given)?;
+    match is_async(given)? {
+        true => Err(PyTypeError::new_err(format!("{what} must be a plain function, got an async one"))),
+        false => Ok(()),
+    }
+}
+
+fn callable(what: &str, given: &Bound<'_, PyAny>) -> PyResult<()> {
+    if given.is_callable() {
+        return Ok(());
+    }
+    let given = given.get_type().name()?;
+    Err(PyTypeError::new_err(format!("{what} must be callable, got {given}")))
 }

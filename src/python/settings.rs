@@ -77,6 +77,12 @@ macro_rules! with_settings {
             clock |settings, value| settings.clock(value);
             /// A mapping from the names of custom commands to their handlers, see command(). Default: none.
             commands |settings, value| settings.commands(value);
+            /// The event loop for `async def` handlers. Default: the one that runs where the server is made.
+            loop |settings, value| settings.event_loop(value);
+            /// The hook for clients that connect, see on_connect(). Default: none.
+            on_connect |settings, value| hook(&mut settings.on_connect, value);
+            /// The hook for clients that left, see on_disconnect(). Default: none.
+            on_disconnect |settings, value| hook(&mut settings.on_disconnect, value);
         }
     };
 }
@@ -104,6 +110,9 @@ pub(super) struct Settings<'py> {
     pub(super) builder: ServerBuilder,
     pub(super) timezone: Option<String>,
     pub(super) commands: Option<Bound<'py, PyMapping>>,
+    pub(super) event_loop: Option<Bound<'py, PyAny>>,
+    pub(super) on_connect: Option<Bound<'py, PyAny>>,
+    pub(super) on_disconnect: Option<Bound<'py, PyAny>>,
     pub(super) sock: Option<Bound<'py, PyAny>>,
     listens: bool,
     networks: Networks,
@@ -201,6 +210,14 @@ impl<'py> Settings<'py> {
         Ok(())
     }
 
+    fn event_loop(&mut self, value: &Bound<'py, PyAny>) -> PyResult<()> {
+        if !value.is_none() && !value.hasattr("call_soon_threadsafe")? {
+            return Err(PyTypeError::new_err(format!("must be an event loop, got {}", value.get_type().name()?)));
+        }
+        self.event_loop = value.extract()?;
+        Ok(())
+    }
+
     fn commands(&mut self, value: &Bound<'py, PyAny>) -> PyResult<()> {
         self.commands = if value.is_none() { None } else { Some(value.cast::<PyMapping>()?.clone()) };
         Ok(())
@@ -216,6 +233,11 @@ pub(super) fn add_networks(
     for network in listen::items(value)? {
         add(networks, network.extract()?).map_err(|error| errors::error(network.py(), error))?;
     }
+    Ok(())
+}
+
+fn hook<'py>(hook: &mut Option<Bound<'py, PyAny>>, value: &Bound<'py, PyAny>) -> PyResult<()> {
+    *hook = value.extract()?;
     Ok(())
 }
 

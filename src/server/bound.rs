@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
 
-#[cfg(feature = "python")]
-use super::handler_thread::HandlerThread;
 use super::{
     Server,
     config::CustomCommand,
@@ -16,6 +14,8 @@ use super::{
     listen::Service,
     responder::{Responder, deferred},
 };
+#[cfg(feature = "python")]
+use super::{handler::HandlerResult, handler_thread::HandlerThread};
 use crate::{Address, Error, Networks, clock::Clock};
 #[cfg(feature = "capi")]
 use {crate::channel, crossbeam_channel::RecvTimeoutError, std::time::Instant};
@@ -82,6 +82,21 @@ impl Bound {
         let config = &mut self.0.config;
         config.commands.add(name).map_err(Error::Invalid)?;
         config.handlers.push(CustomCommand::new(name, handler));
+        Ok(())
+    }
+
+    /// Adds a custom command that a binding handles by itself, and its usage: both or, with an error, neither.
+    #[cfg(feature = "python")]
+    pub(crate) fn reserve(&mut self, name: &str, usage: Option<&str>) -> Result<(), Error> {
+        let config = &mut self.0.config;
+        let mut commands = config.commands.clone();
+        commands.add(name).map_err(Error::Invalid)?;
+        if let Some(usage) = usage {
+            commands.set_usage(usage).map_err(Error::Invalid)?;
+        }
+        config.commands = commands;
+        let never = |_: &Request<'_>| -> HandlerResult { Err("this command is handled elsewhere".into()) };
+        config.handlers.push(CustomCommand::new(name, Arc::new(never)));
         Ok(())
     }
 

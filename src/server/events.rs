@@ -206,6 +206,38 @@ impl Sink for channel::Sender<Event> {
     }
 }
 
+/// A subscription that calls a function after each event, and once it is disconnected.
+#[cfg(feature = "python")]
+pub(super) struct Ringing<F: Fn() + Send> {
+    /// `None` while it is dropped.
+    sender: Option<Sender<Event>>,
+    ring: F,
+}
+
+#[cfg(feature = "python")]
+impl<F: Fn() + Send> Sink for Ringing<F> {
+    fn send(&self, event: Event) -> Result<(), TrySendError<Event>> {
+        let sent = self.sender.as_ref().map_or(Ok(()), |sender| sender.try_send(event));
+        (self.ring)();
+        sent
+    }
+}
+
+#[cfg(feature = "python")]
+impl<F: Fn() + Send> Drop for Ringing<F> {
+    fn drop(&mut self) {
+        self.sender = None;
+        (self.ring)();
+    }
+}
+
+#[cfg(feature = "python")]
+impl<F: Fn() + Send> fmt::Debug for Ringing<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ringing")
+    }
+}
+
 impl Events {
     pub(super) fn new() -> Self {
         Events {
@@ -219,6 +251,19 @@ impl Events {
     pub(super) fn subscribe(&self, capacity: usize, commands: bool) -> Receiver<Event> {
         let (sender, receiver) = bounded(capacity.max(1));
         self.add(Box::new(sender), commands);
+        receiver
+    }
+
+    /// Like [`subscribe`](Self::subscribe), for a reader that waits elsewhere: `ring` must neither wait nor panic.
+    #[cfg(feature = "python")]
+    pub(super) fn subscribe_ringing(
+        &self,
+        capacity: usize,
+        commands: bool,
+        ring: impl Fn() + Send + 'static,
+    ) -> Receiver<Event> {
+        let (sender, receiver) = bounded(capacity.max(1));
+        self.add(Box::new(Ringing { sender: Some(sender), ring }), commands);
         receiver
     }
 

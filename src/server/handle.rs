@@ -90,6 +90,13 @@ impl Handle {
         disconnected.receive(None).unwrap_or(false)
     }
 
+    /// Whether nobody waits for the reply to a client's custom command, see
+    /// [`Request::is_cancelled`](super::Request::is_cancelled).
+    #[cfg(feature = "python")]
+    pub(crate) fn is_cancelled(&self, client: ClientId) -> bool {
+        self.shared.has_left(client)
+    }
+
     /// The counters of the server.
     pub fn stats(&self) -> Stats {
         let shared = &self.shared;

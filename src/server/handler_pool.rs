@@ -121,6 +121,8 @@ struct PoolState {
     turns: VecDeque<usize>,
     /// Threads that were started and have not ended.
     threads: usize,
+    /// Those of them that have not looked for a job yet.
+    starting: usize,
     /// Threads that wait and were not woken.
     idle: usize,
     /// Wake-ups that no thread has noticed yet.
@@ -201,6 +203,7 @@ impl HandlerPool {
                 queues: (0..queues).map(|_| Queue::default()).collect(),
                 turns: VecDeque::new(),
                 threads: 0,
+                starting: 0,
                 idle: 0,
                 wakeups: 0,
                 running: 0,
@@ -277,7 +280,8 @@ impl HandlerPool {
         if self.eligible(&state).is_none() {
             return false;
         }
-        let stuck = state.taken == state.nudged;
+        // A thread that starts may need milliseconds: a binding's waits for its interpreter.
+        let stuck = state.taken == state.nudged && state.starting == 0;
         state.nudged = state.taken;
         let wake = if stuck { self.wake(&mut state) } else { Wake::Nothing };
         drop(state);
@@ -358,6 +362,11 @@ impl HandlerPool {
             state = woken;
             timed_out = waited.timed_out();
         }
+    }
+
+    /// A thread has started, and looks for jobs from now on.
+    pub(super) fn begin_thread(&self) {
+        self.state().starting -= 1;
     }
 
     /// A thread ends. Without threads nobody takes the waiting jobs: another one is started, or they fail.
@@ -455,6 +464,7 @@ impl HandlerPool {
             Wake::Notify
         } else if state.threads < self.config.settings.handler_threads && state.shutdown_complete.is_some() {
             state.threads += 1;
+            state.starting += 1;
             Wake::Start
         } else {
             Wake::Nothing
@@ -485,6 +495,7 @@ impl HandlerPool {
     fn not_started(&self, error: &str) {
         let mut state = self.state();
         state.threads -= 1;
+        state.starting -= 1;
         if state.threads > 0 {
             return;
         }

@@ -47,6 +47,8 @@ pub(crate) struct HandlerThread {
     /// What the hook `on_connect` has returned, for the pool.
     made: Option<State>,
     running: Option<Running>,
+    /// It has looked for a job.
+    begun: bool,
     /// When the running job was taken, and how many handlers it has called.
     began: Instant,
     calls: u32,
@@ -93,6 +95,7 @@ impl HandlerThread {
             ended: None,
             made: None,
             running: None,
+            begun: false,
             began: now,
             calls: 0,
             alone: false,
@@ -102,10 +105,18 @@ impl HandlerThread {
         }
     }
 
-    /// Marks the calling thread as one of the server's. Call it once, on the thread that calls the handlers.
+    /// Marks the calling thread as one of the server's. Call it first, on the thread that calls the handlers.
     pub(crate) fn enter(&mut self) {
         set_current(&self.guard.shared);
         self.now = Instant::now();
+        self.begin();
+    }
+
+    fn begin(&mut self) {
+        if !self.begun {
+            self.begun = true;
+            self.pool.begin_thread();
+        }
     }
 
     /// Serves the pool until no job comes, or the pool is closed.
@@ -370,6 +381,7 @@ impl Drop for HandlerThread {
             self.give_back(conversation, false);
         }
         self.ring();
+        self.begin();
         self.pool.end_thread(self.running.take(), self.made.take());
     }
 }

@@ -120,10 +120,13 @@ fn spawn(threads: Option<Threads>) -> Box<Spawn> {
     let threads = threads.map(Arc::new);
     Box::new(move |pool, guard| {
         let (shared, threads) = (guard.shared.clone(), threads.clone());
-        let thread = HandlerThread::new(pool, guard);
-        let thread = thread::spawn("daytime-handler".into(), move || match threads {
-            None => thread.run(),
-            Some(threads) => threads(thread),
+        // It is made on the thread: dropping it ends a thread of the pool, and the system may deny this one.
+        let thread = thread::spawn("daytime-handler".into(), move || {
+            let thread = HandlerThread::new(pool, guard);
+            match threads {
+                None => thread.run(),
+                Some(threads) => threads(thread),
+            }
         });
         shared.keep(thread.map_err(|error| error.to_string())?);
         Ok(())

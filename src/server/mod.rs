@@ -145,6 +145,18 @@ impl Server {
         self.handle.shared.events.subscribe(capacity, commands)
     }
 
+    /// [`events_with`](Self::events_with) for an event loop: `ring` is called after each event, and once the receiver is
+    /// disconnected. It must neither wait nor panic.
+    #[cfg(feature = "python")]
+    pub(crate) fn events_ringing(
+        &self,
+        capacity: usize,
+        commands: bool,
+        ring: impl Fn() + Send + 'static,
+    ) -> Receiver<Event> {
+        self.handle.shared.events.subscribe_ringing(capacity, commands, ring)
+    }
+
     /// Waits until every thread of the server has ended, or for `timeout`. Returns whether they have. It also waits for
     /// running handlers. On [one of the server's own threads](Self::is_own_thread) it returns false at once, since
     /// waiting would deadlock.

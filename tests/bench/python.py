@@ -1,5 +1,5 @@
-"""Measures the cost of the Python module: `python tests/bench/python.py`, with the package installed. Arguments name the
-parts to measure, see PARTS.
+"""Measures the cost of the Python module: `python tests/bench/python.py`, with the package installed. Arguments name
+the parts to measure, see PARTS.
 
 Both sides of a ratio run in alternating rounds, so a disturbance of the machine affects them alike.
 """
@@ -159,8 +159,19 @@ def report_importing() -> None:
 
 def report_start() -> None:
     print(f"start plus stop: {start_and_stop() * 1e3:.3f} ms (median)")
+
+
+def report_client() -> None:
     ratio, plain_time = client_against_socket()
-    print(f"Client.time() / send and recv of a socket: {ratio:.3f} (median; the latter {plain_time * 1e6:.1f} µs)")
+    print(f"Client.time() / plain send and recv: {ratio:.3f} (median; the latter {plain_time * 1e6:.1f} µs)")
+
+
+def report_async() -> None:
+    ratio, streams_time = asyncio.run(async_client_against_streams())
+    print(f"AsyncClient.request() / asyncio's streams: {ratio:.3f} (median; the latter {streams_time * 1e6:.1f} µs)")
+
+
+def report_busy() -> None:
     ratio, rate = beside_a_busy_interpreter()
     print(f"beside a busy main thread / beside a busy process: {ratio:.3f} (median; the latter {rate:.0f} /s)")
 

@@ -15,7 +15,7 @@ from support import ROOT, bare, started
 
 EXAMPLES = ROOT / "examples" / "python"
 # The number of sessions and of test files in each document.
-DOCUMENTS = {"README.md": (1, 1), "python/README.md": (5, 1)}
+DOCUMENTS = {"README.md": (1, 1), "python/README.md": (7, 1)}
 
 
 def blocks(document: str, text: str) -> list[str]:
@@ -84,6 +84,8 @@ def test_example_commands() -> None:
         with daytime.connect("127.0.0.1", port_of(server)) as client:
             assert client.request("echo a b") == "a b"
             assert client.request("double 21") == "42"
+            with pytest.raises(daytime.CommandError, match="not a number: 'it'"):
+                client.request("double it")
             assert client.request("count") == "1"
         interrupted(server)
 

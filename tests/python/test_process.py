@@ -116,6 +116,115 @@ def test_the_interpreter_ends_50_times_of_50(version: str) -> None:
         assert (completed.returncode, completed.stdout, completed.stderr) == (0, "done\n", ""), (number, completed)
 
 
+PENDING = """
+import asyncio, sys, threading
+import daytime
+kind = sys.argv[1]
+waiting = threading.Event()
+kept = []
+def deferred(request, responder):
+    kept.append(responder)
+    waiting.set()
+async def never(request):
+    waiting.set()
+    await asyncio.Event().wait()
+def hook(client):
+    waiting.set()
+    threading.Event().wait()
+def ask(server):
+    try:
+        with daytime.connect(*server.address, timeout=60) as client: client.request("wait")
+    except (daytime.ServerClosed, daytime.CommandError): pass
+def start(**settings):
+    server = daytime.Server("127.0.0.1", 0, **settings)
+    if kind == "deferred": server.command_deferred("wait", deferred)
+    server.start()
+    threading.Thread(target=ask, args=(server,), daemon=True).start()
+    return server
+async def main():
+    server = start(commands={"wait": never}, on_connect=lambda client: object())
+    await asyncio.to_thread(waiting.wait)
+    if sys.argv[2] == "exit": sys.exit(3)
+    return server
+if kind == "async":
+    try: server = asyncio.run(main())
+    except SystemExit: server = None
+elif kind == "loop":
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(main())
+else:
+    server = start(on_connect=hook if kind == "hook" else None)
+    assert waiting.wait(10)
+print("done")
+"""
+
+
+@pytest.mark.parametrize("kind", ["deferred", "async", "async exit", "loop", "hook"])
+def test_the_interpreter_ends_with_a_pending_reply(kind: str) -> None:
+    for _ in range(5):
+        assert run(PENDING, *f"{kind} return".split()[:2]) == "done\n"
+
+
+def test_a_fork_in_a_handler_and_beside_pending_replies() -> None:
+    out = run("""
+import os, threading, warnings
+import daytime
+warnings.simplefilter("ignore", DeprecationWarning)
+kept = []
+waiting = threading.Event()
+server = daytime.Server("127.0.0.1", 0)
+@server.command_deferred("later")
+def later(request, responder):
+    kept.append((request, responder))
+    waiting.set()
+def check():
+    for use in (lambda: kept[0][1].reply("child"), lambda: kept[0][1].error("child"), lambda: kept[0][1].fail("child"),
+                lambda: kept[0][0].is_cancelled, lambda: kept[0][1].is_cancelled):
+        try:
+            use()
+        except daytime.StateError as error:
+            assert "fork" in str(error)
+        else:
+            raise AssertionError(use)
+    kept.clear()  # the parent's client does not notice
+@server.command("fork")
+def fork(request):
+    if (child := os.fork()) == 0:
+        try:
+            check()
+            assert request.argument == "returns"
+        except BaseException:
+            import traceback
+            traceback.print_exc()
+            os._exit(1)
+        return "child"  # its thread ends, and the process with it
+    return str(os.waitpid(child, 0)[1])
+@server.command("raise")
+def fork_and_raise(request):
+    if (child := os.fork()) == 0:
+        os.close(2)  # the report of the exception
+        raise ValueError("child")
+    return str(os.waitpid(child, 0)[1])
+with server, daytime.connect(*server.address) as one, daytime.connect(*server.address) as two:
+    replies = []
+    asking = threading.Thread(target=lambda: replies.append(one.request("later")))
+    asking.start()
+    assert waiting.wait(10)
+    assert two.request("fork returns") == "0"
+    assert two.request("raise") == "0"
+    if (child := os.fork()) == 0:
+        check()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert replies == []
+    kept[0][1].reply("parent")
+    asking.join()
+    assert replies == ["parent"]
+print("fine")
+""")
+    assert out == "fine\n"
+
+
 def test_a_forked_child_uses_nothing_of_its_parent_and_closes_the_listeners() -> None:
     out = run("""
 import os, socket, sys, threading, warnings

@@ -97,16 +97,16 @@
 //! | # | case and right outcome | tests |
 //! |---|---|---|
 //! | P1 | Ctrl-C in a blocking call: KeyboardInterrupt within 200 ms. | `python/test_process.py::test_ctrl_c_ends_a_blocking_call_within_200_ms` |
-//! | P2 | The interpreter ends with a running server: no hang, no crash. | `python/test_process.py::test_the_interpreter_ends_50_times_of_50` |
-//! | P3 | A handler raises, blocks, or returns a wrong type: an error line, and only its client waits. | `python/test_handlers.py::test_raising`, `python/test_handlers.py::test_wrong_returns`, `python/test_handlers.py::test_a_sleeping_handler_delays_its_own_client_alone` |
-//! | P4 | fork and multiprocessing: the child cannot use its parent's server. | `python/test_process.py::test_a_forked_child_uses_nothing_of_its_parent_and_closes_the_listeners`, `python/test_process.py::test_multiprocessing` |
+//! | P2 | The interpreter ends with a running server: no hang, no crash. | `python/test_process.py::test_the_interpreter_ends_50_times_of_50`, `python/test_process.py::test_the_interpreter_ends_with_a_pending_reply` |
+//! | P3 | A handler raises, blocks, or returns a wrong type: an error line, and only its client waits. | `python/test_handlers.py::test_raising`, `python/test_handlers.py::test_wrong_returns`, `python/test_handlers.py::test_a_sleeping_handler_delays_its_own_client_alone`, `python/test_handlers.py::test_deferred_failures`, `python/test_loop.py::test_failures_of_async_handlers` |
+//! | P4 | fork and multiprocessing: the child cannot use its parent's server. | `python/test_process.py::test_a_forked_child_uses_nothing_of_its_parent_and_closes_the_listeners`, `python/test_process.py::test_a_fork_in_a_handler_and_beside_pending_replies`, `python/test_process.py::test_multiprocessing` |
 //! | P5 | Fifty threads share a client: no replies are mixed up. | `python/test_client.py::test_fifty_threads_on_one_client` |
 //! | P6 | An exception in a `with` block, closing twice, no closing at all: closed once, or a ResourceWarning. | `python/test_server.py::test_an_exception_in_the_with_block_stops_the_server_and_propagates`, `python/test_client.py::test_close_twice_and_use_after`, `python/test_server.py::test_a_server_that_was_not_stopped_warns_and_stops` |
-//! | P7 | A cycle through a handler: collected. | `python/test_server.py::test_a_cycle_through_a_handler_is_collected` |
+//! | P7 | A cycle through a handler or a client's state: collected. | `python/test_server.py::test_a_cycle_through_a_handler_is_collected`, `python/test_handlers.py::test_states_are_dropped_without_a_hook_and_seen_by_the_garbage_collector` |
 //! | P8 | Pickling, copying, subclassing: TypeError. | `python/test_server.py::test_pickling_copying_and_subclassing_fail` |
 //! | P9 | (This number is not used.) | |
 //! | P10 | Huge, negative and odd numbers: ValueError or OverflowError. | `python/test_numbers.py::test_durations`, `python/test_numbers.py::test_counts`, `python/test_numbers.py::test_clocks` |
-//! | P11 | asyncio: a cancelled call, a closed loop. | `python/test_async.py::test_a_cancellation_never_shifts_answers`, `python/test_async.py::test_the_loop_ends_while_a_client_is_open` |
+//! | P11 | asyncio: a cancelled call, a closed loop. | `python/test_async.py::test_a_cancellation_never_shifts_answers`, `python/test_async.py::test_the_loop_ends_while_a_client_is_open`, `python/test_loop.py::test_a_closed_loop`, `python/test_loop.py::test_a_loop_that_is_closed_before_its_tasks_end` |
 //! | P12 | Another package with the name `daytime`: a test shows which one is imported. | `python/test_package.py::test_the_imported_package_is_this_one` |
 
 use std::{
