@@ -10,7 +10,7 @@ use std::{
 };
 
 use daytime::{
-    Client, Clock, Error, Event, HandlerResult, Reason, Reply, Server,
+    Address, Client, Clock, Error, Event, HandlerResult, Reason, Reply, Server, Service,
     protocol::{GREETING, errors},
 };
 
@@ -761,6 +761,29 @@ fn a_client_that_leaves_during_its_first_hook_has_a_state_in_its_last() {
         assert_eq!(left.recv_timeout(TIMEOUT).unwrap(), (Some(7), Reason::Kicked));
         drop(peer);
     }
+}
+
+#[test]
+fn hooks_are_for_clients_of_the_text_protocol() {
+    let (events, log) = mpsc::channel();
+    let (connects, disconnects) = (Mutex::new(events.clone()), Mutex::new(events));
+    let server = builder()
+        .listen_as(Service::Rfc867, "127.0.0.1:0")
+        .on_connect(move |client| connects.lock().unwrap().send(("connect", client.client)).unwrap())
+        .on_disconnect(move |client, _| disconnects.lock().unwrap().send(("disconnect", client.client)).unwrap())
+        .start()
+        .unwrap();
+    let Address::Tcp(rfc867) = server.addresses_of(Service::Rfc867)[0] else { panic!() };
+    let mut asks = Peer::connect_to(rfc867);
+    asks.rest();
+    // This one leaves by a reset, and for another reason than that it was answered.
+    Peer::connect_to(rfc867).reset();
+    drop(asks);
+    eventually("they are gone", || server.stats().accepted == 2 && server.stats().clients == 0);
+    Peer::greeted(server.port()).ask("quit\n", "\n");
+    drop(server);
+    let log: Vec<_> = log.iter().collect();
+    assert_eq!(log, [("connect", 3.into()), ("disconnect", 3.into())]);
 }
 
 #[test]

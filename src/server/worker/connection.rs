@@ -152,6 +152,8 @@ pub(super) struct Connection {
     readable: bool,
     /// The peer has closed its side, so that a short read is not the last one.
     peer_closed: bool,
+    /// The greeting was sent, so that the hooks are called for this client.
+    pub(super) greeted: bool,
     /// The socket has failed while the session was away.
     failed: bool,
     /// The worker has it in its list of connections to drive again.
@@ -210,6 +212,7 @@ impl Connection {
             wake: NEVER,
             readable: false,
             peer_closed: false,
+            greeted: false,
             failed: false,
             queued: false,
             watches_writes: false,
@@ -224,6 +227,7 @@ impl Connection {
         if self.send(cx).is_err() {
             return Progress::Close(Reason::Error);
         }
+        self.greeted = true;
         if cx.config.hooks.on_connect.is_some() {
             let queue = cx.pool.connect_queue();
             if let Some(conversation) = self.depart(Next::Read, &[], cx) {

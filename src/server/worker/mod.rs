@@ -455,8 +455,8 @@ impl Worker {
     fn release(&mut self, connection: Connection, reason: Reason) -> bool {
         let client = connection.id;
         let hooks = &self.config.hooks;
-        // A client of RFC 867 or RFC 868 has no handlers and no hooks.
-        let stays = !hooks.are_none() && reason != Reason::Answered;
+        // A client of RFC 867 or RFC 868 does not have hooks.
+        let stays = !hooks.are_none() && connection.greeted;
         let mut departure = Departure::new(client, reason);
         if stays {
             departure.hook = hooks.on_disconnect.is_some();
