@@ -27,7 +27,7 @@ use crate::Event;
 #[derive(Default)]
 pub(super) struct Bell {
     pair: OnceLock<(UnixStream, UnixStream)>,
-    /// The loop was told, and has not looked yet.
+    /// The loop was woken, and has not looked yet.
     rung: AtomicBool,
 }
 

@@ -427,7 +427,7 @@ impl HandlerPool {
             state.clients.swap_remove(at);
         }
         if let Some(made) = made {
-            // No other job of this client runs. From here on, whoever notices that it leaves finds its state.
+            // No other job of this client runs. A worker that closes its connection from now on finds its state.
             match state.departures.get_mut(&ended.client) {
                 Some(departure) => departure.state = Some(made),
                 None => drop(state.states.insert(ended.client, made)),

@@ -282,7 +282,7 @@ impl HandlerThread {
             }
             // A handler that stops its server is not answered.
             if self.alone && !self.guard.shared.is_stopped() {
-                // Who has the reply may ask for the client's count.
+                // A client that has the reply may ask for its count.
                 let executed = executed(&mut conversation, Vec::new());
                 self.send_lazily(conversation.worker, executed);
                 // While the job is running: the socket is open until the pool knows that it has ended.
