@@ -9,9 +9,10 @@ use super::{OWED_MAX, Respond};
 
 /// The size of a block, which holds the replies of most formats.
 const BLOCK: usize = 16;
-/// The most lines of one run. A run long enough to share its fixed costs, and short enough that making room for it costs
-/// nothing where only one line came.
-const RUN: usize = 32;
+/// The most lines of one run: enough to share its fixed costs, and few enough that their replies stay in the cache.
+const RUN_MAX: usize = 256;
+/// The length of the shortest line.
+const LINE_MIN: usize = "day\n".len();
 
 /// A reply with its LF, in a block that is copied whole. A length of 0 marks a reply that is too long for a block.
 #[derive(Clone, Debug)]
@@ -51,7 +52,8 @@ impl ShortReplies {
         let (mut taken, mut count, mut end) = (0, 0, out.len());
         // Room for the whole run, checked and grown once. The bytes of a block beyond its reply are overwritten by the
         // next one.
-        out.resize(end + RUN * BLOCK, 0);
+        let lines = (input.len() / LINE_MIN + 1).min(RUN_MAX);
+        out.resize(end + lines * BLOCK, 0);
         while end < OWED_MAX
             && let Some((reply, length)) = find(&input[taken..], [&self.time, &self.date, &self.day])
             && reply.length > 0
@@ -92,7 +94,7 @@ fn find<T>(input: &[u8], [time, date, day]: [T; 3]) -> Option<(T, usize)> {
     }
 }
 
-/// Answers the run of short lines that `input` starts with, at most [`RUN`], and none once [`OWED_MAX`] bytes are owed.
+/// Answers the run of short lines that `input` starts with, at most [`RUN_MAX`], and none once [`OWED_MAX`] bytes are owed.
 /// Returns the number of bytes and of lines taken. The session must hold nothing, and its last line must be complete.
 pub(super) fn answer(input: &[u8], responder: &mut impl Respond, out: &mut Vec<u8>) -> (usize, u64) {
     if find(input, [(); 3]).is_none() {
