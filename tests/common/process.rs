@@ -80,6 +80,16 @@ impl Program {
         kill(self.pid(), signal).unwrap();
     }
 
+    /// Stops the program with SIGSTOP, and waits until all its threads have stopped.
+    #[cfg(feature = "cli")]
+    pub(crate) fn stop(&self) {
+        self.signal(Signal::SIGSTOP);
+        eventually("every thread has stopped", || {
+            let tasks = fs::read_dir(format!("/proc/{}/task", self.id())).unwrap().flatten();
+            tasks.flat_map(|task| fs::read_to_string(task.path().join("stat"))).all(|stat| stat.contains(") T "))
+        });
+    }
+
     /// Closes the program's input, reads its output to the end and waits for its exit.
     #[track_caller]
     pub(crate) fn finish(&mut self) -> Outcome {

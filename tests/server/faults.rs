@@ -28,7 +28,7 @@
 //! | S13 | Connections that close or reset before the greeting: the descriptors are released. | `server/faults.rs::s13_connections_that_end_before_the_greeting` |
 //! | S14 | A half-close after a command: the reply, then the end. | `server/framing.rs::original_fault_flood_at_half_close`, `server/unix_sockets.rs::a_half_closed_unix_client_gets_every_reply` |
 //! | S15 | A reset in the middle of a reply: the descriptor is released, and no SIGPIPE is raised. | `server/faults.rs::s15_resets_in_the_middle_of_a_reply`, `server/unix_sockets.rs::a_unix_client_that_vanishes_raises_no_signal`, `c/host.c::vanishing_peers` |
-//! | S16 | Very slow clients, and clients that flood: timeouts close them, and other clients are not delayed. | `server/limits.rs::slow_clients_delay_no_other_client`, `server/limits.rs::timeouts_close_silent_clients_with_a_reason`, `server/faults.rs::s16_a_flood_that_is_faster_than_reading` |
+//! | S16 | Very slow clients, and clients that flood: timeouts close them, and other clients are not delayed. | `server/limits.rs::slow_clients_delay_no_other_client`, `server/limits.rs::timeouts_close_silent_clients_with_a_reason`, `server/faults.rs::s16_a_flood_that_is_faster_than_reading`, `server/faults.rs::s16_a_trickle_that_is_faster_than_reading` |
 //! | S17 | Many idle clients: almost no processor time, little memory. | `server/lifecycle.rs::an_idle_server_uses_no_processor_time`, `scale.rs::nine_thousand_clients_at_once`, `src/server/worker/connection.rs::an_idle_connection_is_small` |
 //! | S18 | The server is full, then a client leaves: the refusal is delivered, and the next client is accepted. | `server/limits.rs::a_full_server_rejects_clients_until_one_leaves`, `src/server/admission.rs::a_client_that_leaves_makes_room` |
 //! | S19 | No descriptors left: accepting pauses, clients are served, accepting resumes. | `server/faults.rs::s19_no_descriptors_left` |
@@ -48,6 +48,8 @@
 //! | S33 | Networks that overlap, and 100,000 of them: the longest prefix decides. | `server/networks.rs::networks_decide_like_a_scan_of_every_entry`, `src/networks.rs::a_hundred_thousand_networks_are_each_found` |
 //! | S34 | PROXY headers. | None: the server does not read them. S8 shows that they are commands like any other. |
 //! | S35 | Twelve hours of mixed load. | None: too long for a test. S4, S5 and S13 bound memory and descriptors, as does `server/events.rs::counters_are_exact_and_return_to_zero_after_a_storm`. |
+//! | S38 | Urgent data (MSG_OOB) within a burst of commands: every command is answered. | `server/faults.rs::s38_urgent_data_within_a_burst`, `server/faults.rs::s39_descriptors_and_urgent_data_over_a_unix_socket` |
+//! | S39 | Descriptors (SCM_RIGHTS) within a burst over a Unix socket: every command is answered, and the server keeps no descriptor. | `server/faults.rs::s39_descriptors_and_urgent_data_over_a_unix_socket` |
 //!
 //! # Clocks and zones
 //!
@@ -111,8 +113,9 @@
 
 use std::{
     fs,
-    io::{self, ErrorKind, Write},
+    io::{self, ErrorKind, IoSlice, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    os::fd::AsRawFd,
     process::Command,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
@@ -126,7 +129,11 @@ use daytime::{
         errors::{INVALID, UNKNOWN_ZONE},
     },
 };
-use nix::sys::signal::Signal;
+use nix::sys::{
+    signal::Signal,
+    socket::{ControlMessage, MsgFlags, sendmsg},
+};
+use socket2::SockRef;
 
 use crate::common::process::{PLAIN, Program, SERVER, fixed_server, inject, traced};
 use crate::common::{
@@ -135,6 +142,7 @@ use crate::common::{
     proc_fs::{descriptors, memory, processor_time},
     server, skip,
 };
+use crate::helpers::{connect_unix, unix_address};
 use crate::model::model;
 
 const MIB: u64 = 1 << 20;
@@ -497,6 +505,29 @@ fn s16_a_flood_that_is_faster_than_reading() {
     }
 }
 
+/// The server reads on after each short read from a Unix socket, and there is always more.
+#[test]
+fn s16_a_trickle_that_is_faster_than_reading() {
+    let Some(wrapper) = inject(&["recvfrom:delay_exit=3000"]) else { return };
+    let folder = Folder::new();
+    let path = folder.at("socket");
+    let arguments = ["--workers", "1", "--listen", &unix_address(&path)];
+    let (_program, port) = Program::listening(&mut fixed_server(&wrapper, &arguments));
+    let mut trickling = connect_unix(&path);
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Relaxed) && trickling.try_send(b"x") {
+                thread::sleep(Duration::from_micros(200));
+            }
+        });
+        // A failure must end the other thread.
+        let served = thread::scope(|scope| scope.spawn(|| (0..10).for_each(|_| assert_serves(port))).join());
+        stop.store(true, Relaxed);
+        assert!(served.is_ok());
+    });
+}
+
 #[test]
 fn s19_no_descriptors_left() {
     let (mut program, port) =
@@ -762,6 +793,60 @@ fn s30_output_to_a_closed_pipe() {
     }
     program.signal(Signal::SIGTERM);
     assert_eq!(program.wait(), (Some(0), String::new()));
+}
+
+/// A read ends at urgent data, and the poller reports the whole burst once.
+#[test]
+fn s38_urgent_data_within_a_burst() {
+    let (program, port) = program(&["--workers", "1"]);
+    let mut fresh = Peer::greeted(port);
+    fresh.ask("\n", "\n");
+    // The server has also watched for writes since it could not send to this client.
+    let mut blocked = Peer::narrow(port);
+    blocked.send("help\n".repeat(3000));
+    blocked.expect(format!("{GREETING}\n") + &format!("{HELP}\n").repeat(3000));
+    for mut peer in [fresh, blocked] {
+        for _ in 0..2 {
+            program.stop();
+            peer.send("day\n");
+            SockRef::from(&peer.0).send_out_of_band(b"X").unwrap();
+            peer.send("\ntime\n");
+            program.signal(Signal::SIGCONT);
+            peer.expect("Sunday\n\n15:44:57\n");
+        }
+        peer.finish();
+        peer.expect_eof();
+    }
+}
+
+#[test]
+fn s39_descriptors_and_urgent_data_over_a_unix_socket() {
+    let folder = Folder::new();
+    let path = folder.at("socket");
+    let (program, _) = program(&["--workers", "1", "--listen", &unix_address(&path)]);
+    let mut peer = connect_unix(&path);
+    peer.ask("\n", format!("{GREETING}\n"));
+    let open = descriptors(&program.id());
+    for _ in 0..2 {
+        program.stop();
+        let passed = [peer.0.as_raw_fd()];
+        let rights = [ControlMessage::ScmRights(&passed)];
+        let line = [IoSlice::new(b"day\n")];
+        sendmsg::<()>(peer.0.as_raw_fd(), &line, &rights, MsgFlags::empty(), None).unwrap();
+        peer.send("time\ndate\n");
+        program.signal(Signal::SIGCONT);
+        peer.expect("Sunday\n15:44:57\n26-11-22\n");
+
+        program.stop();
+        peer.send("day\n");
+        SockRef::from(&peer.0).send_out_of_band(b"X").unwrap();
+        peer.send("\ntime\n");
+        program.signal(Signal::SIGCONT);
+        peer.expect("Sunday\n\n15:44:57\n");
+    }
+    assert_eq!(descriptors(&program.id()), open, "the kernel closes passed descriptors that nobody takes");
+    peer.finish();
+    peer.expect_eof();
 }
 
 // ---- Clocks and zones

@@ -1,9 +1,9 @@
 //! One socket and its session: reads, writes, buffers what the kernel does not take, and closes without losing replies.
 //!
-//! Each call of [`Connection::drive`] does the work of at most one full read. Nothing is read while replies are owed. So a
-//! connection buffers at most [`OWED_MAX`](crate::protocol::OWED_MAX) bytes of replies (and one more reply), and the
-//! untaken rest of one read, whatever its peer does. An idle connection has no buffer at all. Nothing is read while a
-//! handler runs either.
+//! Each call of [`Connection::drive`] does the work of at most one full read and one short read. Nothing is read while
+//! replies are owed. So a connection buffers at most [`OWED_MAX`](crate::protocol::OWED_MAX) bytes of replies (and one more
+//! reply), and the untaken rest of one read, whatever its peer does. An idle connection has no buffer at all. Nothing is
+//! read while a handler runs either.
 
 use std::{
     collections::HashMap,
@@ -32,6 +32,8 @@ use crate::protocol::{Framing, Next, QUIET, Received, ServerSession, rfc867, rfc
 
 /// The size of the input buffer.
 const READ_MAX: usize = 16 * 1024;
+/// The most reads before other connections are driven: a short one, and the one that finds EOF or nothing more.
+const READS_MAX: usize = 2;
 /// How long a peer may take to close after the last reply.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -150,8 +152,10 @@ pub(super) struct Connection {
     pub(super) wake: Tick,
     /// The socket may have input. The poller reports each edge once, so this stays true until a read finds nothing more.
     readable: bool,
-    /// The peer has closed its side, so that a short read is not the last one.
-    peer_closed: bool,
+    /// A short read does not mean that the kernel has nothing more, because a read also ends at the peer's EOF, at urgent
+    /// data (MSG_OOB), and at passed descriptors (SCM_RIGHTS). The poller reports EOF, and urgent data of TCP on Linux.
+    /// Other connections always read on until the kernel has nothing.
+    reads_on: bool,
     /// The worker has it in its list of connections to drive again.
     pub(super) queued: bool,
     /// The poller also reports when the socket is writable.
@@ -193,6 +197,7 @@ enum Phase {
 
 impl Connection {
     pub(super) fn new(stream: TcpStream, slot: usize, id: ClientId, peer: Peer, framing: Framing, now: Tick) -> Self {
+        let reads_on = matches!(peer, Peer::Unix(_)) || cfg!(not(target_os = "linux"));
         Connection {
             stream,
             // A process has fewer file descriptors than that.
@@ -207,7 +212,7 @@ impl Connection {
             since: now,
             wake: NEVER,
             readable: false,
-            peer_closed: false,
+            reads_on,
             queued: false,
             watches_writes: false,
         }
@@ -340,10 +345,10 @@ impl Connection {
         cx.submit(id, self.id, Job::Converse(conversation));
     }
 
-    /// The poller reports input, perhaps EOF.
-    pub(super) fn readable(&mut self, peer_closed: bool) {
+    /// The poller reports input. `reads_on` if a read may end before the last byte, at EOF or at urgent data.
+    pub(super) fn readable(&mut self, reads_on: bool) {
         self.readable = true;
-        self.peer_closed |= peer_closed;
+        self.reads_on |= reads_on;
     }
 
     /// Does what can be done without waiting, up to the work of one full read.
@@ -456,6 +461,7 @@ impl Connection {
     }
 
     fn try_drive(&mut self, cx: &mut Context) -> io::Result<Progress> {
+        let mut reads = 0;
         loop {
             if self.pending.is_some() {
                 self.flush(cx)?;
@@ -495,6 +501,10 @@ impl Connection {
             if !self.readable {
                 return Ok(Progress::Pending);
             }
+            if reads == READS_MAX {
+                return Ok(Progress::Yield);
+            }
+            reads += 1;
             let mut input = mem::take(&mut cx.input);
             let progress = self.read(&mut input, cx);
             cx.input = input;
@@ -516,8 +526,7 @@ impl Connection {
             Err(error) => return Err(error),
         };
         let full = n == input.len();
-        // After a short read the kernel has nothing more, unless the peer has closed: then the next read finds EOF.
-        self.readable = full || (self.peer_closed && n > 0);
+        self.readable = full || (self.reads_on && n > 0);
         if let Phase::Lingering(reason) = self.phase {
             return Ok(match n {
                 0 => Some(Progress::Close(reason)),

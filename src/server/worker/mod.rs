@@ -40,6 +40,12 @@ pub(super) const WAKER: Token = Token(usize::MAX);
 /// The poller's tokens of listeners start here. Smaller ones are slots of connections.
 pub(super) const LISTENERS: usize = usize::MAX / 2;
 
+/// What the poller reports for each connection: input, EOF, and urgent data, at which a read ends early.
+#[cfg(target_os = "linux")]
+const READS: Interest = Interest::READABLE.add(Interest::PRIORITY);
+#[cfg(not(target_os = "linux"))]
+const READS: Interest = Interest::READABLE;
+
 /// How often a worker looks for replies and for stuck handlers, while sessions are away and nothing wakes it. The poller
 /// counts in milliseconds.
 const DOZE: Duration = Duration::from_millis(1);
@@ -129,8 +135,9 @@ impl Worker {
                     Token(listener @ LISTENERS..) => self.listener_ready(listener - LISTENERS),
                     Token(slot) => {
                         let Some(connection) = self.connections.get_mut(slot) else { continue };
-                        if event.is_readable() || event.is_read_closed() || event.is_error() {
-                            connection.readable(event.is_read_closed() || event.is_error());
+                        let reads_on = event.is_read_closed() || event.is_error() || event.is_priority();
+                        if event.is_readable() || reads_on {
+                            connection.readable(reads_on);
                         }
                         let progress = match event.is_error() && connection.job().is_some() {
                             // The peer is gone, and nothing can send it the handler's reply.
@@ -363,7 +370,7 @@ impl Worker {
         let framing = self.config.settings.framing;
         let connection = entry.insert(Connection::new(stream, slot, id, peer, framing, self.cx.now));
         let progress = start(connection, &mut self.cx);
-        let registered = self.poll.registry().register(&mut connection.stream, Token(slot), Interest::READABLE);
+        let registered = self.poll.registry().register(&mut connection.stream, Token(slot), READS);
         self.after_drive(slot, if registered.is_ok() { progress } else { Progress::Close(Reason::Error) });
     }
 
@@ -381,7 +388,7 @@ impl Worker {
         if connection.blocked() && !connection.watches_writes {
             // For the rest of its life: few connections are ever blocked, and those are blocked again and again.
             connection.watches_writes = true;
-            let interests = Interest::READABLE | Interest::WRITABLE;
+            let interests = READS | Interest::WRITABLE;
             if self.poll.registry().reregister(&mut connection.stream, Token(slot), interests).is_err() {
                 return self.remove(slot, Reason::Error);
             }
