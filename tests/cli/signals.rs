@@ -10,6 +10,8 @@ use std::{
     },
     path::Path,
     process::{Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -18,7 +20,7 @@ use nix::sys::signal::Signal;
 use socket2::{Domain, Socket, Type};
 
 use crate::common::{
-    Folder, TIMEOUT, installed,
+    Folder, TIMEOUT, eventually, installed,
     proc_fs::status,
     process::{Program, SERVER, daytime_server, fixed_server, inject, local, replies_to},
     skip, timed,
@@ -68,6 +70,38 @@ fn the_drain_ends_after_its_grace() {
     let (outcome, took) = timed(|| server.finish());
     outcome.assert(0, "", "");
     assert!((Duration::from_millis(300)..Duration::from_secs(4)).contains(&took), "{took:?}");
+}
+
+/// A client that could connect gets its reply. A client that connects later is refused, and never reset.
+#[test]
+fn a_restart_under_load_resets_no_client() {
+    let answered = AtomicUsize::new(0);
+    for _ in 0..10 {
+        let (mut server, port) = daytime_server(&["--quiet"]);
+        let before = answered.load(Relaxed);
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    loop {
+                        let mut stream = match TcpStream::connect(local(port)) {
+                            Ok(stream) => stream,
+                            Err(error) => return assert_eq!(error.kind(), ErrorKind::ConnectionRefused),
+                        };
+                        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+                        stream.read_exact(&mut [0; GREETING.len()]).unwrap();
+                        stream.write_all(b"timestamp\nquit\n").unwrap();
+                        let mut reply = String::new();
+                        stream.read_to_string(&mut reply).unwrap();
+                        assert!(reply.trim().parse::<i64>().is_ok(), "{reply:?}");
+                        answered.fetch_add(1, Relaxed);
+                    }
+                });
+            }
+            eventually("clients are answered", || answered.load(Relaxed) > before + 500);
+            server.signal(Signal::SIGTERM);
+        });
+        server.finish().assert(0, "", "");
+    }
 }
 
 #[test]

@@ -37,6 +37,10 @@ const READS_MAX: usize = 2;
 /// How long a peer may take to close after the last reply.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// How long after it was accepted a client may send its first command while the server drains. Its command may be on the
+/// way.
+const FIRST_WORDS: Duration = Duration::from_secs(1);
+
 /// What a worker lends to each of its connections.
 pub(super) struct Context {
     pub(super) shared: Arc<Shared>,
@@ -72,6 +76,7 @@ struct Limits {
     first_command: Tick,
     quiet: Tick,
     linger: Tick,
+    first_words: Tick,
 }
 
 impl Limits {
@@ -82,6 +87,7 @@ impl Limits {
             first_command: ticks(settings.first_command_timeout),
             quiet: ticks(QUIET),
             linger: ticks(LINGER),
+            first_words: ticks(FIRST_WORDS),
         }
     }
 }
@@ -184,7 +190,8 @@ struct Pending {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Open,
-    /// The server is draining: to be closed as soon as the replies owed are sent.
+    /// The server is draining: to be closed as soon as the replies owed are sent. A client that has just connected may
+    /// send its first command before.
     Leaving,
     /// The peer's EOF was read: to be closed as soon as the replies owed are sent.
     Ended,
@@ -374,9 +381,21 @@ impl Connection {
                         true => self.since.saturating_add(cx.limits.quiet),
                         false => NEVER,
                     };
-                    quiet.min(self.idle_deadline(cx).0)
+                    let leaving = match self.phase {
+                        Phase::Leaving => self.first_words_deadline(cx),
+                        _ => NEVER,
+                    };
+                    quiet.min(leaving).min(self.idle_deadline(cx).0)
                 }
             },
+        }
+    }
+
+    /// When a leaving connection is closed although no command came.
+    fn first_words_deadline(&self, cx: &Context) -> Tick {
+        match self.commands {
+            0 => self.connected.saturating_add(cx.limits.first_words),
+            _ => 0,
         }
     }
 
@@ -413,7 +432,8 @@ impl Connection {
     }
 
     /// Closes the connection for a drain, once the commands that were read are answered. If no reply is owed, the
-    /// commands of one more read are answered too, and a command that only waits for the quiet time.
+    /// commands of one more read are answered too, and a command that only waits for the quiet time. A client that has sent
+    /// no command stays until a second after it was accepted, and until its first command is answered.
     pub(super) fn leave(&mut self, cx: &mut Context) -> Progress {
         self.readable = true;
         match self.drive(cx) {
@@ -490,11 +510,14 @@ impl Connection {
                         continue;
                     }
                     if self.phase == Phase::Leaving {
-                        match needs_timeout {
-                            true => self.handle_timeout(cx)?,
-                            false => self.phase = Phase::Closing(Reason::Shutdown),
+                        if needs_timeout {
+                            self.handle_timeout(cx)?;
+                            continue;
                         }
-                        continue;
+                        if self.first_words_deadline(cx) <= cx.now {
+                            self.phase = Phase::Closing(Reason::Shutdown);
+                            continue;
+                        }
                     }
                 }
             }

@@ -26,13 +26,14 @@ use super::{
     events::{ClientId, Event, Reason},
     handler_pool::{Departure, HandlerPool, Job, JobId},
     listen::{Peer, Service},
-    mailbox::{Message, Sleep},
+    mailbox::{Mailbox, Message, Sleep},
     shared::{Shared, State},
     stats::{add, sub},
     tick::{NEVER, Tick, ticks},
 };
 use crate::protocol::errors;
 pub(super) use acceptor::Acceptor;
+use acceptor::Arrival;
 use connection::{Connection, Context, Progress};
 
 /// The poller's token of the waker.
@@ -162,7 +163,7 @@ impl Worker {
                 self.cx.submit_jobs();
             }
             self.dozes = self.cx.away > 0 && self.watch(worked);
-            if self.draining && (self.connections.is_empty() || drain_until <= self.cx.now) {
+            if self.draining && (self.is_drained() || drain_until <= self.cx.now) {
                 break;
             }
         }
@@ -175,6 +176,12 @@ impl Worker {
             self.remove(slot, reason);
         }
         self.cx.submit_jobs();
+    }
+
+    /// Whether no client is left, and none can come from the first worker.
+    fn is_drained(&self) -> bool {
+        // In this order: the first worker sends its last client before it stops listening.
+        self.connections.is_empty() && !self.shared.listening.load(Acquire) && self.messages.is_empty()
     }
 
     /// Looks after the handler pool each millisecond, as long as this worker works or jobs wait for a thread. Returns
@@ -308,14 +315,18 @@ impl Worker {
     fn accept(&mut self) {
         let Some(mut acceptor) = self.acceptor.take() else { return };
         let shared = self.shared.clone();
-        acceptor.accept(self.cx.now, &shared, |stream, peer, service, admitted| match admitted {
-            // The id alone determines the worker, so that clients are distributed evenly.
-            Ok(id) if id.worker(shared.mailboxes.len()) == self.index => self.connect(stream, peer, service, id),
-            Ok(id) => shared.mailbox_of(id).send(Message::NewConnection(stream, peer, service, id)),
-            Err(reason) => self.refuse(stream, peer, service, reason),
-        });
+        acceptor.accept(self.cx.now, &shared, |arrival| self.welcome(arrival));
         self.accept_at = acceptor.deadline();
         self.acceptor = Some(acceptor);
+    }
+
+    fn welcome(&mut self, (stream, peer, service, admitted): Arrival) {
+        match admitted {
+            // The id alone determines the worker, so that clients are distributed evenly.
+            Ok(id) if id.worker(self.shared.mailboxes.len()) == self.index => self.connect(stream, peer, service, id),
+            Ok(id) => self.shared.mailbox_of(id).send(Message::NewConnection(stream, peer, service, id)),
+            Err(reason) => self.refuse(stream, peer, service, reason),
+        }
     }
 
     /// Starts to serve an accepted client.
@@ -331,7 +342,7 @@ impl Worker {
                 Service::Rfc867 | Service::Rfc868 => connection.answer(service, cx),
             };
             match progress {
-                // It was accepted before the drain.
+                // It was accepted before the listeners were closed.
                 Progress::Pending if draining => connection.leave(cx),
                 progress => progress,
             }
@@ -426,13 +437,23 @@ impl Worker {
         }
     }
 
-    /// Stops listening. Each connection leaves once its replies are sent.
+    /// Accepts the clients that wait, and stops listening. Each connection leaves once its replies are sent.
     fn drain(&mut self) {
         self.draining = true;
-        self.stop_listening();
+        if let Some(acceptor) = &self.acceptor {
+            acceptor.close_queues();
+        }
         for slot in self.slots() {
             let progress = self.connections[slot].leave(&mut self.cx);
             self.after_drive(slot, progress);
+        }
+        if let Some(mut acceptor) = self.acceptor.take() {
+            let (shared, backlog) = (self.shared.clone(), self.config.settings.backlog);
+            acceptor.accept_queued(backlog, &shared, |arrival| self.welcome(arrival));
+            self.acceptor = Some(acceptor);
+            self.stop_listening();
+            // No further client comes, and the other workers wait for that.
+            shared.mailboxes.iter().for_each(Mailbox::wake);
         }
     }
 
