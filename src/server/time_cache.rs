@@ -29,8 +29,9 @@ pub(super) struct TimeCache {
     renewal: Tick,
     /// The number of requested reloads that are done.
     reloads: u64,
-    /// By the name as clients spell it, so that a name is looked up once. `None` for unknown names.
-    named: HashMap<Box<str>, Option<Cached>>,
+    /// By the name as clients spell it, so that a name is looked up once. A name that is unknown is looked up each time: it
+    /// may be a zone whose file could not be opened for a moment, and a lookup costs less than the reply.
+    named: HashMap<Box<str>, Cached>,
 }
 
 /// A zone and its replies of one second. They are stale when the second *differs*: clocks are also set back.
@@ -61,7 +62,7 @@ pub(super) struct Read {
 
 impl TimeCache {
     pub(super) fn new(shared: Arc<Shared>, config: Arc<Config>) -> Self {
-        let zone = config.zones.local().unwrap_or(Zone::UTC);
+        let zone = config.zones.local().unwrap_or_else(|_| config.zones.local_at_start());
         let local = Cached::new(shared.clock.unix_seconds(), zone, &config);
         let renewal = ticks(shared.started.elapsed()).saturating_add(ticks(RENEWAL));
         TimeCache { shared, config, local, renewal, reloads: 0, named: HashMap::new() }
@@ -113,13 +114,13 @@ impl Respond for ReadResponder<'_> {
         let TimeCache { config, local, named, .. } = &mut *self.cache;
         let Some(name) = zone else { return Some(local.at(second, config)) };
         if !named.contains_key(name) {
+            let zone = config.zones.get(name)?;
             if named.len() == ZONES_MAX {
                 named.clear();
             }
-            let cached = config.zones.get(name).map(|zone| Cached::new(second, zone, config));
-            named.insert(name.into(), cached);
+            named.insert(name.into(), Cached::new(second, zone, config));
         }
-        Some(named.get_mut(name)?.as_mut()?.at(second, config))
+        Some(named.get_mut(name)?.at(second, config))
     }
 
     fn wants_names(&self) -> bool {

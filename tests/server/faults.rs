@@ -59,11 +59,12 @@
 //! | C2 | A clock before 1970, and the ends of time: a sane text, no panic. | `server/faults.rs::c2_a_clock_before_1970`, `protocol/formats.rs::the_ends_of_time_have_texts_in_every_zone` |
 //! | C3 | Daylight saving time begins or ends, a zone changes its rules or skips a day: the text is right at each second. | `server/faults.rs::c3_offsets_that_change`, `src/protocol/formatted_time.rs::zones_with_rules_are_right_at_their_boundary_seconds` |
 //! | C4 | The zone files are replaced, or TZ is odd: read again on request; UTC and a warning for nonsense. | `server/faults.rs::c4_the_zone_of_the_environment`, `server/clock_and_zones.rs::every_worker_reloads_zones`, `cli/signals.rs::sighup_reloads_zones`, `src/clock.rs::zone_files_that_are_replaced_are_read_again` |
-//! | C5 | No zone database: UTC and one warning. | `server/faults.rs::c5_a_machine_without_zones` |
+//! | C5 | No zone database: UTC and one warning; an error if a zone was named; the database is found when it comes back. | `server/faults.rs::c5_a_machine_without_zones`, `src/clock.rs::a_database_that_is_missing_at_the_start_comes_back`, `src/clock.rs::a_zone_that_was_named_and_cannot_be_read_is_an_error` |
 //! | C6 | Midnight within a pipeline: the replies to one read are of one moment. | `server/clock_and_zones.rs::one_read_is_answered_from_one_reading`, `client/original_server.rs::a_midnight_between_date_and_time_of_the_original_is_noticed` |
 //! | C7 | A leap second: never in a text. | `protocol/formats.rs::formatted_times_are_right_at_every_edge_of_time` |
 //! | C8 | RFC 868 in 2036: the counter wraps around, and readers know that. | `server/rfc.rs::the_replies_of_rfc_867_and_rfc_868_are_exact`, `protocol/rfc.rs::bytes_of_rfc_868_mean_a_time_about_2036` |
 //! | C9 | The host calls `setenv("TZ")` on another thread. | None: the library reads TZ once, through std, and never calls localtime_r or setenv. `src/clock.rs::tz_is_read_as_tzset_does` shows how TZ is read. |
+//! | C10 | The file of a zone cannot be opened for a moment: an error line, and the right reply at once afterwards. | `server/clock_and_zones.rs::a_zone_whose_file_cannot_be_opened_for_a_moment_is_right_again_at_once` |
 //!
 //! # Client
 //!
@@ -1057,4 +1058,7 @@ fn c5_a_machine_without_zones() {
         assert_eq!(offset, "+00:00 alone");
         assert_eq!(stderr.lines().count(), 1, "TZ={tz:?}:\n{stderr}");
     }
+    let mut program = Program::start(&mut fixed_server(&apart, &["--timezone", "Europe/Berlin"]));
+    let error = "daytime-server: read the time zone \"Europe/Berlin\": the time zone database is missing";
+    assert_eq!(program.wait(), (Some(1), error.to_owned()));
 }
