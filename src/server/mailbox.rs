@@ -12,9 +12,12 @@
 //! Both sides change the depth by a swap. If the sender's swap comes later, it sees the sleep and rings. If the worker's
 //! comes later, it sees the message, which it looks for before it sleeps.
 
-use std::sync::atomic::{
-    AtomicU8,
-    Ordering::{AcqRel, Release},
+use std::sync::{
+    OnceLock,
+    atomic::{
+        AtomicU8,
+        Ordering::{AcqRel, Release},
+    },
 };
 
 use crossbeam_channel::Sender;
@@ -58,11 +61,18 @@ pub(super) struct Mailbox {
     waker: Waker,
     /// A [`Sleep`].
     sleep: AtomicU8,
+    /// Called when the worker cannot be woken.
+    on_failure: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Mailbox {
     pub(super) fn new(sender: Sender<Message>, waker: Waker) -> Self {
-        Mailbox { sender, waker, sleep: AtomicU8::new(Sleep::Awake as u8) }
+        Mailbox { sender, waker, sleep: AtomicU8::new(Sleep::Awake as u8), on_failure: OnceLock::new() }
+    }
+
+    /// Sets what to do when the worker cannot be woken: half of a server serves half of its clients.
+    pub(super) fn on_failure(&self, act: impl Fn() + Send + Sync + 'static) {
+        let _ = self.on_failure.set(Box::new(act));
     }
 
     /// Sends a message and wakes the worker. The message is dropped if the worker has ended.
@@ -93,8 +103,17 @@ impl Mailbox {
     }
 
     /// Wakes the worker even if it is awake: a change of state must reach a worker that is about to sleep.
+    ///
+    /// The system has no reason to refuse a write to an eventfd. If it refuses one nevertheless, a second one may succeed.
+    /// If not, the server fails, and the next message rings again.
     pub(super) fn wake(&self) {
-        let _ = self.waker.wake();
+        if self.waker.wake().is_ok() || self.waker.wake().is_ok() {
+            return;
+        }
+        self.sleep.store(Sleep::Asleep as u8, Release);
+        if let Some(act) = self.on_failure.get() {
+            act();
+        }
     }
 
     /// The worker calls this before it looks for messages for the last time before it sleeps.

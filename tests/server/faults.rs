@@ -50,6 +50,7 @@
 //! | S35 | Twelve hours of mixed load. | None: too long for a test. S4, S5 and S13 bound memory and descriptors, as does `server/events.rs::counters_are_exact_and_return_to_zero_after_a_storm`. |
 //! | S38 | Urgent data (MSG_OOB) within a burst of commands: every command is answered. | `server/faults.rs::s38_urgent_data_within_a_burst`, `server/faults.rs::s39_descriptors_and_urgent_data_over_a_unix_socket` |
 //! | S39 | Descriptors (SCM_RIGHTS) within a burst over a Unix socket: every command is answered, and the server keeps no descriptor. | `server/faults.rs::s39_descriptors_and_urgent_data_over_a_unix_socket` |
+//! | S40 | A worker cannot be woken: a second try, and then the server ends with an error. | `server/faults.rs::s40_a_worker_that_cannot_be_woken` |
 //!
 //! # Clocks and zones
 //!
@@ -114,7 +115,7 @@
 
 use std::{
     fs,
-    io::{self, ErrorKind, IoSlice, Write},
+    io::{self, ErrorKind, IoSlice, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     os::fd::AsRawFd,
     process::Command,
@@ -870,6 +871,29 @@ fn s39_descriptors_and_urgent_data_over_a_unix_socket() {
     assert_eq!(descriptors(&program.id()), open, "the kernel closes passed descriptors that nobody takes");
     peer.finish();
     peer.expect_eof();
+}
+
+/// Each thread has its own count of writes: the first one prints the address. The first worker wakes the other one for every
+/// second client.
+#[test]
+fn s40_a_worker_that_cannot_be_woken() {
+    for (when, ends) in [("2", false), ("2+3", false), ("2..3", true)] {
+        let Some(wrapper) = inject(&[&format!("write:error=EIO:when={when}")]) else { return };
+        let (mut program, port) = Program::listening(&mut fixed_server(&wrapper, &["--workers", "2"]));
+        if ends {
+            // Until the server has ended, its clients are greeted.
+            let is_greeted = |mut stream: TcpStream| stream.read_exact(&mut [0; GREETING.len()]).is_ok();
+            while TcpStream::connect(("127.0.0.1", port)).is_ok_and(is_greeted) {}
+        } else {
+            for _ in 0..12 {
+                assert_serves(port);
+            }
+            program.signal(Signal::SIGTERM);
+        }
+        let error = "daytime-server: the server ended by itself; this is a bug or a failure of the system";
+        let expected = if ends { (Some(1), error.to_owned()) } else { (Some(0), String::new()) };
+        assert_eq!(program.wait(), expected, "{when}");
+    }
 }
 
 // ---- Clocks and zones
