@@ -89,8 +89,10 @@ pub enum Event {
     /// The system lacks file descriptors or memory to accept clients. Emitted once for each episode. The server retries
     /// after 10 ms, and doubles the pause up to 1 s.
     AcceptPaused {
-        /// The error of the system.
+        /// The kind of the system's error.
         error: io::ErrorKind,
+        /// The words of the system, such as `Too many open files (os error 24)`.
+        message: String,
     },
 }
 
@@ -145,8 +147,8 @@ impl fmt::Display for Event {
                 write!(f, "Command {command} of client {client} failed: {error}")
             }
             Event::Refused { peer, reason } => write!(f, "Connection from {peer} has been refused: {reason}"),
-            Event::AcceptPaused { error } => {
-                write!(f, "Accepting clients is paused, the system lacks file descriptors or memory: {error}")
+            Event::AcceptPaused { message, .. } => {
+                write!(f, "Accepting clients is paused, the system lacks file descriptors or memory: {message}")
             }
         }
     }

@@ -107,7 +107,8 @@ impl Acceptor {
                     Err(error) if concerns_one_connection(&error) && failed + 1 < BATCH => failed += 1,
                     Err(error) => {
                         if self.pause == PAUSE_MIN {
-                            shared.events.emit(|| Event::AcceptPaused { error: error.kind() });
+                            let message = error.to_string();
+                            shared.events.emit(|| Event::AcceptPaused { error: error.kind(), message });
                         }
                         self.paused_until = Some(now.saturating_add(ticks(self.pause)));
                         self.pause = (self.pause * 2).min(PAUSE_MAX);
