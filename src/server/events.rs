@@ -36,7 +36,8 @@ impl From<u64> for ClientId {
     }
 }
 
-/// An event of a server. Its `Display` is one line for a log, without control characters.
+/// An event of a server. Its `Display` is one line for a log, without control characters, invisible ones, and those that
+/// change the direction of text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -52,7 +53,7 @@ pub enum Event {
         /// The id of the client.
         client: ClientId,
         /// The name of the command in lower case. For an invalid command it is the first word, at most 64 bytes, with
-        /// control characters escaped.
+        /// control characters, invisible ones and those that change the direction of text escaped.
         command: String,
         /// Whether the reply was not an error line.
         ok: bool,
@@ -79,7 +80,7 @@ pub enum Event {
         commands: u64,
     },
     /// A connection was accepted and closed at once. A client of the text protocol that exceeds a limit gets an error
-    /// line; a client of a denied network gets nothing.
+    /// line, unless 32 others are reading theirs; a client of a denied network gets nothing.
     Refused {
         /// The address of the client.
         peer: Address,

@@ -13,7 +13,10 @@ use super::{
     shared::Shared,
     tick::{Tick, ticks},
 };
-use crate::protocol::{Commands, FormattedTime, Respond, Zone};
+use crate::{
+    escape::escape,
+    protocol::{Commands, FormattedTime, Respond, Zone},
+};
 
 /// The most zones that a thread caches. A peer that asks for more empties the cache.
 const ZONES_MAX: usize = 256;
@@ -133,11 +136,10 @@ impl Respond for ReadResponder<'_> {
     }
 }
 
-/// The first word of a line, in lower case and without control characters, at most 64 bytes of input.
+/// The first word of a line, in lower case and escaped, at most 64 bytes of input.
 fn for_log(line: &[u8]) -> String {
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r');
     let word: Vec<u8> =
         line.iter().skip_while(|byte| blank(byte)).take_while(|byte| !blank(byte)).take(64).copied().collect();
-    let word = String::from_utf8_lossy(&word).to_ascii_lowercase();
-    word.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+    escape(&String::from_utf8_lossy(&word).to_ascii_lowercase())
 }

@@ -75,7 +75,7 @@
 //! | K2 | Addresses that refuse or do not answer, names with several addresses: typed errors, all addresses within one deadline. | `client/addresses.rs::every_address_of_a_name_is_tried`, `client/addresses.rs::a_dead_address_before_a_live_one_takes_its_share_of_the_timeout`, `cli/client.rs::a_name_with_a_dead_address_before_a_live_one_connects` |
 //! | K3 | The server ends between a command and its reply: the client is closed; it never reconnects. | `client/misbehaving_server.rs::a_server_that_ends_before_its_reply_closes_the_client` |
 //! | K4 | A reply arrives after the timeout: it is never the reply to a later command. | `client/misbehaving_server.rs::a_late_reply_is_never_returned`, `client/misbehaving_server.rs::unexpected_bytes_break_the_client`, `python/test_client.py::test_a_late_reply_is_never_returned` |
-//! | K5 | A reply with control characters: a terminal shows them escaped. | `cli/terminal.rs::control_characters_of_a_server_are_escaped_on_a_terminal` |
+//! | K5 | A reply with control characters, or characters that hide or reverse text: a terminal shows them escaped. | `cli/terminal.rs::control_characters_of_a_server_are_escaped_on_a_terminal`, `src/escape.rs::text_stays_and_what_hides_text_is_escaped` |
 //! | K6 | The end of input, Ctrl-C, Ctrl-D, a resized or dumb terminal, a closed pipe: clean exit codes. | `cli/terminal.rs::control_keys_end_the_client`, `cli/terminal.rs::the_client_survives_a_resized_or_stopped_terminal`, `cli/client.rs::a_reader_that_closes_early_is_not_an_error` |
 //! | K7 | A history file that cannot be used. | None: the history is kept in memory only. |
 //!
