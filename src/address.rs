@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsString,
-    fmt::{self, Write},
+    fmt,
     net::{IpAddr, SocketAddr, ToSocketAddrs},
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
@@ -11,7 +11,7 @@ use std::{
 
 use socket2::SockAddr;
 
-use crate::Error;
+use crate::{Error, escape::escape};
 
 /// The default port, which is that of the original classroom program.
 pub const DEFAULT_PORT: u16 = 9990;
@@ -186,14 +186,8 @@ impl fmt::Display for Address {
         match self {
             Address::Tcp(address) => address.fmt(f),
             Address::Name(name) => f.write_str(name),
-            // A path can have any byte but NUL. Control characters are escaped, since a log has one line an event.
-            Address::Unix(path) => {
-                f.write_str("unix:")?;
-                path.to_string_lossy().chars().try_for_each(|c| match c.is_control() {
-                    true => write!(f, "{}", c.escape_default()),
-                    false => f.write_char(c),
-                })
-            }
+            // A path can have any byte but NUL. What would break or hide a line of a log is escaped.
+            Address::Unix(path) => write!(f, "unix:{}", escape(&path.to_string_lossy())),
         }
     }
 }

@@ -17,7 +17,7 @@ pub fn print_error(program: &str, error: impl ToString) {
     let _ = writeln!(io::stderr(), "{program}: {}", escape(&error.to_string()));
 }
 
-/// Escapes control characters, so that text of a peer cannot control a terminal.
+/// Escapes control characters, and those that hide or reverse text, so that text of a peer cannot control a terminal.
 pub fn escape(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+    crate::escape::escape(text)
 }

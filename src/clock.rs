@@ -4,10 +4,13 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs::File,
+    fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicI64, Ordering},
+    sync::{
+        PoisonError, RwLock,
+        atomic::{AtomicI64, Ordering},
+    },
     time::SystemTime,
 };
 
@@ -133,12 +136,33 @@ impl SettableClock {
     }
 }
 
+/// The folders of the system's time zone database, of which the first that has zones is used.
+const PLACES: [&str; 3] = ["/usr/share/zoneinfo", "/usr/share/lib/zoneinfo", "/etc/zoneinfo"];
+
 /// The system's time zone database and the zone of the server, opened once for each server. The environment is read here
 /// and never again.
 #[derive(Debug)]
 pub(crate) struct Zones {
-    database: TimeZoneDatabase,
+    /// `TZDIR` when the server was made, and the folders of the system.
+    places: Vec<PathBuf>,
+    database: RwLock<Database>,
     local: LocalZone,
+    local_at_start: Zone,
+}
+
+#[derive(Debug)]
+struct Database {
+    zones: TimeZoneDatabase,
+    /// The index of its place, or their number if no place has zones.
+    place: usize,
+}
+
+impl Database {
+    /// The database of the first of these places that has zones.
+    fn open(places: &[PathBuf]) -> Option<Self> {
+        let open = |(place, path)| TimeZoneDatabase::from_dir(path).ok().map(|zones| Database { zones, place });
+        places.iter().enumerate().find_map(open)
+    }
 }
 
 /// The source of the server's zone.
@@ -152,29 +176,53 @@ enum LocalZone {
 
 impl Zones {
     /// Opens the database. `local` is the name of the server's zone; by default it is the system's, from `TZ` or
-    /// `/etc/localtime`.
-    pub(crate) fn open(local: Option<&str>) -> Self {
+    /// `/etc/localtime`. A system's zone that cannot be read is UTC, and [`warnings`](Self::warnings) says why.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the name is unknown, [`Error::Io`] if its zone cannot be read.
+    pub(crate) fn open(local: Option<&str>) -> Result<Self, Error> {
         let local = match local {
             Some(name) => LocalZone::Named(name.to_owned()),
             None => LocalZone::System(std::env::var_os("TZ"), "/etc/localtime".into()),
         };
-        Zones { database: TimeZoneDatabase::from_env(), local }
+        let places = std::env::var_os("TZDIR").map(PathBuf::from).into_iter().chain(PLACES.map(PathBuf::from));
+        Self::of(places.collect(), local)
     }
 
-    /// Says whether the name of a zone is known.
-    pub(crate) fn check(name: &str) -> Result<(), Error> {
-        match Zone::parse(name).or_else(|| Zones::open(Some(name)).get(name)) {
-            Some(_) => Ok(()),
-            None => Err(Error::Invalid(format!(
-                "the time zone {name:?} is unknown; expected a name such as Europe/Berlin, UTC, or an offset such as +05:30"
-            ))),
+    fn of(places: Vec<PathBuf>, local: LocalZone) -> Result<Self, Error> {
+        let none = || Database { zones: TimeZoneDatabase::none(), place: places.len() };
+        let database = RwLock::new(Database::open(&places).unwrap_or_else(none));
+        let mut zones = Zones { places, database, local, local_at_start: Zone::UTC };
+        match (zones.local(), &zones.local) {
+            (Ok(zone), _) => zones.local_at_start = zone,
+            (Err(_), LocalZone::Named(name)) => return Err(zones.error(name)),
+            (Err(_), LocalZone::System(..)) => {}
         }
+        Ok(zones)
+    }
+
+    /// Why there is no zone with a name.
+    fn error(&self, name: &str) -> Error {
+        let database = self.database();
+        let reason = match is_plausible(name) {
+            true if is_empty(&database) => "the time zone database is missing",
+            true if database.available().any(|zone| zone.as_str().eq_ignore_ascii_case(name)) => {
+                "the system cannot open its file"
+            }
+            _ => {
+                return Error::Invalid(format!(
+                    "the time zone {name:?} is unknown; expected a name such as Europe/Berlin, UTC, or an offset such as \
+                     +05:30"
+                ));
+            }
+        };
+        Error::Io(io::Error::new(io::ErrorKind::NotFound, reason), format!("read the time zone {name:?}"))
     }
 
     /// The reasons why the server's zone became UTC, or names are unknown; empty if there are none.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.database.available().next().is_none() {
+        if is_empty(&self.database()) {
             let warning = "the time zone database is missing; only UTC and offsets are known as zones";
             warnings.push(warning.to_owned());
         } else if let Err(error) = self.local() {
@@ -187,13 +235,27 @@ impl Zones {
     pub(crate) fn local(&self) -> Result<Zone, String> {
         match &self.local {
             LocalZone::Named(name) => self.get(name).ok_or_else(|| format!("the time zone {name:?} is missing")),
-            LocalZone::System(tz, localtime) => system_zone(&self.database, tz.as_deref(), localtime).map(Zone::new),
+            LocalZone::System(tz, localtime) => system_zone(&self.database(), tz.as_deref(), localtime).map(Zone::new),
         }
     }
 
-    /// Drops the cached zones, so that files that were replaced in the meantime are read again.
+    /// The server's zone when it started, for a thread that cannot read it later.
+    pub(crate) fn local_at_start(&self) -> Zone {
+        self.local_at_start.clone()
+    }
+
+    /// Opens the database again, so that files that were replaced in the meantime are read again, and a database that was
+    /// missing is found. If the system cannot open it now, the former one stays, with the zones that it has in memory.
     pub(crate) fn renew(&self) {
-        self.database.reset();
+        let place = self.database.read().unwrap_or_else(PoisonError::into_inner).place;
+        // Not from a later place: an empty `TZDIR` that once had zones is no reason to take others.
+        let last = self.places.len().min(place + 1);
+        let database = match Database::open(&self.places[..last]) {
+            Some(database) => database,
+            None if self.places.get(place).is_some_and(|path| cannot_be_read(path)) => return,
+            None => Database { zones: TimeZoneDatabase::none(), place },
+        };
+        *self.database.write().unwrap_or_else(PoisonError::into_inner) = database;
     }
 
     /// The zone that a client names: `UTC`, an offset, or a name of the database in any letter case.
@@ -201,14 +263,32 @@ impl Zones {
     /// A name never becomes a path. The database is asked only for a plausible zone name, and looks it up in its own
     /// listing of the files. An unknown name therefore reads nothing; the listing is renewed every five minutes.
     pub(crate) fn get(&self, name: &str) -> Option<Zone> {
-        Zone::parse(name).or_else(|| {
-            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-/".contains(&byte);
-            let plausible = name.len() <= 64 && name.bytes().all(allowed) && !name.starts_with('/');
-            // Two entries of the database that are links to the system's choice instead of zones.
-            let link = ["localtime", "posixrules"].iter().any(|link| name.eq_ignore_ascii_case(link));
-            if plausible && !link { self.database.get(name).ok().map(Zone::new) } else { None }
+        Zone::parse(name).or_else(|| match is_plausible(name) {
+            true => self.database().get(name).ok().map(Zone::new),
+            false => None,
         })
     }
+
+    fn database(&self) -> TimeZoneDatabase {
+        self.database.read().unwrap_or_else(PoisonError::into_inner).zones.clone()
+    }
+}
+
+/// Whether a folder exists, as far as the system can tell now, and cannot be read.
+fn cannot_be_read(folder: &Path) -> bool {
+    fs::read_dir(folder).is_err_and(|error| error.kind() != io::ErrorKind::NotFound)
+}
+
+/// Whether a name may be one of the database. It is never a path.
+fn is_plausible(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-/".contains(&byte);
+    // Two entries of the database that are links to the system's choice instead of zones.
+    let link = ["localtime", "posixrules"].iter().any(|link| name.eq_ignore_ascii_case(link));
+    name.len() <= 64 && name.bytes().all(allowed) && !name.starts_with('/') && !link
+}
+
+fn is_empty(database: &TimeZoneDatabase) -> bool {
+    database.available().next().is_none()
 }
 
 /// The zone of `TZ`, interpreted as tzset(3) does, or of the file.
@@ -236,8 +316,6 @@ fn read_zone(path: &Path) -> io::Result<TimeZone> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use tempfile::TempDir;
 
     use super::*;
@@ -268,12 +346,63 @@ mod tests {
         FormattedTime::new(1_795_362_297, zone, &Formats::default()).text(Command::Time)[..2].to_owned()
     }
 
+    fn zones(folder: &Path, local: LocalZone) -> Result<Zones, Error> {
+        Zones::of(vec![folder.join("missing"), folder.join("zones")], local)
+    }
+
+    #[test]
+    fn a_database_that_is_missing_at_the_start_comes_back() {
+        let Some(folder) = folder() else { return };
+        let folder = folder.path();
+        let (there, away) = (folder.join("zones"), folder.join("away"));
+        fs::rename(&there, &away).unwrap();
+        let zones = zones(folder, LocalZone::System(Some("Here/Now".into()), PathBuf::new())).unwrap();
+        let texts = || (zones.get("Here/Now").map(|zone| hour(&zone)), zones.local().ok().map(|zone| hour(&zone)));
+        assert_eq!((texts(), hour(&zones.local_at_start())), ((None, None), "15".into()));
+        assert_eq!(zones.warnings().len(), 1);
+        fs::rename(&away, &there).unwrap();
+        zones.renew();
+        assert_eq!(texts(), (Some("00".into()), Some("00".into())));
+        assert_eq!(zones.warnings(), [""; 0]);
+        // The same for one that is missing later.
+        fs::rename(&there, &away).unwrap();
+        zones.renew();
+        assert_eq!(texts(), (None, None));
+        fs::rename(&away, &there).unwrap();
+        zones.renew();
+        assert_eq!(texts(), (Some("00".into()), Some("00".into())));
+        // A folder that is there and cannot be read leaves the zones in memory.
+        fs::rename(&there, &away).unwrap();
+        fs::write(&there, "").unwrap();
+        zones.renew();
+        assert_eq!(texts(), (Some("00".into()), Some("00".into())));
+    }
+
+    #[test]
+    fn a_zone_that_was_named_and_cannot_be_read_is_an_error() {
+        let Some(folder) = folder() else { return };
+        let folder = folder.path();
+        let open =
+            |name: &str| zones(folder, LocalZone::Named(name.into())).map(drop).map_err(|error| error.to_string());
+        assert_eq!(open("here/now"), Ok(()));
+        let unknown = "the time zone \"No/Where\" is unknown; expected a name such as Europe/Berlin, UTC, or an offset such as +05:30";
+        assert_eq!(open("No/Where"), Err(unknown.into()));
+        // The listing has the name, and its target is missing.
+        let file = folder.join("zones/Here/Now");
+        let listed = zones(folder, LocalZone::Named("Here/Now".into())).unwrap();
+        fs::remove_file(&file).unwrap();
+        let error = "read the time zone \"Other\": the system cannot open its file";
+        assert_eq!(listed.error("Here/Now").to_string(), error.replace("Other", "Here/Now"));
+        let missing = "read the time zone \"Here/Now\": the time zone database is missing";
+        assert_eq!(open("Here/Now"), Err(missing.into()));
+        assert_eq!((open("UTC"), open("+05:30")), (Ok(()), Ok(())));
+    }
+
     #[test]
     fn zone_files_that_are_replaced_are_read_again() {
         let Some(folder) = folder() else { return };
         let folder = folder.path();
-        let database = TimeZoneDatabase::from_dir(folder.join("zones")).unwrap();
-        let zones = Zones { database, local: LocalZone::System(None, folder.join("localtime")) };
+        let zones = zones(folder, LocalZone::System(None, folder.join("localtime"))).unwrap();
         let hours = || (hour(&zones.get("here/now").unwrap()), hour(&zones.local().unwrap()));
         assert_eq!(hours(), ("00".into(), "00".into()), "Asia/Tokyo");
         assert!(put(folder, "America/New_York"));
@@ -297,8 +426,7 @@ mod tests {
             (Some("no zone"), Err("TZ=\"no zone\" is not a time zone")),
             (Some("/no/such/file"), Err("/no/such/file: No such file or directory (os error 2)")),
         ] {
-            let database = TimeZoneDatabase::from_dir(folder.join("zones")).unwrap();
-            let zones = Zones { database, local: LocalZone::System(tz.map(OsString::from), localtime.clone()) };
+            let zones = zones(folder, LocalZone::System(tz.map(OsString::from), localtime.clone())).unwrap();
             let result = zones.local().map(|zone| hour(&zone));
             assert_eq!(result.as_deref().map_err(String::as_str), expected, "{tz:?}");
             assert_eq!(zones.warnings().len(), usize::from(expected.is_err()));

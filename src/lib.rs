@@ -43,6 +43,7 @@ pub mod cli;
 mod client;
 mod clock;
 mod error;
+mod escape;
 mod networks;
 #[cfg(feature = "python")]
 mod python;

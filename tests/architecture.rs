@@ -18,14 +18,15 @@ use syn::{Item, UseTree, Visibility, visit::Visit};
 const LAYERS: &[(&str, &[&str])] = &[
     ("protocol", &[]),
     ("error", &["protocol"]),
-    ("address", &["error", "protocol"]),
+    ("escape", &[]),
+    ("address", &["error", "escape", "protocol"]),
     ("networks", &["error", "protocol"]),
     ("thread", &["error", "protocol"]),
     ("channel", &[]),
-    ("cli", &[]),
+    ("cli", &["escape"]),
     ("clock", &["error", "protocol"]),
     ("client", &["address", "channel", "error", "protocol", "thread"]),
-    ("server", &["address", "channel", "clock", "error", "networks", "protocol", "thread"]),
+    ("server", &["address", "channel", "clock", "error", "escape", "networks", "protocol", "thread"]),
 ];
 
 /// Modules that must exist: their absence means that this test no longer finds the sources.

@@ -193,8 +193,8 @@ impl From<Event> for daytime_event {
                 out.reason = number(reason);
                 DAYTIME_EVENT_REFUSED
             }
-            Event::AcceptPaused { error } => {
-                out.error = cut(&error.to_string());
+            Event::AcceptPaused { message, .. } => {
+                out.error = cut(&message);
                 DAYTIME_EVENT_ACCEPT_PAUSED
             }
         } as c_int;

@@ -249,6 +249,6 @@ pub(super) fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyAny>> 
             class("CommandFailed")?.call1((u64::from(client), command, error))
         }
         Event::Refused { peer: from, reason: why } => class("Refused")?.call1((peer(py, &from)?, reason(why))),
-        Event::AcceptPaused { error } => class("AcceptPaused")?.call1((error.to_string(),)),
+        Event::AcceptPaused { message, .. } => class("AcceptPaused")?.call1((message,)),
     }
 }

@@ -143,7 +143,8 @@ impl ServerBuilder {
     }
 
     /// The zone of replies to commands without a zone: a name of the system's time zone database, `UTC`, or an offset
-    /// such as `+05:30`. Default: the system's zone.
+    /// such as `+05:30`. Default: the system's zone. A zone that is named here and cannot be read is an error of
+    /// [`bind`](Self::bind); a system's zone that cannot be read is UTC, with a [warning](Server::warnings).
     pub fn timezone(mut self, zone: impl Into<String>) -> Self {
         self.timezone = Some(zone.into());
         self
@@ -261,7 +262,8 @@ impl ServerBuilder {
     /// Checks every setting without binding anything.
     ///
     /// # Errors
-    /// [`Error::Invalid`] says which setting is invalid, what was given, and what was expected.
+    /// [`Error::Invalid`] says which setting is invalid, what was given, and what was expected. [`Error::Io`] names the
+    /// time zone that cannot be read.
     pub fn check(&self) -> Result<(), Error> {
         self.checked().map(drop)
     }
@@ -271,9 +273,8 @@ impl ServerBuilder {
     /// # Errors
     /// [`Error::Invalid`] as [`check`](Self::check), [`Error::Io`] with the address that cannot be bound.
     pub fn bind(self) -> Result<Bound, Error> {
-        let Checked { backlog, formats, commands, networks } = self.checked()?;
+        let Checked { backlog, formats, commands, networks, zones } = self.checked()?;
         let (workers, max_clients) = (self.effective_workers(), self.effective_max_clients());
-        let zones = Zones::open(self.timezone.as_deref());
         let mut addresses = self.listen;
         if addresses.is_empty() && self.listeners.is_empty() {
             addresses.push((Service::Text, "localhost".into()));
@@ -310,10 +311,10 @@ impl ServerBuilder {
         for usage in &self.usages {
             commands.set_usage(usage).map_err(Error::Invalid)?;
         }
-        self.timezone.as_deref().map_or(Ok(()), Zones::check)?;
+        let zones = Zones::open(self.timezone.as_deref())?;
         // `Settings::check` has bounded it.
         let backlog = i32::try_from(settings.backlog).unwrap_or(i32::MAX);
-        Ok(Checked { backlog, formats: formats.map_err(Error::Invalid)?, commands, networks })
+        Ok(Checked { backlog, formats: formats.map_err(Error::Invalid)?, commands, networks, zones })
     }
 
     /// The number of worker threads of a server with these settings.
@@ -352,6 +353,7 @@ struct Checked {
     formats: Formats,
     commands: Commands,
     networks: Networks,
+    zones: Zones,
 }
 
 /// Adds a network, or returns the error as text, which can be cloned.

@@ -28,12 +28,12 @@ macro_rules! with_settings {
             /// Default: 4,096.
             backlog(u32): u32 = 4096, |n| within(*n as usize, 1, i32::MAX as usize);
 
-            /// The most clients at a time, at least 1. Further clients get `The server is full`. Default: the process's
-            /// limit of file descriptors (RLIMIT_NOFILE) less 64.
+            /// The most clients at a time, at least 1. Of further clients, 32 at a time get `The server is full`, and the
+            /// others are closed without a line. Default: the process's limit of file descriptors (RLIMIT_NOFILE) less 64.
             max_clients(impl Into<Option<usize>>): Option<usize> = None, |n| at_least_one(*n);
 
             /// The most clients at a time from one IPv4 address, or from one IPv6 network of 64 bits, at least 1.
-            /// Further clients get `Too many connections from your address`. Default: unlimited.
+            /// Further clients get `Too many connections from your address`, as with `max_clients`. Default: unlimited.
             max_clients_per_source(impl Into<Option<usize>>): Option<usize> = None, |n| at_least_one(*n);
 
             /// Disconnects a client that sends nothing, and is owed nothing, for this long. Default: never.

@@ -36,7 +36,8 @@ impl From<u64> for ClientId {
     }
 }
 
-/// An event of a server. Its `Display` is one line for a log, without control characters.
+/// An event of a server. Its `Display` is one line for a log, without control characters, invisible ones, and those that
+/// change the direction of text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -52,7 +53,7 @@ pub enum Event {
         /// The id of the client.
         client: ClientId,
         /// The name of the command in lower case. For an invalid command it is the first word, at most 64 bytes, with
-        /// control characters escaped.
+        /// control characters, invisible ones and those that change the direction of text escaped.
         command: String,
         /// Whether the reply was not an error line.
         ok: bool,
@@ -79,7 +80,7 @@ pub enum Event {
         commands: u64,
     },
     /// A connection was accepted and closed at once. A client of the text protocol that exceeds a limit gets an error
-    /// line; a client of a denied network gets nothing.
+    /// line, unless 32 others are reading theirs; a client of a denied network gets nothing.
     Refused {
         /// The address of the client.
         peer: Address,
@@ -89,8 +90,10 @@ pub enum Event {
     /// The system lacks file descriptors or memory to accept clients. Emitted once for each episode. The server retries
     /// after 10 ms, and doubles the pause up to 1 s.
     AcceptPaused {
-        /// The error of the system.
+        /// The kind of the system's error.
         error: io::ErrorKind,
+        /// The words of the system, such as `Too many open files (os error 24)`.
+        message: String,
     },
 }
 
@@ -145,8 +148,8 @@ impl fmt::Display for Event {
                 write!(f, "Command {command} of client {client} failed: {error}")
             }
             Event::Refused { peer, reason } => write!(f, "Connection from {peer} has been refused: {reason}"),
-            Event::AcceptPaused { error } => {
-                write!(f, "Accepting clients is paused, the system lacks file descriptors or memory: {error}")
+            Event::AcceptPaused { message, .. } => {
+                write!(f, "Accepting clients is paused, the system lacks file descriptors or memory: {message}")
             }
         }
     }

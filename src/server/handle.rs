@@ -30,8 +30,9 @@ impl Handle {
         self.shared.stop();
     }
 
-    /// Starts to shut down, and returns at once. The server accepts no more clients, closes idle ones, and sends the
-    /// replies that it owes. It stops when the last client is gone, or after `grace`, which
+    /// Starts to shut down, and returns at once. The server accepts the clients that wait in the queues of its listeners,
+    /// and no more. It closes idle clients, and sends the replies that it owes. A client that has sent no command may still
+    /// send one within a second after it was accepted. The server stops when the last client is gone, or after `grace`, which
     /// [`Server::wait`](super::Server::wait) reports. Only the first call has an effect.
     pub fn drain(&self, grace: Duration) {
         self.shared.drain(grace);

@@ -75,6 +75,14 @@ pub(super) fn launch(parts: Parts) -> Result<Server, Error> {
     watched.map_err(Error::io("watch the listeners"))?;
     let descriptors = listeners.iter().map(AsRawFd::as_raw_fd).collect();
     let shared = Arc::new(Shared::new(mailboxes, SettableClock::new(clock), events, admission, descriptors));
+    for mailbox in &shared.mailboxes {
+        let shared = Arc::downgrade(&shared);
+        mailbox.on_failure(move || {
+            if let Some(shared) = shared.upgrade() {
+                shared.fail();
+            }
+        });
+    }
     let (shutdown_complete_tx, shutdown_complete_rx) = channel(0);
     let server = Server {
         handle: Handle { shared: shared.clone() },

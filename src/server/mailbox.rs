@@ -11,6 +11,8 @@
 //!
 //! `sleep.rs` has the protocol of both sides.
 
+use std::sync::OnceLock;
+
 use crossbeam_channel::Sender;
 use mio::{Waker, net::TcpStream};
 
@@ -42,11 +44,18 @@ pub(super) struct Mailbox {
     sender: Sender<Message>,
     waker: Waker,
     sleep: SleepState,
+    /// Called when the worker cannot be woken.
+    on_failure: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Mailbox {
     pub(super) fn new(sender: Sender<Message>, waker: Waker) -> Self {
-        Mailbox { sender, waker, sleep: SleepState::new() }
+        Mailbox { sender, waker, sleep: SleepState::new(), on_failure: OnceLock::new() }
+    }
+
+    /// Sets what to do when the worker cannot be woken: half of a server serves half of its clients.
+    pub(super) fn on_failure(&self, act: impl Fn() + Send + Sync + 'static) {
+        let _ = self.on_failure.set(Box::new(act));
     }
 
     /// Sends a message and wakes the worker. The message is dropped if the worker has ended.
@@ -76,8 +85,17 @@ impl Mailbox {
     }
 
     /// Wakes the worker even if it is awake: a change of state must reach a worker that is about to sleep.
+    ///
+    /// The system has no reason to refuse a write to an eventfd. If it refuses one nevertheless, a second one may succeed.
+    /// If not, the server fails, and the next message rings again.
     pub(super) fn wake(&self) {
-        let _ = self.waker.wake();
+        if self.waker.wake().is_ok() || self.waker.wake().is_ok() {
+            return;
+        }
+        self.sleep.fall_asleep(Sleep::Asleep);
+        if let Some(act) = self.on_failure.get() {
+            act();
+        }
     }
 
     /// The worker calls this before it looks for messages for the last time before it sleeps.

@@ -130,6 +130,13 @@ impl Shared {
         self.wake();
     }
 
+    /// Stops after a failure of the system. A failure to stop does not stop again.
+    pub(super) fn fail(&self) {
+        if !self.stopped.load(Acquire) {
+            self.stop();
+        }
+    }
+
     pub(super) fn drain(&self, grace: Duration) {
         // A grace beyond the range of the clock becomes 68 years.
         let until =

@@ -13,7 +13,10 @@ use super::{
     shared::Shared,
     tick::{Tick, ticks},
 };
-use crate::protocol::{Commands, FormattedTime, Respond, Zone};
+use crate::{
+    escape::escape,
+    protocol::{Commands, FormattedTime, Respond, Zone},
+};
 
 /// The most zones that a thread caches. A peer that asks for more empties the cache.
 const ZONES_MAX: usize = 256;
@@ -29,8 +32,9 @@ pub(super) struct TimeCache {
     renewal: Tick,
     /// The number of requested reloads that are done.
     reloads: u64,
-    /// By the name as clients spell it, so that a name is looked up once. `None` for unknown names.
-    named: HashMap<Box<str>, Option<Cached>>,
+    /// By the name as clients spell it, so that a name is looked up once. A name that is unknown is looked up each time: it
+    /// may be a zone whose file could not be opened for a moment, and a lookup costs less than the reply.
+    named: HashMap<Box<str>, Cached>,
 }
 
 /// A zone and its replies of one second. They are stale when the second *differs*: clocks are also set back.
@@ -61,7 +65,7 @@ pub(super) struct Read {
 
 impl TimeCache {
     pub(super) fn new(shared: Arc<Shared>, config: Arc<Config>) -> Self {
-        let zone = config.zones.local().unwrap_or(Zone::UTC);
+        let zone = config.zones.local().unwrap_or_else(|_| config.zones.local_at_start());
         let local = Cached::new(shared.clock.unix_seconds(), zone, &config);
         let renewal = ticks(shared.started.elapsed()).saturating_add(ticks(RENEWAL));
         TimeCache { shared, config, local, renewal, reloads: 0, named: HashMap::new() }
@@ -113,13 +117,13 @@ impl Respond for ReadResponder<'_> {
         let TimeCache { config, local, named, .. } = &mut *self.cache;
         let Some(name) = zone else { return Some(local.at(second, config)) };
         if !named.contains_key(name) {
+            let zone = config.zones.get(name)?;
             if named.len() == ZONES_MAX {
                 named.clear();
             }
-            let cached = config.zones.get(name).map(|zone| Cached::new(second, zone, config));
-            named.insert(name.into(), cached);
+            named.insert(name.into(), Cached::new(second, zone, config));
         }
-        Some(named.get_mut(name)?.as_mut()?.at(second, config))
+        Some(named.get_mut(name)?.at(second, config))
     }
 
     fn wants_names(&self) -> bool {
@@ -132,11 +136,10 @@ impl Respond for ReadResponder<'_> {
     }
 }
 
-/// The first word of a line, in lower case and without control characters, at most 64 bytes of input.
+/// The first word of a line, in lower case and escaped, at most 64 bytes of input.
 fn for_log(line: &[u8]) -> String {
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r');
     let word: Vec<u8> =
         line.iter().skip_while(|byte| blank(byte)).take_while(|byte| !blank(byte)).take(64).copied().collect();
-    let word = String::from_utf8_lossy(&word).to_ascii_lowercase();
-    word.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+    escape(&String::from_utf8_lossy(&word).to_ascii_lowercase())
 }

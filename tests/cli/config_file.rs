@@ -97,6 +97,31 @@ fn an_error_in_a_file_names_the_line() {
 }
 
 #[test]
+fn a_file_is_text_of_at_most_1_mib() {
+    let folder = Folder::new();
+    let text = format!("#{}\n", "x".repeat((1 << 20) - 2));
+    for (file, error) in [
+        (folder.write("longest", &text), ""),
+        (folder.write("longer", &format!("{text}#")), "a configuration file must be at most 1 MiB long"),
+        ("/dev/zero".into(), "a configuration file must be at most 1 MiB long"),
+        (SERVER.into(), "a configuration file must be at most 1 MiB long"),
+    ] {
+        let outcome = run(SERVER, &["--config", &file, "--print-config"], "");
+        match error {
+            "" => assert_eq!((outcome.code, &*outcome.err), (Some(0), "")),
+            _ => outcome.assert(1, "", &format!("daytime-server: read {file}: {error}\n")),
+        }
+    }
+    fs::write(folder.at("latin"), b"greeting = \"gr\xfc\xdfe\"\n").unwrap();
+    let error = format!("daytime-server: read {}: a configuration file must be UTF-8\n", folder.name("latin"));
+    run(SERVER, &["--config", &folder.name("latin")], "").assert(1, "", &error);
+    // A shell's <(...) is a pipe.
+    let line = format!("'{SERVER}' --print-config --config <(echo workers = 3)");
+    let outcome = run("bash", &["-c", &line], "");
+    assert!(outcome.code == Some(0) && outcome.out.contains("workers = 3\n"), "{outcome:?}");
+}
+
+#[test]
 fn printed_settings_are_a_valid_file() {
     let folder = Folder::new();
     let arguments = [

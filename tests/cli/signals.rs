@@ -4,8 +4,14 @@ use std::{
     fs,
     io::{ErrorKind, Read, Write},
     net::TcpStream,
+    os::{
+        fd::OwnedFd,
+        unix::net::{UnixDatagram, UnixStream},
+    },
     path::Path,
-    process::Command,
+    process::{Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -14,8 +20,9 @@ use nix::sys::signal::Signal;
 use socket2::{Domain, Socket, Type};
 
 use crate::common::{
-    Folder, TIMEOUT,
-    process::{Program, SERVER, daytime_server, local, replies_to},
+    Folder, TIMEOUT, eventually, installed,
+    proc_fs::status,
+    process::{Program, SERVER, daytime_server, fixed_server, inject, local, replies_to},
     skip, timed,
 };
 
@@ -65,6 +72,38 @@ fn the_drain_ends_after_its_grace() {
     assert!((Duration::from_millis(300)..Duration::from_secs(4)).contains(&took), "{took:?}");
 }
 
+/// A client that could connect gets its reply. A client that connects later is refused, and never reset.
+#[test]
+fn a_restart_under_load_resets_no_client() {
+    let answered = AtomicUsize::new(0);
+    for _ in 0..10 {
+        let (mut server, port) = daytime_server(&["--quiet"]);
+        let before = answered.load(Relaxed);
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    loop {
+                        let mut stream = match TcpStream::connect(local(port)) {
+                            Ok(stream) => stream,
+                            Err(error) => return assert_eq!(error.kind(), ErrorKind::ConnectionRefused),
+                        };
+                        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+                        stream.read_exact(&mut [0; GREETING.len()]).unwrap();
+                        stream.write_all(b"timestamp\nquit\n").unwrap();
+                        let mut reply = String::new();
+                        stream.read_to_string(&mut reply).unwrap();
+                        assert!(reply.trim().parse::<i64>().is_ok(), "{reply:?}");
+                        answered.fetch_add(1, Relaxed);
+                    }
+                });
+            }
+            eventually("clients are answered", || answered.load(Relaxed) > before + 500);
+            server.signal(Signal::SIGTERM);
+        });
+        server.finish().assert(0, "", "");
+    }
+}
+
 #[test]
 fn a_second_signal_ends_the_server_at_once() {
     for second in [Signal::SIGINT, Signal::SIGTERM] {
@@ -83,7 +122,117 @@ fn a_second_signal_ends_the_server_at_once() {
     }
 }
 
+/// An output that nobody reads and that takes no more bytes, and its other end.
+fn full_output() -> (Stdio, UnixStream) {
+    let (mut full, other) = UnixStream::pair().unwrap();
+    full.set_nonblocking(true).unwrap();
+    while full.write(&[b'x'; 4096]).is_ok() {}
+    full.set_nonblocking(false).unwrap();
+    (OwnedFd::from(full).into(), other)
+}
+
+#[test]
+fn a_signal_is_heard_while_nobody_reads_the_output() {
+    let folder = Folder::new();
+    let file = folder.write("daytime.toml", "");
+    // An invalid zone makes the server print a warning.
+    for (zone, lines) in [("UTC", 0), ("No/Where", 1)] {
+        let ((out, _other_out), (err, _other_err)) = (full_output(), full_output());
+        let mut command = Command::new(SERVER);
+        command.args(["--listen=127.0.0.1:0", "--config", &file]).env("TZ", zone);
+        let (mut server, port) = Program::start_with(&mut command, out, err).and_port(&command);
+        for _ in 0..10 {
+            assert_ne!(replies_to(port, "\nquit\n"), "");
+        }
+        // The server complains about the file. SIGHUP comes before SIGTERM, since its number is lower.
+        folder.write("daytime.toml", "deny");
+        server.signal(Signal::SIGHUP);
+        server.signal(Signal::SIGTERM);
+        assert_eq!(server.wait().0, Some(0), "with {lines} warnings");
+        folder.write("daytime.toml", "");
+    }
+}
+
+#[test]
+fn a_signal_is_heard_while_systemd_does_not_listen() {
+    let folder = Folder::new();
+    let path = folder.at("notify");
+    let _manager = UnixDatagram::bind(&path).unwrap();
+    let filling = UnixDatagram::unbound().unwrap();
+    filling.set_nonblocking(true).unwrap();
+    while filling.send_to(b"FULL=1", &path).is_ok() {}
+    let mut command = Command::new(SERVER);
+    command.args(["--quiet", "--listen=127.0.0.1:0"]).env("NOTIFY_SOCKET", &path);
+    let (mut server, port) = Program::listening(&mut command);
+    assert_ne!(replies_to(port, "\nquit\n"), "");
+    server.signal(Signal::SIGTERM);
+    let (code, err) = server.wait();
+    assert_eq!(
+        (code, &*err),
+        (Some(0), "daytime-server: cannot notify systemd: Resource temporarily unavailable (os error 11)")
+    );
+}
+
+/// nohup(1) and the shell's `&` start programs that ignore signals. This program handles them nevertheless.
+#[test]
+fn ignored_and_blocked_signals_are_heard() {
+    for wrapper in [
+        &["sh", "-c", "trap '' HUP INT TERM; exec \"$@\"", "sh"][..],
+        &["env", "--block-signal=HUP", "--block-signal=INT", "--block-signal=TERM"],
+    ] {
+        for signal in [Signal::SIGINT, Signal::SIGTERM] {
+            let (mut server, port) = Program::listening(&mut fixed_server(wrapper, &["--quiet"]));
+            assert_ne!(replies_to(port, "\nquit\n"), "");
+            server.signal(Signal::SIGHUP);
+            server.signal(signal);
+            server.finish().assert(0, "", "");
+        }
+    }
+}
+
+/// A handler would need a pipe to the thread that waits, and the kernel may refuse to write to it.
+#[test]
+fn the_program_has_no_signal_handler() {
+    let (server, _) = daytime_server(&["--quiet"]);
+    let mask = |field| u64::from_str_radix(&status(&server.id(), field), 16).unwrap();
+    let signals = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM].map(|signal| 1 << (signal as i32 - 1));
+    for signal in signals {
+        assert_eq!((mask("SigCgt") & signal, mask("SigBlk") & signal), (0, signal), "{signal:x}");
+    }
+    drop(server);
+    // Each thread's first write to a socket fails.
+    let Some(wrapper) = inject(&["sendto:error=ENOBUFS:when=1"]) else { return };
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let (mut server, port) = Program::listening(&mut fixed_server(&wrapper, &["--quiet", "--workers=1"]));
+        assert_eq!(replies_to(port, ""), "", "the greeting fails");
+        server.signal(signal);
+        assert_eq!(server.wait(), (Some(0), String::new()));
+    }
+}
+
 // ---- SIGHUP
+
+#[test]
+fn sighup_reads_regular_files_only() {
+    if !installed(&["mkfifo"]) {
+        return;
+    }
+    let folder = Folder::new();
+    let file = folder.write("daytime.toml", "deny = [\"127.0.0.0/8\"]\n");
+    let arguments = ["--config", &file, "--quiet", "--listen", "127.0.0.1:0"];
+    let (mut server, port) = Program::listening(Command::new(SERVER).args(arguments));
+    for other in ["mkfifo", "ln -s /dev/zero"] {
+        fs::remove_file(&file).unwrap();
+        let line = format!("{other} {file}");
+        assert!(Command::new("sh").args(["-c", &line]).status().unwrap().success());
+        server.signal(Signal::SIGHUP);
+        let error = format!("the networks are unchanged: read {file}: it is not a regular file, and is read only once");
+        assert_eq!(server.err.line(), format!("daytime-server: {error}"));
+        assert_eq!(replies_or_nothing(port), "", "still denied");
+    }
+    server.signal(Signal::SIGTERM);
+    server.finish().assert(0, "", "");
+}
 
 /// The replies to `quit` from 127.0.0.1 up to the close. Empty if the client is denied.
 fn replies_or_nothing(port: u16) -> String {

@@ -7,7 +7,8 @@ use std::{
     net::{Ipv6Addr, TcpListener, TcpStream, UdpSocket},
     os::{
         fd::{AsFd, AsRawFd},
-        unix::net::{UnixDatagram, UnixListener},
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr, UnixDatagram, UnixListener},
     },
     path::Path,
     process::Command,
@@ -144,9 +145,12 @@ fn systemd_socket_activate_starts_the_server() {
 #[test]
 fn the_server_notifies_systemd_when_it_serves_and_when_it_stops() {
     let folder = Folder::new();
-    let manager = UnixDatagram::bind(folder.name("notify")).unwrap();
-    manager.set_read_timeout(Some(TIMEOUT)).unwrap();
-    let next_message = || {
+    let abstract_name = format!("daytime-test-{}", std::process::id());
+    let managers = [
+        UnixDatagram::bind(folder.name("notify")),
+        SocketAddr::from_abstract_name(&abstract_name).and_then(|address| UnixDatagram::bind_addr(&address)),
+    ];
+    let next_message = |manager: &UnixDatagram| {
         let mut message = [0; 100];
         let n = loop {
             match manager.recv(&mut message) {
@@ -164,14 +168,18 @@ fn the_server_notifies_systemd_when_it_serves_and_when_it_stops() {
         assert_ne!(replies_to(port, "\nquit\n"), "");
         server
     };
-    let mut server = serving(&folder.name("notify"));
-    // The server sends WATCHDOG as often as its manager expects it.
-    assert_eq!([(); 3].map(|()| next_message()), ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]);
-    server.signal(Signal::SIGTERM);
-    let last = iter::repeat_with(next_message).find(|message| message != "WATCHDOG=1");
-    assert_eq!(last.as_deref(), Some("STOPPING=1"));
-    server.finish().assert(0, "", "");
-    // A socket that is missing or abstract: the server prints an error and serves.
+    for (manager, name) in managers.into_iter().zip([folder.name("notify"), format!("@{abstract_name}")]) {
+        let manager = manager.unwrap();
+        manager.set_read_timeout(Some(TIMEOUT)).unwrap();
+        let mut server = serving(&name);
+        // The server sends WATCHDOG as often as its manager expects it.
+        assert_eq!([(); 3].map(|()| next_message(&manager)), ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]);
+        server.signal(Signal::SIGTERM);
+        let last = iter::repeat_with(|| next_message(&manager)).find(|message| message != "WATCHDOG=1");
+        assert_eq!(last.as_deref(), Some("STOPPING=1"));
+        server.finish().assert(0, "", "");
+    }
+    // A socket that is missing: the server prints an error and serves.
     for missing in [folder.name("missing"), "@daytime-missing".into()] {
         let mut server = serving(&missing);
         assert!(server.err.line().starts_with("daytime-server: cannot notify systemd: "));

@@ -115,8 +115,8 @@ fn the_client_survives_a_resized_or_stopped_terminal() {
 
 #[test]
 fn control_characters_of_a_server_are_escaped_on_a_terminal() {
-    let hostile = "\x1b[31mred\x1b]0;title\x07 \u{9b}2J\x08\x7f";
-    let shown = r"\u{1b}[31mred\u{1b}]0;title\u{7} \u{9b}2J\u{8}\u{7f}";
+    let hostile = "\x1b[31mred\x1b]0;title\x07 \u{9b}2J\x08\x7f\u{202e}yaD\u{2028}";
+    let shown = r"\u{1b}[31mred\u{1b}]0;title\u{7} \u{9b}2J\u{8}\u{7f}\u{202e}yaD\u{2028}";
     let answer = move |command: &str| (command != "quit").then(|| hostile.to_owned());
 
     let (fake, _) = FakeServer::line_based(hostile, answer);

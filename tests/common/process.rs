@@ -3,7 +3,7 @@
 #[cfg(feature = "cli")]
 use std::{fs, net::Ipv4Addr, net::TcpStream, sync::OnceLock};
 use std::{
-    io::{Read, Write},
+    io::{self, Read, Write},
     process::{Child, ChildStdin, Command, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     thread,
@@ -40,21 +40,35 @@ pub(crate) struct Program {
 impl Program {
     #[track_caller]
     pub(crate) fn start(command: &mut Command) -> Program {
+        Self::start_with(command, Stdio::piped(), Stdio::piped())
+    }
+
+    /// The same, with other outputs. An output that is not a pipe of the test is empty.
+    #[track_caller]
+    pub(crate) fn start_with(command: &mut Command, out: Stdio, err: Stdio) -> Program {
         let leads_group = !is_ours(command);
         if leads_group {
             command.process_group(0);
         }
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(Stdio::piped()).stdout(out).stderr(err);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
-        let (input, out, err) = (child.stdin.take(), child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        Program { child, leads_group, input, out: Output::on_demand(out), err: Output::read_ahead(err) }
+        let input = child.stdin.take();
+        let out = child.stdout.take().map_or_else(|| Output::on_demand(io::empty()), Output::on_demand);
+        let err = child.stderr.take().map_or_else(|| Output::read_ahead(io::empty()), Output::read_ahead);
+        Program { child, leads_group, input, out, err }
     }
 
     /// Starts a server program and waits until it listens: the program and its port at 127.0.0.1.
     #[cfg(feature = "cli")]
     #[track_caller]
     pub(crate) fn listening(command: &mut Command) -> (Program, u16) {
-        let mut program = Self::start(command);
+        Self::start(command).and_port(command)
+    }
+
+    #[cfg(feature = "cli")]
+    #[track_caller]
+    pub(crate) fn and_port(self, command: &Command) -> (Program, u16) {
+        let mut program = self;
         let port = match program.out.next_line() {
             Some(line) => port_in(&line),
             // Some tests close the program's output.
@@ -78,6 +92,16 @@ impl Program {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).unwrap();
+    }
+
+    /// Stops the program with SIGSTOP, and waits until all its threads have stopped.
+    #[cfg(feature = "cli")]
+    pub(crate) fn stop(&self) {
+        self.signal(Signal::SIGSTOP);
+        eventually("every thread has stopped", || {
+            let tasks = fs::read_dir(format!("/proc/{}/task", self.id())).unwrap().flatten();
+            tasks.flat_map(|task| fs::read_to_string(task.path().join("stat"))).all(|stat| stat.contains(") T "))
+        });
     }
 
     /// Closes the program's input, reads its output to the end and waits for its exit.

@@ -2,7 +2,8 @@
 
 use std::{
     collections::HashSet,
-    fs::{self},
+    fs::{self, File},
+    iter,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
@@ -18,8 +19,10 @@ use daytime::{
     rfc867,
 };
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
 use crate::common::{
-    Folder, MOMENT, builder, in_own_process_with,
+    Folder, MOMENT, builder, in_own_process, in_own_process_with,
     peer::{Peer, converse},
     server, skip, unbound_builder,
 };
@@ -178,6 +181,24 @@ fn the_zone_of_the_server_is_a_setting() {
         let output = String::from_utf8(converse(server.port(), b"\ndatetime")).unwrap();
         assert!(output.ends_with(reply), "{zone}: {output}");
     }
+}
+
+#[test]
+fn a_zone_whose_file_cannot_be_opened_for_a_moment_is_right_again_at_once() {
+    if !in_own_process() {
+        return;
+    }
+    let server = builder().workers(1).start().unwrap();
+    let mut peer = Peer::greeted(server.port());
+    peer.ask("\n", "\n");
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, 40, hard).unwrap();
+    let taken: Vec<File> = iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    assert!(!taken.is_empty());
+    peer.ask("time Asia/Tokyo\n", format!("{UNKNOWN_ZONE}\n"));
+    drop(taken);
+    peer.ask("time Asia/Tokyo\n", "00:44:57\n");
+    setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
 }
 
 #[test]

@@ -28,7 +28,7 @@
 //! | S13 | Connections that close or reset before the greeting: the descriptors are released. | `server/faults.rs::s13_connections_that_end_before_the_greeting` |
 //! | S14 | A half-close after a command: the reply, then the end. | `server/framing.rs::original_fault_flood_at_half_close`, `server/unix_sockets.rs::a_half_closed_unix_client_gets_every_reply` |
 //! | S15 | A reset in the middle of a reply: the descriptor is released, and no SIGPIPE is raised. | `server/faults.rs::s15_resets_in_the_middle_of_a_reply`, `server/unix_sockets.rs::a_unix_client_that_vanishes_raises_no_signal`, `c/host.c::vanishing_peers` |
-//! | S16 | Very slow clients, and clients that flood: timeouts close them, and other clients are not delayed. | `server/limits.rs::slow_clients_delay_no_other_client`, `server/limits.rs::timeouts_close_silent_clients_with_a_reason`, `server/faults.rs::s16_a_flood_that_is_faster_than_reading` |
+//! | S16 | Very slow clients, and clients that flood: timeouts close them, and other clients are not delayed. | `server/limits.rs::slow_clients_delay_no_other_client`, `server/limits.rs::timeouts_close_silent_clients_with_a_reason`, `server/faults.rs::s16_a_flood_that_is_faster_than_reading`, `server/faults.rs::s16_a_trickle_that_is_faster_than_reading` |
 //! | S17 | Many idle clients: almost no processor time, little memory. | `server/lifecycle.rs::an_idle_server_uses_no_processor_time`, `scale.rs::nine_thousand_clients_at_once`, `src/server/worker/connection.rs::an_idle_connection_is_small` |
 //! | S18 | The server is full, then a client leaves: the refusal is delivered, and the next client is accepted. | `server/limits.rs::a_full_server_rejects_clients_until_one_leaves`, `src/server/admission.rs::a_client_that_leaves_makes_room` |
 //! | S19 | No descriptors left: accepting pauses, clients are served, accepting resumes. | `server/faults.rs::s19_no_descriptors_left` |
@@ -36,18 +36,21 @@
 //! | S21 | A thread cannot be started: a clear error, and nothing is left behind. | `server/faults.rs::s21_a_thread_cannot_be_started`, `server/unix_sockets.rs::the_file_is_removed_when_the_server_cannot_start` |
 //! | S22 | Interrupted calls, and a stopped process: no reply is lost or doubled. | `server/faults.rs::s22_interrupted_calls`, `server/faults.rs::s22_stopped_and_continued` |
 //! | S23 | Short writes and reads: every byte arrives once. | `server/faults.rs::s23_short_writes` |
-//! | S24 | SIGTERM with busy and idle clients: owed replies are sent, the exit code is 0; a second signal ends at once. | `server/faults.rs::s24_terminated_with_clients`, `server/faults.rs::s24_a_client_that_does_not_read_does_not_delay_the_end`, `cli/signals.rs::a_second_signal_ends_the_server_at_once` |
+//! | S24 | SIGTERM with busy, idle, new and waiting clients: owed replies are sent, new clients are answered, the exit code is 0; a second signal ends at once. | `server/faults.rs::s24_terminated_with_clients`, `server/faults.rs::s24_a_client_that_does_not_read_does_not_delay_the_end`, `cli/signals.rs::a_second_signal_ends_the_server_at_once`, `cli/signals.rs::a_restart_under_load_resets_no_client`, `server/lifecycle.rs::draining_answers_clients_that_were_just_accepted_or_wait`, `server/lifecycle.rs::draining_gives_new_clients_a_second_for_their_first_command` |
 //! | S25 | `stop` twice, from two threads, from a handler, during the start: idempotent, without a deadlock. | `server/lifecycle.rs::stop_may_be_called_twice_and_from_two_threads`, `server/handlers.rs::a_handler_may_stop_its_server`, `c/lifecycle.c::many_threads` |
 //! | S26 | Addresses that cannot be bound (in use, privileged, malformed, too long, not a socket): a clear error; only a stale socket file is removed. | `server/faults.rs::s26_addresses_that_cannot_be_bound`, `server/faults.rs::s26_an_address_in_use_is_retried`, `server/unix_sockets.rs::a_stale_socket_file_is_replaced`, `server/unix_sockets.rs::a_file_that_is_not_a_socket_is_left_alone` |
 //! | S27 | A restart while sockets are in TIME_WAIT: the address is bound. | `server/lifecycle.rs::a_server_restarts_at_once` |
 //! | S28 | Socket activation with none, several, or wrong sockets, or for another process: used, or rejected with a message. | `cli/systemd.rs::sockets_of_a_service_manager_are_served_by_their_names`, `cli/systemd.rs::errors_name_the_sockets_that_cannot_be_served`, `cli/systemd.rs::sockets_for_another_process_are_left_alone` |
-//! | S29 | A notification socket that is missing: one message. Watchdog messages come from the running server. | `cli/systemd.rs::the_server_notifies_systemd_when_it_serves_and_when_it_stops` |
-//! | S30 | Output that is closed, full or not read: the server continues to serve. | `server/faults.rs::s30_output_that_is_closed_or_full`, `server/faults.rs::s30_output_that_is_not_read`, `server/faults.rs::s30_output_to_a_closed_pipe` |
+//! | S29 | A notification socket that is missing or full: one message. Watchdog messages come from the running server. | `cli/systemd.rs::the_server_notifies_systemd_when_it_serves_and_when_it_stops`, `cli/signals.rs::a_signal_is_heard_while_systemd_does_not_listen` |
+//! | S30 | Output that is closed, full or not read: the server continues to serve, hears signals, and counts lost lines. | `server/faults.rs::s30_output_that_is_closed_or_full`, `server/faults.rs::s30_output_that_is_not_read`, `server/faults.rs::s30_lines_that_are_lost_are_counted`, `server/faults.rs::s30_output_to_a_closed_pipe`, `cli/signals.rs::a_signal_is_heard_while_nobody_reads_the_output` |
 //! | S31 | A panic in a handler: `The command failed`, an event, and the connection lives. | `server/handlers.rs::a_failing_handler_is_answered_and_reported_and_the_connection_lives` |
 //! | S32 | The limit by source with IPv4-mapped addresses and IPv6 networks: normalised; the table is bounded. | `src/server/admission.rs::a_source_is_an_ipv4_address_or_an_ipv6_network_of_64_bits`, `src/server/admission.rs::the_table_is_empty_once_all_clients_have_left` |
 //! | S33 | Networks that overlap, and 100,000 of them: the longest prefix decides. | `server/networks.rs::networks_decide_like_a_scan_of_every_entry`, `src/networks.rs::a_hundred_thousand_networks_are_each_found` |
 //! | S34 | PROXY headers. | None: the server does not read them. S8 shows that they are commands like any other. |
 //! | S35 | Twelve hours of mixed load. | None: too long for a test. S4, S5 and S13 bound memory and descriptors, as does `server/events.rs::counters_are_exact_and_return_to_zero_after_a_storm`. |
+//! | S38 | Urgent data (MSG_OOB) within a burst of commands: every command is answered. | `server/faults.rs::s38_urgent_data_within_a_burst`, `server/faults.rs::s39_descriptors_and_urgent_data_over_a_unix_socket` |
+//! | S39 | Descriptors (SCM_RIGHTS) within a burst over a Unix socket: every command is answered, and the server keeps no descriptor. | `server/faults.rs::s39_descriptors_and_urgent_data_over_a_unix_socket` |
+//! | S40 | A worker cannot be woken: a second try, and then the server ends with an error. | `server/faults.rs::s40_a_worker_that_cannot_be_woken` |
 //!
 //! # Clocks and zones
 //!
@@ -57,11 +60,12 @@
 //! | C2 | A clock before 1970, and the ends of time: a sane text, no panic. | `server/faults.rs::c2_a_clock_before_1970`, `protocol/formats.rs::the_ends_of_time_have_texts_in_every_zone` |
 //! | C3 | Daylight saving time begins or ends, a zone changes its rules or skips a day: the text is right at each second. | `server/faults.rs::c3_offsets_that_change`, `src/protocol/formatted_time.rs::zones_with_rules_are_right_at_their_boundary_seconds` |
 //! | C4 | The zone files are replaced, or TZ is odd: read again on request; UTC and a warning for nonsense. | `server/faults.rs::c4_the_zone_of_the_environment`, `server/clock_and_zones.rs::every_worker_reloads_zones`, `cli/signals.rs::sighup_reloads_zones`, `src/clock.rs::zone_files_that_are_replaced_are_read_again` |
-//! | C5 | No zone database: UTC and one warning. | `server/faults.rs::c5_a_machine_without_zones` |
+//! | C5 | No zone database: UTC and one warning; an error if a zone was named; the database is found when it comes back. | `server/faults.rs::c5_a_machine_without_zones`, `src/clock.rs::a_database_that_is_missing_at_the_start_comes_back`, `src/clock.rs::a_zone_that_was_named_and_cannot_be_read_is_an_error` |
 //! | C6 | Midnight within a pipeline: the replies to one read are of one moment. | `server/clock_and_zones.rs::one_read_is_answered_from_one_reading`, `client/original_server.rs::a_midnight_between_date_and_time_of_the_original_is_noticed` |
 //! | C7 | A leap second: never in a text. | `protocol/formats.rs::formatted_times_are_right_at_every_edge_of_time` |
 //! | C8 | RFC 868 in 2036: the counter wraps around, and readers know that. | `server/rfc.rs::the_replies_of_rfc_867_and_rfc_868_are_exact`, `protocol/rfc.rs::bytes_of_rfc_868_mean_a_time_about_2036` |
 //! | C9 | The host calls `setenv("TZ")` on another thread. | None: the library reads TZ once, through std, and never calls localtime_r or setenv. `src/clock.rs::tz_is_read_as_tzset_does` shows how TZ is read. |
+//! | C10 | The file of a zone cannot be opened for a moment: an error line, and the right reply at once afterwards. | `server/clock_and_zones.rs::a_zone_whose_file_cannot_be_opened_for_a_moment_is_right_again_at_once` |
 //!
 //! # Client
 //!
@@ -71,7 +75,7 @@
 //! | K2 | Addresses that refuse or do not answer, names with several addresses: typed errors, all addresses within one deadline. | `client/addresses.rs::every_address_of_a_name_is_tried`, `client/addresses.rs::a_dead_address_before_a_live_one_takes_its_share_of_the_timeout`, `cli/client.rs::a_name_with_a_dead_address_before_a_live_one_connects` |
 //! | K3 | The server ends between a command and its reply: the client is closed; it never reconnects. | `client/misbehaving_server.rs::a_server_that_ends_before_its_reply_closes_the_client` |
 //! | K4 | A reply arrives after the timeout: it is never the reply to a later command. | `client/misbehaving_server.rs::a_late_reply_is_never_returned`, `client/misbehaving_server.rs::unexpected_bytes_break_the_client`, `python/test_client.py::test_a_late_reply_is_never_returned` |
-//! | K5 | A reply with control characters: a terminal shows them escaped. | `cli/terminal.rs::control_characters_of_a_server_are_escaped_on_a_terminal` |
+//! | K5 | A reply with control characters, or characters that hide or reverse text: a terminal shows them escaped. | `cli/terminal.rs::control_characters_of_a_server_are_escaped_on_a_terminal`, `src/escape.rs::text_stays_and_what_hides_text_is_escaped` |
 //! | K6 | The end of input, Ctrl-C, Ctrl-D, a resized or dumb terminal, a closed pipe: clean exit codes. | `cli/terminal.rs::control_keys_end_the_client`, `cli/terminal.rs::the_client_survives_a_resized_or_stopped_terminal`, `cli/client.rs::a_reader_that_closes_early_is_not_an_error` |
 //! | K7 | A history file that cannot be used. | None: the history is kept in memory only. |
 //!
@@ -111,8 +115,9 @@
 
 use std::{
     fs,
-    io::{self, ErrorKind, Write},
+    io::{self, ErrorKind, IoSlice, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    os::fd::AsRawFd,
     process::Command,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
@@ -126,7 +131,11 @@ use daytime::{
         errors::{INVALID, UNKNOWN_ZONE},
     },
 };
-use nix::sys::signal::Signal;
+use nix::sys::{
+    signal::Signal,
+    socket::{ControlMessage, MsgFlags, sendmsg},
+};
+use socket2::SockRef;
 
 use crate::common::process::{PLAIN, Program, SERVER, fixed_server, inject, traced};
 use crate::common::{
@@ -135,6 +144,7 @@ use crate::common::{
     proc_fs::{descriptors, memory, processor_time},
     server, skip,
 };
+use crate::helpers::{connect_unix, unix_address};
 use crate::model::model;
 
 const MIB: u64 = 1 << 20;
@@ -497,6 +507,29 @@ fn s16_a_flood_that_is_faster_than_reading() {
     }
 }
 
+/// The server reads on after each short read from a Unix socket, and there is always more.
+#[test]
+fn s16_a_trickle_that_is_faster_than_reading() {
+    let Some(wrapper) = inject(&["recvfrom:delay_exit=3000"]) else { return };
+    let folder = Folder::new();
+    let path = folder.at("socket");
+    let arguments = ["--workers", "1", "--listen", &unix_address(&path)];
+    let (_program, port) = Program::listening(&mut fixed_server(&wrapper, &arguments));
+    let mut trickling = connect_unix(&path);
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Relaxed) && trickling.try_send(b"x") {
+                thread::sleep(Duration::from_micros(200));
+            }
+        });
+        // A failure must end the other thread.
+        let served = thread::scope(|scope| scope.spawn(|| (0..10).for_each(|_| assert_serves(port))).join());
+        stop.store(true, Relaxed);
+        assert!(served.is_ok());
+    });
+}
+
 #[test]
 fn s19_no_descriptors_left() {
     let (mut program, port) =
@@ -510,7 +543,8 @@ fn s19_no_descriptors_left() {
         }
         served += 1;
     };
-    assert!(paused.starts_with("Accepting clients is paused"), "{paused}");
+    let words = "the system lacks file descriptors or memory: Too many open files (os error 24)";
+    assert_eq!(paused, format!("Accepting clients is paused, {words}"));
     assert!((4..24).contains(&served), "{served} of 60 clients were accepted with 24 descriptors");
     for peer in &mut peers[..served] {
         peer.ask("day\n", format!("{GREETING}\nSunday\n"));
@@ -753,6 +787,28 @@ fn s30_output_that_is_not_read() {
     assert_eq!(program.wait(), (Some(0), String::new()));
 }
 
+/// The line after them says how many lines are missing.
+#[test]
+fn s30_lines_that_are_lost_are_counted() {
+    let (mut program, port) = program(&["--drain", "0"]);
+    // More than the kernel and the program buffer.
+    let clients = 4000;
+    for _ in 0..clients {
+        assert_serves(port);
+    }
+    program.signal(Signal::SIGTERM);
+    let (mut printed, mut missing) = (0, 0);
+    while let Some(line) = program.out.next_line() {
+        let lost = line.strip_prefix("daytime-server: ").and_then(|line| line.split_once(" lines are missing here"));
+        match lost {
+            Some((lost, _)) => missing += lost.parse::<u32>().unwrap(),
+            None => printed += u32::from(line.starts_with("Connection has been established")),
+        }
+    }
+    assert!(missing > 0 && printed > 0 && printed + missing >= clients, "{printed} lines, and {missing} are missing");
+    assert_eq!(program.wait(), (Some(0), String::new()));
+}
+
 #[test]
 fn s30_output_to_a_closed_pipe() {
     let (mut program, port) = program(&[]);
@@ -762,6 +818,83 @@ fn s30_output_to_a_closed_pipe() {
     }
     program.signal(Signal::SIGTERM);
     assert_eq!(program.wait(), (Some(0), String::new()));
+}
+
+/// A read ends at urgent data, and the poller reports the whole burst once.
+#[test]
+fn s38_urgent_data_within_a_burst() {
+    let (program, port) = program(&["--workers", "1"]);
+    let mut fresh = Peer::greeted(port);
+    fresh.ask("\n", "\n");
+    // The server has also watched for writes since it could not send to this client.
+    let mut blocked = Peer::narrow(port);
+    blocked.send("help\n".repeat(3000));
+    blocked.expect(format!("{GREETING}\n") + &format!("{HELP}\n").repeat(3000));
+    for mut peer in [fresh, blocked] {
+        for _ in 0..2 {
+            program.stop();
+            peer.send("day\n");
+            SockRef::from(&peer.0).send_out_of_band(b"X").unwrap();
+            peer.send("\ntime\n");
+            program.signal(Signal::SIGCONT);
+            peer.expect("Sunday\n\n15:44:57\n");
+        }
+        peer.finish();
+        peer.expect_eof();
+    }
+}
+
+#[test]
+fn s39_descriptors_and_urgent_data_over_a_unix_socket() {
+    let folder = Folder::new();
+    let path = folder.at("socket");
+    let (program, _) = program(&["--workers", "1", "--listen", &unix_address(&path)]);
+    let mut peer = connect_unix(&path);
+    peer.ask("\n", format!("{GREETING}\n"));
+    let open = descriptors(&program.id());
+    for _ in 0..2 {
+        program.stop();
+        let passed = [peer.0.as_raw_fd()];
+        let rights = [ControlMessage::ScmRights(&passed)];
+        let line = [IoSlice::new(b"day\n")];
+        sendmsg::<()>(peer.0.as_raw_fd(), &line, &rights, MsgFlags::empty(), None).unwrap();
+        peer.send("time\ndate\n");
+        program.signal(Signal::SIGCONT);
+        peer.expect("Sunday\n15:44:57\n26-11-22\n");
+
+        program.stop();
+        peer.send("day\n");
+        SockRef::from(&peer.0).send_out_of_band(b"X").unwrap();
+        peer.send("\ntime\n");
+        program.signal(Signal::SIGCONT);
+        peer.expect("Sunday\n\n15:44:57\n");
+    }
+    assert_eq!(descriptors(&program.id()), open, "the kernel closes passed descriptors that nobody takes");
+    peer.finish();
+    peer.expect_eof();
+}
+
+/// Each thread has its own count of writes: the first one prints the address. The first worker wakes the other one for every
+/// second client.
+#[test]
+fn s40_a_worker_that_cannot_be_woken() {
+    for (when, ends) in [("2", false), ("2+3", false), ("2..3", true)] {
+        let Some(wrapper) = inject(&[&format!("write:error=EIO:when={when}")]) else { return };
+        let (mut program, port) = Program::listening(&mut fixed_server(&wrapper, &["--workers", "2"]));
+        if ends {
+            // Until the server has ended, its clients are greeted.
+            let is_greeted = |mut stream: TcpStream| stream.read_exact(&mut [0; GREETING.len()]).is_ok();
+            while TcpStream::connect(("127.0.0.1", port)).is_ok_and(is_greeted) {}
+        } else {
+            for _ in 0..12 {
+                assert_serves(port);
+            }
+            program.signal(Signal::SIGTERM);
+        }
+        let error = "daytime-server: the server ended by itself; this is a bug or a failure of the system";
+        let expected = if ends { (Some(1), error.to_owned()) } else { (Some(0), String::new()) };
+        assert_eq!(program.wait(), expected, "{when}");
+    }
 }
 
 // ---- Clocks and zones
@@ -950,4 +1083,7 @@ fn c5_a_machine_without_zones() {
         assert_eq!(offset, "+00:00 alone");
         assert_eq!(stderr.lines().count(), 1, "TZ={tz:?}:\n{stderr}");
     }
+    let mut program = Program::start(&mut fixed_server(&apart, &["--timezone", "Europe/Berlin"]));
+    let error = "daytime-server: read the time zone \"Europe/Berlin\": the time zone database is missing";
+    assert_eq!(program.wait(), (Some(1), error.to_owned()));
 }

@@ -2,17 +2,18 @@
 
 use std::{
     fs::{self},
+    net::TcpStream,
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use daytime::{ClientId, Reason, Server, Stats, protocol::GREETING};
 
 use crate::common::{
     HELP, TIMEOUT, builder, eventually, in_own_process,
-    peer::{Peer, assert_bytes},
+    peer::{Peer, assert_bytes, retry_if_slow},
     proc_fs::{descriptors, server_threads, status},
-    server, tcp,
+    server, tcp, timed,
 };
 use crate::helpers::{EventWatcher, assert_refused};
 
@@ -229,18 +230,58 @@ fn draining_without_clients_ends_at_once() {
     assert!(server.wait(Some(TIMEOUT)));
 }
 
-/// When the drain begins, the acceptor has accepted clients that their workers do not have yet.
+/// When the drain begins, the acceptor has accepted clients that their workers do not have yet. Others wait in the queue.
 #[test]
-fn draining_closes_clients_that_were_just_accepted() {
-    let grace = Duration::from_secs(10);
+fn draining_answers_clients_that_were_just_accepted_or_wait() {
     for round in 0..100 {
-        let server = server();
-        let mut peers: Vec<Peer> = (0..8).map(|_| Peer::connect(server.port())).collect();
-        let began = Instant::now();
-        server.drain(grace);
-        peers.iter_mut().for_each(Peer::wait_closed);
-        assert!(began.elapsed() < grace / 2, "in round {round} an idle client stayed for the whole grace");
+        let bound = builder().bind().unwrap();
+        let mut peers: Vec<Peer> = (0..50).map(|_| Peer::connect(bound.port())).collect();
+        peers.iter_mut().for_each(|peer| peer.send("day\n"));
+        let server = bound.start().unwrap();
+        if round % 2 == 1 {
+            // The server has begun to accept.
+            peers[0].expect(format!("{GREETING}\nSunday\n"));
+            peers.remove(0);
+        }
+        server.drain(TIMEOUT);
+        for peer in &mut peers {
+            peer.expect(format!("{GREETING}\nSunday\n"));
+            peer.expect_eof();
+        }
         drop(peers);
         assert!(server.wait(Some(TIMEOUT)));
+        assert_eq!((server.stats().accepted, server.stats().clients), (50, 0));
     }
+}
+
+#[test]
+fn draining_gives_new_clients_a_second_for_their_first_command() {
+    // The client sends its command within the second. The first line end alone is not a command.
+    let (server, mut peers) = retry_if_slow(|| {
+        let server = self::server();
+        let mut peers = [(); 3].map(|()| Peer::greeted(server.port()));
+        peers[1].ask("\n", "\n");
+        server.drain(TIMEOUT);
+        eventually("the server is draining", || TcpStream::connect(tcp(&server.addresses()[0])).is_err());
+        peers[0].send("day\n");
+        peers[1].send("day\n");
+        (server, peers)
+    });
+    peers[0].expect("\nSunday\n");
+    peers[1].expect("Sunday\n");
+    peers[..2].iter_mut().for_each(Peer::expect_eof);
+    let ((), took) = timed(|| peers[2].expect_eof());
+    assert!((Duration::from_millis(500)..TIMEOUT / 3).contains(&took), "a silent client was closed after {took:?}");
+    drop(peers);
+    assert!(server.wait(Some(TIMEOUT)));
+
+    // The end of the drain comes first.
+    let server = self::server();
+    let mut silent = Peer::greeted(server.port());
+    let ((), took) = timed(|| {
+        server.drain(Duration::from_millis(100));
+        silent.wait_closed();
+    });
+    assert!(took < Duration::from_millis(900), "{took:?}");
+    assert!(server.wait(Some(TIMEOUT)));
 }

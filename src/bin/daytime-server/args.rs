@@ -4,7 +4,19 @@
 //! for the builder's setter of the same name. A setting that is left out is not passed on, so that its default stays in the
 //! engine.
 
-use std::{env, fs, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    env,
+    fs::File,
+    io::{
+        self,
+        ErrorKind::{InvalidData, InvalidInput},
+        Read,
+    },
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 
 use clap::Parser;
 use daytime::{
@@ -12,7 +24,11 @@ use daytime::{
     cli::seconds,
     protocol::{Formats, GREETING},
 };
+use nix::libc::O_NONBLOCK;
 use serde::{Deserialize, Serialize};
+
+/// The most bytes of a configuration file: about 50,000 networks.
+const CONFIG_MAX: u64 = 1 << 20;
 
 macro_rules! args {
     (
@@ -132,10 +148,26 @@ args! {
 impl Args {
     /// The command line over its configuration file. Ends the program for `--help`, `--version` and invalid flags.
     pub(crate) fn load() -> Result<Self, Error> {
+        Self::over(|path| read(File::open(path)?))
+    }
+
+    /// The same, from the configuration file as it is now. A pipe has no contents any more, and is an error.
+    pub(crate) fn reload() -> Result<Self, Error> {
+        Self::over(|path| {
+            // Otherwise opening a FIFO waits for a writer.
+            let file = File::options().read(true).custom_flags(O_NONBLOCK).open(path)?;
+            match file.metadata()?.is_file() {
+                true => read(file),
+                false => Err(io::Error::new(InvalidInput, "it is not a regular file, and is read only once")),
+            }
+        })
+    }
+
+    fn over(read: impl FnOnce(&Path) -> io::Result<String>) -> Result<Self, Error> {
         let mut args = Args::default();
         args.update_from(env::args_os());
         let Some(path) = args.config.take() else { return Ok(args) };
-        let text = fs::read_to_string(&path).map_err(|error| Error::Io(error, format!("read {}", path.display())))?;
+        let text = read(&path).map_err(|error| Error::Io(error, format!("read {}", path.display())))?;
         let mut args: Args = toml::from_str(&text).map_err(|error| {
             let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
             Error::Invalid(format!("{}:{line}: {}", path.display(), error.message()))
@@ -189,6 +221,16 @@ impl Args {
     pub(crate) fn bind_timeout(&self) -> Duration {
         self.bind_timeout.map_or(Duration::from_secs(10), Duration::from)
     }
+}
+
+/// Reads a configuration file. A device such as /dev/zero does not end.
+fn read(file: File) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    file.take(CONFIG_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > CONFIG_MAX {
+        return Err(io::Error::new(InvalidData, "a configuration file must be at most 1 MiB long"));
+    }
+    String::from_utf8(bytes).map_err(|_| io::Error::new(InvalidData, "a configuration file must be UTF-8"))
 }
 
 fn address(text: &str) -> Result<String, Error> {

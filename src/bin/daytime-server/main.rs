@@ -1,8 +1,12 @@
-//! `daytime-server`: arguments in, library, exit code out. `args.rs` has the settings, `check.rs` prints them, and
-//! `systemd.rs` talks to systemd.
+//! `daytime-server`: arguments in, library, exit code out. `args.rs` has the settings, `check.rs` prints them, `output.rs`
+//! writes lines, and `systemd.rs` talks to systemd.
+//!
+//! The thread that hears signals does nothing that may block. A reader of an output that does not read, a service manager
+//! that does not listen, or a configuration file that cannot be read must not make SIGTERM unheard.
 
 mod args;
 mod check;
+mod output;
 mod systemd;
 
 use std::{
@@ -11,6 +15,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
     },
     thread,
     time::{Duration, Instant},
@@ -18,16 +23,24 @@ use std::{
 
 use args::Args;
 use daytime::{Address, Bound, Error, Event, Handle, Server, ServerBuilder, Service, cli::print_error};
-use nix::sys::resource::{Resource::RLIMIT_NOFILE, getrlimit, setrlimit};
-use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM},
-    iterator::Signals,
+use nix::{
+    errno::Errno,
+    sys::{
+        resource::{Resource::RLIMIT_NOFILE, getrlimit, setrlimit},
+        signal::{SigSet, Signal},
+    },
 };
+use output::Output;
+
+/// How long the end of the program waits for lines that are not written yet.
+const OUTPUT_GRACE: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            // Otherwise a standard error that nobody reads would make the program deaf to them now.
+            let _ = signals().thread_unblock();
             print_error("daytime-server", &error);
             ExitCode::from(1 + u8::from(matches!(error, Error::Invalid(_))))
         }
@@ -47,40 +60,87 @@ fn run() -> Result<(), Error> {
         return write!(io::stdout(), "{text}").map_err(|error| Error::Io(error, "print".into()));
     }
     let bound = bind(systemd::sockets(builder)?, args.bind_timeout())?;
-    let signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(|error| Error::Io(error, "catch signals".into()))?;
+    // Before the first thread, so that every thread inherits the mask. Until here, a signal ends the program at once.
+    signals().thread_block().map_err(|error| Error::Io(error.into(), "block signals".into()))?;
+    let (out, err) = (Output::start(&io::stdout())?, Output::start(&io::stderr())?);
     let events = (!args.quiet).then(|| bound.events_with(1024, false));
     let server = bound.start()?;
-    for warning in server.warnings() {
-        print_error("daytime-server", warning);
-    }
-    let listening = listening(&server);
-    // A separate thread: a slow reader of standard output blocks only this thread.
-    spawn(move || print(listening, events.into_iter().flatten()))?;
     let requested = Arc::new(AtomicBool::new(false));
-    let (handle, flag) = (server.handle(), requested.clone());
-    spawn(move || handle_signals(signals, &handle, args.drain(), &flag))?;
-    systemd::ready(server.handle())?;
+    let (reloads, requests) = sync_channel(1);
+    let (done, tasks) = channel();
+    spawn({
+        let (server, grace, requested) = (server.handle(), args.drain(), requested.clone());
+        let (done, err) = (done.clone(), err.clone());
+        move || handle_signals(&server, grace, &requested, &reloads, &done, &err)
+    })?;
+    spawn({
+        let (server, err) = (server.handle(), err.clone());
+        move || reload_networks(&requests, &server, &err)
+    })?;
+    server.warnings().iter().for_each(|warning| err.error(warning));
+    let listening = listening(&server);
+    spawn({
+        let (server, out) = (server.handle(), out.clone());
+        move || {
+            print(listening, events.into_iter().flatten(), &server, &out);
+            let _ = done.send(());
+        }
+    })?;
+    systemd::ready(server.handle(), err.clone())?;
     server.wait(None);
+    // The thread that prints has the last event, and the service manager knows that the program stops.
+    let deadline = Instant::now() + OUTPUT_GRACE;
+    for _ in 0..1 + usize::from(requested.load(Relaxed)) {
+        let _ = tasks.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+    }
+    out.flush(deadline);
+    err.flush(deadline);
     match requested.load(Relaxed) {
         true => Ok(()),
         false => Err(Error::State("the server ended by itself; this is a bug or a failure of the system".into())),
     }
 }
 
+/// The signals that the program waits for. It has no signal handler.
+fn signals() -> SigSet {
+    SigSet::from_iter([Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM])
+}
+
 /// Handles signals. A second SIGINT or SIGTERM ends the program at once.
-fn handle_signals(mut signals: Signals, server: &Handle, grace: Duration, requested: &AtomicBool) {
-    for signal in signals.forever() {
-        if signal == SIGHUP {
-            server.reload_zones();
-            match Args::load().and_then(|args| args.networks()) {
-                Ok(networks) => server.set_networks(networks),
-                Err(error) => print_error("daytime-server", format!("the networks are unchanged: {error}")),
+fn handle_signals(
+    server: &Handle,
+    grace: Duration,
+    requested: &AtomicBool,
+    reloads: &SyncSender<()>,
+    done: &Sender<()>,
+    err: &Output,
+) {
+    loop {
+        match signals().wait() {
+            Ok(Signal::SIGHUP) => {
+                server.reload_zones();
+                // A reload that waits reads the file as it will be then.
+                let _ = reloads.try_send(());
             }
-        } else if requested.swap(true, Relaxed) {
-            process::exit(1);
-        } else {
-            systemd::stopping();
-            server.drain(grace);
+            Ok(_) if requested.swap(true, Relaxed) => process::exit(1),
+            Ok(_) => {
+                server.drain(grace);
+                systemd::stopping(err);
+                let _ = done.send(());
+            }
+            Err(Errno::EINTR) => {}
+            // A server that no signal can end is worse than none.
+            Err(_) => return server.stop(),
+        }
+    }
+}
+
+/// Reloads the networks of the configuration file for each request. The file may be on a file system that hangs.
+fn reload_networks(requests: &Receiver<()>, server: &Handle, err: &Output) {
+    for () in requests {
+        match Args::reload().and_then(|args| args.networks()) {
+            Ok(networks) => server.set_networks(networks),
+            Err(error) => err.error(format!("the networks are unchanged: {error}")),
         }
     }
 }
@@ -118,11 +178,16 @@ fn listening(server: &Server) -> Vec<String> {
     text.chain(older).collect()
 }
 
-/// Prints lines. A line that cannot be printed is lost, since the server does not depend on its standard output.
-fn print(listening: Vec<String>, events: impl Iterator<Item = Event>) {
-    let mut out = io::stdout();
-    let lines = events.filter(|event| !matches!(event, Event::Disconnected { .. })).map(|event| event.to_string());
-    for line in listening.into_iter().chain(lines) {
-        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+/// Prints the lines of a server that has started, and a line for each event but the ends of connections.
+fn print(listening: Vec<String>, events: impl Iterator<Item = Event>, server: &Handle, out: &Output) {
+    listening.into_iter().for_each(|line| out.line(line));
+    let mut dropped = 0;
+    for event in events {
+        // Each of them may have been the end of a connection.
+        let before = std::mem::replace(&mut dropped, server.stats().events_dropped);
+        out.lose(dropped - before);
+        if !matches!(event, Event::Disconnected { .. }) {
+            out.line(event.to_string());
+        }
     }
 }

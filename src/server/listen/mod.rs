@@ -5,7 +5,7 @@ mod unix;
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{Shutdown, SocketAddr},
     os::fd::{AsRawFd, OwnedFd, RawFd},
     time::Duration,
 };
@@ -16,6 +16,8 @@ use mio::{
     net::{TcpListener, UnixListener},
 };
 use nix::errno::Errno;
+#[cfg(target_os = "linux")]
+use socket2::SockFilter;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::{Address, DEFAULT_PORT, Error};
@@ -57,6 +59,8 @@ pub(super) struct Listener {
     _file: Option<SocketFile>,
     pub(super) socket: Listening,
     pub(super) service: Service,
+    /// No other process listens on this socket, as far as this one knows.
+    owned: bool,
 }
 
 #[derive(Debug)]
@@ -81,9 +85,43 @@ impl Listener {
         registry.register(socket, token, Interest::READABLE)
     }
 
-    fn tcp(socket: Socket, service: Service) -> Self {
-        Listener { socket: Listening::Tcp(TcpListener::from_std(socket.into())), service, _file: None }
+    /// Lets no further client into the queue of connections, so that the last one can be accepted before the listener is
+    /// closed. The system would reset the clients that are in the queue then. Another process may go on with a socket that
+    /// was passed, and so may its clients. Without effect where the system cannot do that.
+    pub(super) fn close_queue(&self) {
+        if !self.owned {
+            return;
+        }
+        match &self.socket {
+            // SYN is ignored. The client repeats it after a second, and is refused then, or accepted by the next server.
+            #[cfg(target_os = "linux")]
+            Listening::Tcp(socket) => drop(SockRef::from(socket).attach_filter(&NO_SYN.map(instruction))),
+            #[cfg(not(target_os = "linux"))]
+            Listening::Tcp(_) => {}
+            // The client is refused.
+            Listening::Unix(socket) => drop(SockRef::from(socket).shutdown(Shutdown::Read)),
+        }
     }
+
+    fn tcp(socket: Socket, service: Service) -> Self {
+        Listener { socket: Listening::Tcp(TcpListener::from_std(socket.into())), service, owned: true, _file: None }
+    }
+}
+
+/// A filter in classic BPF, over a TCP header: it drops the segments with SYN and without ACK. Those that complete a
+/// handshake pass.
+#[cfg(target_os = "linux")]
+const NO_SYN: [(u16, u8, u8, u32); 5] = [
+    (0x30, 0, 0, 13),       // load the byte of the flags
+    (0x54, 0, 0, 0x12),     // and SYN | ACK
+    (0x15, 0, 1, 0x02),     // if it is SYN
+    (0x06, 0, 0, 0),        // then drop
+    (0x06, 0, 0, u32::MAX), // else pass
+];
+
+#[cfg(target_os = "linux")]
+fn instruction((code, if_true, if_false, k): (u16, u8, u8, u32)) -> SockFilter {
+    SockFilter::new(code, if_true, if_false, k)
 }
 
 impl AsRawFd for Listener {
@@ -146,7 +184,7 @@ pub(super) fn bind(addresses: &[(Service, Address)], backlog: i32, mode: Option<
             (Address::Unix(path), _) => {
                 let (socket, file) = unix::bind(path, backlog, mode)?;
                 let socket = Listening::Unix(UnixListener::from_std(socket));
-                listeners.push(Listener { socket, service: *service, _file: file });
+                listeners.push(Listener { socket, service: *service, owned: true, _file: file });
             }
             (_, [one]) => listeners.push(Listener::tcp(listen(*one, v6_only(one), backlog)?, *service)),
             (_, several) => {
@@ -181,7 +219,7 @@ pub(super) fn adopt(descriptor: &OwnedFd, service: Service) -> Result<Listener, 
     match domain {
         Domain::IPV4 | Domain::IPV6 | Domain::UNIX => {
             let socket = adopt().map_err(Error::io(format!("adopt the file descriptor {number}")))?;
-            Ok(Listener { socket, service, _file: None })
+            Ok(Listener { socket, service, owned: false, _file: None })
         }
         _ => Err(reject("is neither a TCP nor a Unix socket")),
     }

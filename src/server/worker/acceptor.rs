@@ -22,6 +22,9 @@ const BATCH: usize = 64;
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
+/// An accepted connection. It has an id, or a reason why it is refused.
+pub(super) type Arrival = (TcpStream, Peer, Service, Result<ClientId, Reason>);
+
 pub(crate) struct Acceptor {
     listeners: Vec<Watched>,
     last: ClientId,
@@ -57,13 +60,32 @@ impl Acceptor {
         }
     }
 
+    /// Lets no further client into the queues.
+    pub(super) fn close_queues(&self) {
+        self.listeners.iter().for_each(|watched| watched.listener.close_queue());
+    }
+
+    /// Accepts the connections that wait in the queues, before the listeners are closed. A queue holds one connection more
+    /// than its backlog. So clients that come faster than this accepts do not keep it going, if the queue is open.
+    pub(super) fn accept_queued(&mut self, backlog: u32, shared: &Shared, mut arrive: impl FnMut(Arrival)) {
+        for Watched { listener, .. } in &self.listeners {
+            let mut failed = 0;
+            for _ in 0..=backlog {
+                match accept(&listener.socket) {
+                    Ok((stream, peer)) => {
+                        let admitted = Self::admit(&mut self.last, &peer, shared);
+                        arrive((stream, peer, listener.service, admitted));
+                    }
+                    Err(error) if concerns_one_connection(&error) && failed < BATCH => failed += 1,
+                    // The queue is empty, or the system lacks resources.
+                    Err(_) => break,
+                }
+            }
+        }
+    }
+
     /// Accepts a batch of connections from each listener. Each connection gets an id, or the reason why it is refused.
-    pub(super) fn accept(
-        &mut self,
-        now: Tick,
-        shared: &Shared,
-        mut arrive: impl FnMut(TcpStream, Peer, Service, Result<ClientId, Reason>),
-    ) {
+    pub(super) fn accept(&mut self, now: Tick, shared: &Shared, mut arrive: impl FnMut(Arrival)) {
         if self.paused_until.is_some_and(|until| until > now) {
             return;
         }
@@ -74,11 +96,8 @@ impl Acceptor {
                 match accept(&watched.listener.socket) {
                     Ok((stream, peer)) => {
                         self.pause = PAUSE_MIN;
-                        let admitted = shared.admission.admit(&peer).map(|()| {
-                            self.last.0 += 1;
-                            self.last
-                        });
-                        arrive(stream, peer, watched.listener.service, admitted);
+                        let admitted = Self::admit(&mut self.last, &peer, shared);
+                        arrive((stream, peer, watched.listener.service, admitted));
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         watched.ready = false;
@@ -88,7 +107,8 @@ impl Acceptor {
                     Err(error) if concerns_one_connection(&error) && failed + 1 < BATCH => failed += 1,
                     Err(error) => {
                         if self.pause == PAUSE_MIN {
-                            shared.events.emit(|| Event::AcceptPaused { error: error.kind() });
+                            let message = error.to_string();
+                            shared.events.emit(|| Event::AcceptPaused { error: error.kind(), message });
                         }
                         self.paused_until = Some(now.saturating_add(ticks(self.pause)));
                         self.pause = (self.pause * 2).min(PAUSE_MAX);
@@ -97,6 +117,12 @@ impl Acceptor {
                 }
             }
         }
+    }
+
+    fn admit(last: &mut ClientId, peer: &Peer, shared: &Shared) -> Result<ClientId, Reason> {
+        shared.admission.admit(peer)?;
+        last.0 += 1;
+        Ok(*last)
     }
 }
 

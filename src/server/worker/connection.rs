@@ -1,9 +1,9 @@
 //! One socket and its session: reads, writes, buffers what the kernel does not take, and closes without losing replies.
 //!
-//! Each call of [`Connection::drive`] does the work of at most one full read. Nothing is read while replies are owed. So a
-//! connection buffers at most [`OWED_MAX`](crate::protocol::OWED_MAX) bytes of replies (and one more reply), and the
-//! untaken rest of one read, whatever its peer does. An idle connection has no buffer at all. Nothing is read while a
-//! handler runs either.
+//! Each call of [`Connection::drive`] does the work of at most one full read and one short read. Nothing is read while
+//! replies are owed. So a connection buffers at most [`OWED_MAX`](crate::protocol::OWED_MAX) bytes of replies (and one more
+//! reply), and the untaken rest of one read, whatever its peer does. An idle connection has no buffer at all. Nothing is
+//! read while a handler runs either.
 
 use std::{
     collections::HashMap,
@@ -32,8 +32,14 @@ use crate::protocol::{Framing, Next, QUIET, Received, ServerSession, rfc867, rfc
 
 /// The size of the input buffer.
 const READ_MAX: usize = 16 * 1024;
+/// The most reads before other connections are driven: a short one, and the one that finds EOF or nothing more.
+const READS_MAX: usize = 2;
 /// How long a peer may take to close after the last reply.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// How long after it was accepted a client may send its first command while the server drains. Its command may be on the
+/// way.
+const FIRST_WORDS: Duration = Duration::from_secs(1);
 
 /// What a worker lends to each of its connections.
 pub(super) struct Context {
@@ -70,6 +76,7 @@ struct Limits {
     first_command: Tick,
     quiet: Tick,
     linger: Tick,
+    first_words: Tick,
 }
 
 impl Limits {
@@ -80,6 +87,7 @@ impl Limits {
             first_command: ticks(settings.first_command_timeout),
             quiet: ticks(QUIET),
             linger: ticks(LINGER),
+            first_words: ticks(FIRST_WORDS),
         }
     }
 }
@@ -150,8 +158,10 @@ pub(super) struct Connection {
     pub(super) wake: Tick,
     /// The socket may have input. The poller reports each edge once, so this stays true until a read finds nothing more.
     readable: bool,
-    /// The peer has closed its side, so that a short read is not the last one.
-    peer_closed: bool,
+    /// A short read does not mean that the kernel has nothing more, because a read also ends at the peer's EOF, at urgent
+    /// data (MSG_OOB), and at passed descriptors (SCM_RIGHTS). The poller reports EOF, and urgent data of TCP on Linux.
+    /// Other connections always read on until the kernel has nothing.
+    reads_on: bool,
     /// The greeting was sent, so that the hooks are called for this client.
     pub(super) greeted: bool,
     /// The socket has failed while the session was away.
@@ -184,7 +194,8 @@ struct Pending {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Open,
-    /// The server is draining: to be closed as soon as the replies owed are sent.
+    /// The server is draining: to be closed as soon as the replies owed are sent. A client that has just connected may
+    /// send its first command before.
     Leaving,
     /// The peer's EOF was read: to be closed as soon as the replies owed are sent.
     Ended,
@@ -197,6 +208,7 @@ enum Phase {
 
 impl Connection {
     pub(super) fn new(stream: TcpStream, slot: usize, id: ClientId, peer: Peer, framing: Framing, now: Tick) -> Self {
+        let reads_on = matches!(peer, Peer::Unix(_)) || cfg!(not(target_os = "linux"));
         Connection {
             stream,
             // A process has fewer file descriptors than that.
@@ -211,7 +223,7 @@ impl Connection {
             since: now,
             wake: NEVER,
             readable: false,
-            peer_closed: false,
+            reads_on,
             greeted: false,
             failed: false,
             queued: false,
@@ -353,10 +365,10 @@ impl Connection {
         self.failed = true;
     }
 
-    /// The poller reports input, perhaps EOF.
-    pub(super) fn readable(&mut self, peer_closed: bool) {
+    /// The poller reports input. `reads_on` if a read may end before the last byte, at EOF or at urgent data.
+    pub(super) fn readable(&mut self, reads_on: bool) {
         self.readable = true;
-        self.peer_closed |= peer_closed;
+        self.reads_on |= reads_on;
     }
 
     /// Does what can be done without waiting, up to the work of one full read.
@@ -382,9 +394,21 @@ impl Connection {
                         true => self.since.saturating_add(cx.limits.quiet),
                         false => NEVER,
                     };
-                    quiet.min(self.idle_deadline(cx).0)
+                    let leaving = match self.phase {
+                        Phase::Leaving => self.first_words_deadline(cx),
+                        _ => NEVER,
+                    };
+                    quiet.min(leaving).min(self.idle_deadline(cx).0)
                 }
             },
+        }
+    }
+
+    /// When a leaving connection is closed although no command came.
+    fn first_words_deadline(&self, cx: &Context) -> Tick {
+        match self.commands {
+            0 => self.connected.saturating_add(cx.limits.first_words),
+            _ => 0,
         }
     }
 
@@ -421,7 +445,8 @@ impl Connection {
     }
 
     /// Closes the connection for a drain, once the commands that were read are answered. If no reply is owed, the
-    /// commands of one more read are answered too, and a command that only waits for the quiet time.
+    /// commands of one more read are answered too, and a command that only waits for the quiet time. A client that has sent
+    /// no command stays until a second after it was accepted, and until its first command is answered.
     pub(super) fn leave(&mut self, cx: &mut Context) -> Progress {
         self.readable = true;
         match self.drive(cx) {
@@ -469,6 +494,7 @@ impl Connection {
     }
 
     fn try_drive(&mut self, cx: &mut Context) -> io::Result<Progress> {
+        let mut reads = 0;
         loop {
             if self.pending.is_some() {
                 self.flush(cx)?;
@@ -502,17 +528,24 @@ impl Connection {
                         continue;
                     }
                     if self.phase == Phase::Leaving {
-                        match needs_timeout {
-                            true => self.handle_timeout(cx)?,
-                            false => self.phase = Phase::Closing(Reason::Shutdown),
+                        if needs_timeout {
+                            self.handle_timeout(cx)?;
+                            continue;
                         }
-                        continue;
+                        if self.first_words_deadline(cx) <= cx.now {
+                            self.phase = Phase::Closing(Reason::Shutdown);
+                            continue;
+                        }
                     }
                 }
             }
             if !self.readable {
                 return Ok(Progress::Pending);
             }
+            if reads == READS_MAX {
+                return Ok(Progress::Yield);
+            }
+            reads += 1;
             let mut input = mem::take(&mut cx.input);
             let progress = self.read(&mut input, cx);
             cx.input = input;
@@ -534,8 +567,7 @@ impl Connection {
             Err(error) => return Err(error),
         };
         let full = n == input.len();
-        // After a short read the kernel has nothing more, unless the peer has closed: then the next read finds EOF.
-        self.readable = full || (self.peer_closed && n > 0);
+        self.readable = full || (self.reads_on && n > 0);
         if let Phase::Lingering(reason) = self.phase {
             return Ok(match n {
                 0 => Some(Progress::Close(reason)),

@@ -26,7 +26,7 @@ use super::{
     events::{ClientId, Event, Reason},
     handler_pool::{Departure, HandlerPool, Job, JobId},
     listen::{Peer, Service},
-    mailbox::Message,
+    mailbox::{Mailbox, Message},
     shared::{Shared, State},
     sleep::Sleep,
     stats::{add, sub},
@@ -34,12 +34,19 @@ use super::{
 };
 use crate::protocol::errors;
 pub(super) use acceptor::Acceptor;
+use acceptor::Arrival;
 use connection::{Connection, Context, Progress};
 
 /// The poller's token of the waker.
 pub(super) const WAKER: Token = Token(usize::MAX);
 /// The poller's tokens of listeners start here. Smaller ones are slots of connections.
 pub(super) const LISTENERS: usize = usize::MAX / 2;
+
+/// What the poller reports for each connection: input, EOF, and urgent data, at which a read ends early.
+#[cfg(target_os = "linux")]
+const READS: Interest = Interest::READABLE.add(Interest::PRIORITY);
+#[cfg(not(target_os = "linux"))]
+const READS: Interest = Interest::READABLE;
 
 /// How often a worker looks for replies and for stuck handlers, while sessions are away and nothing wakes it. The poller
 /// counts in milliseconds.
@@ -130,8 +137,9 @@ impl Worker {
                     Token(listener @ LISTENERS..) => self.listener_ready(listener - LISTENERS),
                     Token(slot) => {
                         let Some(connection) = self.connections.get_mut(slot) else { continue };
-                        if event.is_readable() || event.is_read_closed() || event.is_error() {
-                            connection.readable(event.is_read_closed() || event.is_error());
+                        let reads_on = event.is_read_closed() || event.is_error() || event.is_priority();
+                        if event.is_readable() || reads_on {
+                            connection.readable(reads_on);
                         }
                         let progress = match event.is_error() && connection.job().is_some() {
                             // It is closed after the messages, which may have a last reply.
@@ -159,7 +167,7 @@ impl Worker {
                 self.cx.submit_jobs();
             }
             self.dozes = self.cx.away > 0 && self.watch(worked);
-            if self.draining && (self.connections.is_empty() || drain_until <= self.cx.now) {
+            if self.draining && (self.is_drained() || drain_until <= self.cx.now) {
                 break;
             }
         }
@@ -172,6 +180,12 @@ impl Worker {
             self.remove(slot, reason);
         }
         self.cx.submit_jobs();
+    }
+
+    /// Whether no client is left, and none can come from the first worker.
+    fn is_drained(&self) -> bool {
+        // In this order: the first worker sends its last client before it stops listening.
+        self.connections.is_empty() && !self.shared.listening.load(Acquire) && self.messages.is_empty()
     }
 
     /// Looks after the handler pool each millisecond, as long as this worker works or jobs wait for a thread. Returns
@@ -295,14 +309,18 @@ impl Worker {
     fn accept(&mut self) {
         let Some(mut acceptor) = self.acceptor.take() else { return };
         let shared = self.shared.clone();
-        acceptor.accept(self.cx.now, &shared, |stream, peer, service, admitted| match admitted {
-            // The id alone determines the worker, so that clients are distributed evenly.
-            Ok(id) if id.worker(shared.mailboxes.len()) == self.index => self.connect(stream, peer, service, id),
-            Ok(id) => shared.mailbox_of(id).send(Message::NewConnection(stream, peer, service, id)),
-            Err(reason) => self.refuse(stream, peer, service, reason),
-        });
+        acceptor.accept(self.cx.now, &shared, |arrival| self.welcome(arrival));
         self.accept_at = acceptor.deadline();
         self.acceptor = Some(acceptor);
+    }
+
+    fn welcome(&mut self, (stream, peer, service, admitted): Arrival) {
+        match admitted {
+            // The id alone determines the worker, so that clients are distributed evenly.
+            Ok(id) if id.worker(self.shared.mailboxes.len()) == self.index => self.connect(stream, peer, service, id),
+            Ok(id) => self.shared.mailbox_of(id).send(Message::NewConnection(stream, peer, service, id)),
+            Err(reason) => self.refuse(stream, peer, service, reason),
+        }
     }
 
     /// Starts to serve an accepted client.
@@ -318,7 +336,7 @@ impl Worker {
                 Service::Rfc867 | Service::Rfc868 => connection.answer(service, cx),
             };
             match progress {
-                // It was accepted before the drain.
+                // It was accepted before the listeners were closed.
                 Progress::Pending if draining => connection.leave(cx),
                 progress => progress,
             }
@@ -357,7 +375,7 @@ impl Worker {
         let framing = self.config.settings.framing;
         let connection = entry.insert(Connection::new(stream, slot, id, peer, framing, self.cx.now));
         let progress = start(connection, &mut self.cx);
-        let registered = self.poll.registry().register(&mut connection.stream, Token(slot), Interest::READABLE);
+        let registered = self.poll.registry().register(&mut connection.stream, Token(slot), READS);
         self.after_drive(slot, if registered.is_ok() { progress } else { Progress::Close(Reason::Error) });
     }
 
@@ -375,7 +393,7 @@ impl Worker {
         if connection.blocked() && !connection.watches_writes {
             // For the rest of its life: few connections are ever blocked, and those are blocked again and again.
             connection.watches_writes = true;
-            let interests = Interest::READABLE | Interest::WRITABLE;
+            let interests = READS | Interest::WRITABLE;
             if self.poll.registry().reregister(&mut connection.stream, Token(slot), interests).is_err() {
                 return self.remove(slot, Reason::Error);
             }
@@ -413,13 +431,23 @@ impl Worker {
         }
     }
 
-    /// Stops listening. Each connection leaves once its replies are sent.
+    /// Accepts the clients that wait, and stops listening. Each connection leaves once its replies are sent.
     fn drain(&mut self) {
         self.draining = true;
-        self.stop_listening();
+        if let Some(acceptor) = &self.acceptor {
+            acceptor.close_queues();
+        }
         for slot in self.slots() {
             let progress = self.connections[slot].leave(&mut self.cx);
             self.after_drive(slot, progress);
+        }
+        if let Some(mut acceptor) = self.acceptor.take() {
+            let (shared, backlog) = (self.shared.clone(), self.config.settings.backlog);
+            acceptor.accept_queued(backlog, &shared, |arrival| self.welcome(arrival));
+            self.acceptor = Some(acceptor);
+            self.stop_listening();
+            // No further client comes, and the other workers wait for that.
+            shared.mailboxes.iter().for_each(Mailbox::wake);
         }
     }
 
