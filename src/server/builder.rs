@@ -159,8 +159,9 @@ impl ServerBuilder {
     /// Adds a custom command. Its name is one word without blanks or control characters, unique in any letter case;
     /// `help` lists it.
     ///
-    /// The handler runs on a handler thread. Its client waits for the reply, and other clients are not delayed. See
-    /// [`IntoReply`] for what it can return. If the handler panics, returns an error, or returns an invalid reply, the
+    /// The handler runs on a handler thread. Its client waits for the reply, and other clients are not delayed. The handler
+    /// may call all methods of [`Request::server`]. It may also be a client of its server; a custom command of that client
+    /// needs another handler thread. See [`IntoReply`] for what a handler can return. If the handler panics, returns an error, or returns an invalid reply, the
     /// client gets `The command failed` and [`Event::CommandFailed`](super::Event::CommandFailed) is emitted. A reply is
     /// invalid if it is empty, exceeds 1,023 bytes, has control characters, or is itself an error line.
     ///
