@@ -162,7 +162,7 @@ impl Worker {
             self.expire();
             self.cx.submit_jobs();
             // A quick handler has replied already if its thread ran at once.
-            if self.read_messages() {
+            if self.cx.away > 0 && self.read_messages() {
                 worked = true;
                 self.cx.submit_jobs();
             }
