@@ -153,7 +153,22 @@ impl Commands {
         if self.custom.is_empty() {
             return None;
         }
-        self.custom.get(&*name.to_ascii_lowercase()).map(|&index| Command::Custom(index))
+        // Most names are folded without an allocation.
+        let (mut short, long);
+        let folded = match name.len() {
+            0..=32 => {
+                short = [0; 32];
+                let short = &mut short[..name.len()];
+                short.copy_from_slice(name);
+                short.make_ascii_lowercase();
+                &*short
+            }
+            _ => {
+                long = name.to_ascii_lowercase();
+                &long
+            }
+        };
+        self.custom.get(folded).map(|&index| Command::Custom(index))
     }
 
     /// The command of a line, and its argument. `None` if the line is not a valid command.

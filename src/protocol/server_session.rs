@@ -401,11 +401,19 @@ impl ServerSession {
     /// Appends the reply of the custom command that is awaited to `out`. `None`, or a reply that cannot be sent, becomes
     /// [`errors::FAILED`].
     pub fn reply(&mut self, reply: Option<&Reply>, out: &mut Vec<u8>) -> Received {
+        let valid = reply.filter(|reply| reply.check().is_ok());
+        if valid.is_none() && self.awaited.is_some() {
+            self.closed |= reply.is_some_and(Reply::closes);
+        }
+        self.reply_valid(valid, out)
+    }
+
+    /// [`reply`](Self::reply) with a reply that was checked.
+    pub(crate) fn reply_valid(&mut self, reply: Option<&Reply>, out: &mut Vec<u8>) -> Received {
         let Some(terminator) = self.awaited.take() else {
             return Received { taken: 0, executed: 0, invalid: 0, next: self.next() };
         };
-        let valid = reply.filter(|reply| reply.check().is_ok());
-        let ok = match valid {
+        let ok = match reply {
             Some(reply) if reply.text.is_empty() => true,
             Some(reply) => {
                 if reply.is_error() {

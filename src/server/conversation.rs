@@ -102,9 +102,9 @@ impl Conversation {
         }
     }
 
-    /// Appends the reply of the awaited handler, `None` if it failed. Returns the numbers of executed and invalid commands.
+    /// Appends the reply of the awaited handler, which was checked, or `None` if it failed. Returns the numbers of executed and invalid commands.
     pub(super) fn reply(&mut self, reply: Option<&Reply>) -> (u64, u64) {
-        let received = self.session.reply(reply, &mut self.out);
+        let received = self.session.reply_valid(reply, &mut self.out);
         self.follow(received)
     }
 
@@ -165,6 +165,11 @@ pub(super) struct Answer(Mutex<Option<Box<Conversation>>>);
 impl Answer {
     pub(super) fn take(&self) -> Option<Box<Conversation>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// [`take`](Self::take) for the thread that owns it.
+    pub(super) fn take_back(&mut self) -> Option<Box<Conversation>> {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub(super) fn put(&mut self, conversation: Box<Conversation>) {

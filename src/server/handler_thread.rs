@@ -206,8 +206,7 @@ impl HandlerThread {
 
     /// Calls the embedder's code. A panic is a failure like any other.
     fn call(&mut self) {
-        let config = self.pool.config.clone();
-        let handle = &self.pool.handle;
+        let (config, handle) = (&self.pool.config, &self.pool.handle);
         match &self.task {
             None => {}
             Some(Work::Command(call)) => {
@@ -258,7 +257,7 @@ impl HandlerThread {
         let Some(Work::Command(call)) = self.task.take() else { return };
         self.calls += 1;
         let config = &self.pool.config;
-        if let Some(mut conversation) = self.answer.take() {
+        if let Some(mut conversation) = self.answer.take_back() {
             settle(&mut conversation, &config.handlers[call.command].name, result, &self.guard.shared);
             if conversation.can_proceed() {
                 let cache = self
