@@ -60,6 +60,10 @@ impl Driver {
         if greeted {
             assert_eq!(result, Ok(()));
             self.stream.extend_from_slice(bytes);
+        } else if self.session.frames_lines()
+            && let Some(end) = bytes.iter().position(|&byte| byte == b'\n')
+        {
+            self.stream.extend_from_slice(&bytes[end + 1..]);
         }
         match result {
             Ok(()) => self.replies(),
@@ -105,7 +109,7 @@ impl Driver {
                 assert_eq!(self.session.awaits_replies(), before > 0);
             }
             Err(error) => {
-                assert!(out.is_empty() && self.has_bytes_without_a_command(), "{error:?}");
+                assert!(out.is_empty() && self.has_bytes_without_a_command(), "{command:?} is not sent");
                 self.fail(error);
             }
         }

@@ -162,6 +162,8 @@ impl Driver {
             self.follow(received, last && rest.is_empty());
             bytes = rest;
         }
+        // A held command of the greatest size is shown as numbers with commas.
+        assert!(format!("{:?}", self.session).len() < 200 + 5 * (COMMAND_MAX + 1), "{:?}", self.session);
     }
 
     fn pause(&mut self) {
@@ -209,8 +211,6 @@ impl Driver {
         if self.eager {
             self.sent.append(&mut self.out);
         }
-        // A held command of the greatest size is shown as numbers with commas.
-        assert!(format!("{:?}", self.session).len() < 200 + 5 * (COMMAND_MAX + 1), "{:?}", self.session);
     }
 
     /// Runs a handler. Meanwhile the session takes nothing and sends nothing.
