@@ -2,6 +2,7 @@
 //!
 //! CONTRIBUTING.md says how to run a target, and how to add an input.
 
+#[path = "../oracles/mod.rs"]
 mod oracles;
 
 use std::{fs, path::Path};

@@ -3,7 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 /// The reference model, which the fuzz targets use too.
-#[path = "../fuzz/oracles/model.rs"]
+#[path = "../oracles/model.rs"]
 #[allow(dead_code, reason = "the fuzz targets use all of it")]
 mod model;
 

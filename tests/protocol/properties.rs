@@ -34,7 +34,7 @@ fn cases(cases: u32) -> ProptestConfig {
 
 // The reference model
 
-/// The output for this input and the end of file, in any segmentation: the model of `tests/fuzz/oracles/model.rs`.
+/// The output for this input and the end of file, in any segmentation: the model of `tests/oracles/model.rs`.
 fn expected(framing: Framing, transcript: &[u8]) -> String {
     model::expected(framing, "Hi", &COMMANDS, transcript).text
 }

@@ -5,7 +5,7 @@
 
 use daytime::Error;
 
-#[path = "../../../src/bin/daytime-server/args.rs"]
+#[path = "../../src/bin/daytime-server/args.rs"]
 mod args;
 
 use args::Args;
