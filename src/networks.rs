@@ -89,10 +89,13 @@ impl Networks {
 }
 
 fn parse(text: &str) -> Result<IpNet, Error> {
-    let network: Option<IpNet> = match text.contains('/') {
-        true => text.parse().ok(),
-        false => text.parse::<IpAddr>().ok().map(IpNet::from),
-    };
+    let (ip, prefix) = text.split_once('/').map_or((text, None), |(ip, prefix)| (ip, Some(prefix)));
+    // The parser of `IpNet` accepts 192.0.02.0, where other programs read octal numbers. That of `IpAddr` rejects it.
+    let network = ip.parse::<IpAddr>().ok().and_then(|ip| match prefix {
+        Some(digits) if !digits.bytes().all(|byte| byte.is_ascii_digit()) => None,
+        Some(digits) => IpNet::new(ip, digits.parse().ok()?).ok(),
+        None => Some(ip.into()),
+    });
     let network = network.ok_or_else(|| {
         Error::Invalid(format!("{text:?} is not a network; expected CIDR notation such as 192.0.2.0/24"))
     })?;
@@ -157,8 +160,19 @@ mod tests {
 
     #[test]
     fn text_that_is_not_a_network_is_rejected() {
-        for text in ["", "localhost", "192.0.2.0/33", "192.0.2/24", "192.0.2.0/", "/24", "::/129", "192.0.2.0/24 ", "*"]
-        {
+        for text in [
+            "",
+            "localhost",
+            "192.0.2.0/33",
+            "192.0.2/24",
+            "192.0.2.0/",
+            "/24",
+            "::/129",
+            "192.0.2.0/24 ",
+            "*",
+            "192.0.02.0/24",
+            "::/+8",
+        ] {
             let mut networks = Networks::new();
             let error = networks.allow(text).unwrap_err();
             assert_eq!(

@@ -34,7 +34,8 @@ pub fn parse_datetime(reply: &str) -> Option<DateTime<FixedOffset>> {
     let moment = DateTime::parse_from_rfc3339(reply).ok()?;
     let written = moment.to_rfc3339_opts(SecondsFormat::Secs, false);
     // RFC 3339 writes UTC in two ways, of which chrono writes one.
-    let same = written == reply || reply.strip_suffix("-00:00") == written.strip_suffix("+00:00");
+    let same = written == reply
+        || reply.strip_suffix("-00:00").is_some_and(|local| written.strip_suffix("+00:00") == Some(local));
     // A leap second becomes the second before it: few programs expect one.
     same.then(|| moment.with_nanosecond(0))?
 }

@@ -102,9 +102,12 @@ impl Conversation {
         }
     }
 
-    /// Appends the reply of the awaited handler, which was checked, or `None` if it failed. Returns the numbers of executed and invalid commands.
-    pub(super) fn reply(&mut self, reply: Option<&Reply>) -> (u64, u64) {
-        let received = self.session.reply_valid(reply, &mut self.out);
+    /// Appends the reply of the awaited handler, or `None` if it failed. `valid` if the reply was checked. Returns the numbers of executed and invalid commands.
+    pub(super) fn reply(&mut self, reply: Option<&Reply>, valid: bool) -> (u64, u64) {
+        let received = match valid {
+            true => self.session.reply_valid(reply, &mut self.out),
+            false => self.session.reply(reply, &mut self.out),
+        };
         self.follow(received)
     }
 

@@ -133,14 +133,14 @@ pub(super) fn executed(conversation: &mut Conversation, out: Vec<u8>) -> Message
 /// for the client.
 pub(super) fn settle(conversation: &mut Conversation, command: &str, result: Result<Reply, String>, shared: &Shared) {
     let client = conversation.client;
-    let result = result.and_then(|reply| match reply.check() {
-        Ok(()) => Ok(reply),
-        Err(error) => Err(format!("the handler returned an invalid reply: {error}")),
-    });
-    let reply = result.map_err(|error| {
+    let error = match &result {
+        Ok(reply) => reply.check().map_err(|error| format!("the handler returned an invalid reply: {error}")).err(),
+        Err(error) => Some(error.clone()),
+    };
+    let (executed, invalid) = conversation.reply(result.as_ref().ok(), error.is_none());
+    if let Some(error) = error {
         shared.events.emit(|| Event::CommandFailed { client, command: command.into(), error });
-    });
-    let (executed, invalid) = conversation.reply(reply.ok().as_ref());
+    }
     shared.handled.add(executed, invalid);
     if shared.events.wants_commands() {
         shared.events.emit(|| Event::CommandServed { client, command: command.into(), ok: invalid == 0 });

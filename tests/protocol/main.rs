@@ -2,6 +2,10 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+/// The reference model, which the fuzz targets use too.
+#[path = "../oracles/model.rs"]
+#[allow(dead_code, reason = "the fuzz targets use all of it")]
+mod model;
 
 mod client_rules;
 mod commands;

@@ -10,12 +10,15 @@
 use std::{collections::BTreeSet, fmt};
 
 use daytime::protocol::{
-    COMMAND_MAX, ClientSession, Command, Formats, FormattedTime, Framing, Next, OWED_MAX, REPLY_MAX, ServerSession,
-    SessionError, Zone, check_reply, errors,
+    COMMAND_MAX, Call, ClientSession, Command, Formats, FormattedTime, Framing, Next, OWED_MAX, REPLY_MAX,
+    ServerSession, SessionError, Zone, check_reply, errors,
 };
 use proptest::{prelude::*, sample::Index, test_runner::FileFailurePersistence};
 
-use crate::conversation::{CUSTOM, Step, TestResponder, answer, reply, size};
+use crate::{
+    conversation::{CUSTOM, Step, TestResponder, answer, reply, size},
+    model::{self, Answer, Custom, Meaning, meaning},
+};
 
 /// The maximum of owed bytes that one line adds: a reply, and a terminator before and after it.
 const STEP_MAX: usize = REPLY_MAX + 4;
@@ -31,82 +34,25 @@ fn cases(cases: u32) -> ProptestConfig {
 
 // The reference model
 
-/// The output for this input and the end of file, in any segmentation. See "The invariant" of
-/// `src/protocol/protocol.md`.
+/// The output for this input and the end of file, in any segmentation: the model of `tests/oracles/model.rs`.
 fn expected(framing: Framing, transcript: &[u8]) -> String {
-    let mut lines: Vec<&[u8]> = transcript.split(|&byte| byte == b'\n').collect();
-    let tail = lines.pop().unwrap_or_default();
-    let mut out = String::from(if framing == Framing::Line { "Hi\n" } else { "Hi" });
-    for (index, line) in lines.iter().enumerate() {
-        let (body, t) = line.strip_suffix(b"\r").map_or((*line, "\n"), |body| (body, "\r\n"));
-        let first = index == 0;
-        if first && framing == Framing::Auto {
-            out += t;
-        }
-        match meaning(body) {
-            Meaning::Blank if first => {}
-            Meaning::Blank => out += t,
-            Meaning::Quit => return out + "■",
-            Meaning::Reply(r) => out += &(r + t),
-            Meaning::LastReply(r) => return out + &r + t + "■",
-        }
-    }
-    match meaning(tail.strip_suffix(b"\r").unwrap_or(tail)) {
-        // Rule 4: before the first `\n`, a command of blanks alone gets an error.
-        Meaning::Blank if framing == Framing::Auto && lines.is_empty() && !tail.is_empty() => out += errors::INVALID,
-        Meaning::Blank | Meaning::Quit => {}
-        Meaning::Reply(r) | Meaning::LastReply(r) => out += &r,
-    }
-    out + "■"
+    model::expected(framing, "Hi", &COMMANDS, transcript).text
 }
 
-enum Meaning {
-    Blank,
-    Quit,
-    Reply(String),
-    LastReply(String),
-}
-
-/// The meaning of a command. See rules 7 and 8 and "Commands" of `src/protocol/protocol.md`.
-fn meaning(body: &[u8]) -> Meaning {
-    let blank = [' ', '\t', '\r'];
-    let text = match str::from_utf8(body) {
-        _ if body.len() > 1024 => return Meaning::Reply(errors::INVALID.into()),
-        Ok(text) if text.trim_matches(blank).is_empty() => return Meaning::Blank,
-        Ok(text) if !text.chars().any(|c| c.is_ascii_control() && !blank.contains(&c)) => text.trim_matches(blank),
-        _ => return Meaning::Reply(errors::INVALID.into()),
-    };
-    let (name, argument) = text.split_once(blank).unwrap_or((text, ""));
-    let reply = match (&name.to_ascii_lowercase()[..], argument.trim_matches(blank)) {
-        ("quit" | "exit", "") => return Meaning::Quit,
-        ("timestamp", "") => "1795362297",
-        ("help", "") => concat!(
-            "day [ZONE], date [ZONE], time [ZONE], datetime [ZONE], timestamp, help, quit, exit, ",
-            "echo, bye, größe, page, flood, fail"
-        ),
-        ("day", zone) => in_zone(zone)[0],
-        ("date", zone) => in_zone(zone)[1],
-        ("time", zone) => in_zone(zone)[2],
-        ("datetime", zone) => in_zone(zone)[3],
-        ("echo", "") | ("flood" | "fail", _) => errors::FAILED,
-        ("echo", text) if text.chars().any(char::is_control) => errors::FAILED,
-        ("echo", text) => text,
-        ("größe", _) => "groß",
-        ("page", _) => return Meaning::Reply("p".repeat(1023)),
-        ("bye", _) => return Meaning::LastReply("Bye".into()),
-        _ => errors::INVALID,
-    };
-    Meaning::Reply(reply.into())
-}
-
-fn in_zone(zone: &str) -> [&str; 4] {
-    match zone {
-        "" | "UTC" | "utc" => ["Sunday", "26-11-22", "15:44:57", "2026-11-22T15:44:57+00:00"],
-        "+05:30" => ["Sunday", "26-11-22", "21:14:57", "2026-11-22T21:14:57+05:30"],
-        "+14:00" => ["Monday", "26-11-23", "05:44:57", "2026-11-23T05:44:57+14:00"],
-        _ => [errors::UNKNOWN_ZONE; 4],
-    }
-}
+const COMMANDS: Custom = Custom {
+    help: concat!(
+        "day [ZONE], date [ZONE], time [ZONE], datetime [ZONE], timestamp, help, quit, exit, ",
+        "echo, bye, größe, page, flood, fail"
+    ),
+    answer: &|name, argument| {
+        let command = CUSTOM.iter().position(|known| *known == name)?;
+        Some(match answer(&Call { command, argument: argument.into() }) {
+            (Some(text), false) => Answer::Text(text),
+            (Some(text), true) => Answer::Closing(text),
+            (None, _) => Answer::Failure,
+        })
+    },
+};
 
 // Transcripts and segmentations
 
@@ -584,7 +530,7 @@ proptest! {
                 Err(SessionError::InvalidCommand(_)) => continue,
                 result => prop_assert_eq!(result, Ok(())),
             }
-            match meaning(command.as_bytes()) {
+            match meaning(command.as_bytes(), &COMMANDS) {
                 Meaning::Blank => prop_assert!(false, "{command:?} was sent"),
                 Meaning::Quit => break,
                 Meaning::Reply(reply) => expected.push(reply),

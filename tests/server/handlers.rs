@@ -425,6 +425,9 @@ fn an_error_line_is_an_error_for_the_client_and_a_line_for_others() {
     assert_eq!(texts.collect::<Vec<_>>(), ["1 years", "! cannot parse integer from empty string", "2 years"]);
     let mut peer = Peer::greeted(server.port());
     peer.ask("age x\n", "\nThe command failed: invalid digit found in string\n");
+    peer.send("close\nage 1\n");
+    peer.expect("The command failed\n");
+    peer.expect_eof();
     // An error line on purpose is not a failure of the handler.
     let (mut failed, mut refused) = (0, 0);
     drop(server);
@@ -438,7 +441,7 @@ fn an_error_line_is_an_error_for_the_client_and_a_line_for_others() {
             _ => {}
         }
     }
-    assert_eq!((failed, refused), (5, 9));
+    assert_eq!((failed, refused), (6, 10));
 }
 
 #[test]

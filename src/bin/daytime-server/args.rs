@@ -168,14 +168,20 @@ impl Args {
         args.update_from(env::args_os());
         let Some(path) = args.config.take() else { return Ok(args) };
         let text = read(&path).map_err(|error| Error::Io(error, format!("read {}", path.display())))?;
-        let mut args: Args = toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
-            Error::Invalid(format!("{}:{line}: {}", path.display(), error.message()))
-        })?;
+        let mut args = Args::parse_file(&text)
+            .map_err(|(line, error)| Error::Invalid(format!("{}:{line}: {error}", path.display())))?;
         let quiet = args.quiet;
         args.update_from(env::args_os());
         args.quiet |= quiet;
         Ok(args)
+    }
+
+    /// The settings of a configuration file. An error has its line, counted from 1.
+    pub(crate) fn parse_file(text: &str) -> Result<Self, (usize, String)> {
+        toml::from_str(text).map_err(|error| {
+            let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
+            (line, error.message().to_owned())
+        })
     }
 
     /// The builder with these settings, which it checks when it binds.
