@@ -15,7 +15,7 @@ use crate::Error;
 ///
 /// A network is written in CIDR notation, `192.0.2.0/24` or `2001:db8::/32` (RFC 4632, RFC 4291), or as one address. Bits
 /// beyond the prefix are ignored. IPv4 mapped into IPv6 (`::ffff:192.0.2.0/120`) is IPv4, and `::/0` is all of IPv6 and
-/// nothing of IPv4.
+/// nothing of IPv4. A decimal number with leading zeros, such as `010.0.0.0/8`, is rejected.
 ///
 /// ```
 /// use daytime::Networks;
@@ -90,10 +90,13 @@ impl Networks {
 
 fn parse(text: &str) -> Result<IpNet, Error> {
     let (ip, prefix) = text.split_once('/').map_or((text, None), |(ip, prefix)| (ip, Some(prefix)));
-    // The parser of `IpNet` accepts 192.0.02.0, where other programs read octal numbers. That of `IpAddr` rejects it.
+    // The parser of `IpNet` accepts 010.0.0.0/8, which other programs read as an octal number. That of `IpAddr` rejects it.
     let network = ip.parse::<IpAddr>().ok().and_then(|ip| match prefix {
-        Some(digits) if !digits.bytes().all(|byte| byte.is_ascii_digit()) => None,
-        Some(digits) => IpNet::new(ip, digits.parse().ok()?).ok(),
+        Some(digits) => {
+            let prefix: u8 = digits.parse().ok()?;
+            // Without a sign and without zeroes before it.
+            (prefix.to_string() == digits).then(|| IpNet::new(ip, prefix).ok())?
+        }
         None => Some(ip.into()),
     });
     let network = network.ok_or_else(|| {
@@ -171,7 +174,10 @@ mod tests {
             "192.0.2.0/24 ",
             "*",
             "192.0.02.0/24",
+            "::ffff:010.0.0.0/104",
             "::/+8",
+            "192.0.2.0/024",
+            "::/08",
         ] {
             let mut networks = Networks::new();
             let error = networks.allow(text).unwrap_err();

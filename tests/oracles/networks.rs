@@ -51,7 +51,11 @@ impl Network {
         let most = if ip.is_ipv4() { 32 } else { 128 };
         let prefix = match prefix {
             None => most,
-            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok()?,
+            Some(digits)
+                if digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0')) =>
+            {
+                digits.parse().ok()?
+            }
             Some(_) => return None,
         };
         (prefix <= most).then(|| Network::new(ip, prefix, allowed))
