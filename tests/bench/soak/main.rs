@@ -124,7 +124,7 @@ fn soak(load: &Load, pid: u32, length: Duration) -> Result<bool> {
             let end = began + length * n / 4;
             thread::scope(|scope| -> Result<()> {
                 let polite = scope.spawn(|| polite(load, end, &mut quarter.latencies));
-                while Instant::now() < end {
+                while Instant::now() < end && !polite.is_finished() {
                     match failure.recv_timeout(SAMPLE.min(end - Instant::now())) {
                         Ok(failure) => return Err(failure.into()),
                         Err(_) => quarter.usages.push(Usage::of(pid)?),
