@@ -102,7 +102,8 @@ impl Conversation {
         }
     }
 
-    /// Appends the reply of the awaited handler, or `None` if it failed. `valid` if the reply was checked. Returns the numbers of executed and invalid commands.
+    /// Appends the reply of the awaited handler, or `None` if it failed. `valid` if the reply was checked. Returns the
+    /// numbers of executed and invalid commands.
     pub(super) fn reply(&mut self, reply: Option<&Reply>, valid: bool) -> (u64, u64) {
         let received = match valid {
             true => self.session.reply_valid(reply, &mut self.out),

@@ -37,6 +37,8 @@ use super::{
     events::{ClientId, Reason},
     handle::Handle,
     listen::Peer,
+    mailbox::Message,
+    responder::settle,
     shared::{Shared, ThreadGuard},
     tick::{NEVER, Tick},
 };
@@ -516,9 +518,9 @@ impl HandlerPool {
             Job::Converse(mut conversation) => {
                 if let Some(call) = conversation.take_call() {
                     let command = &self.config.handlers[call.command].name;
-                    super::responder::settle(&mut conversation, command, Err(error.into()), shared);
+                    settle(&mut conversation, command, Err(error.into()), shared);
                 }
-                shared.mailboxes[conversation.worker].send(super::mailbox::Message::Return(conversation));
+                shared.mailboxes[conversation.worker].send(Message::Return(conversation));
             }
             Job::Depart(departure) => {
                 if let Some(peer) = &departure.peer {
