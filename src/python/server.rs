@@ -26,7 +26,7 @@ use super::{
     listen,
     settings::{Settings, add_networks, documentation, signature, with_settings},
 };
-use crate::{Address, Bound as BoundServer, ClientId, Error, Networks, Service};
+use crate::{Address, Bound as BoundServer, ClientId, Error, EventOptions, Networks, Service};
 
 /// How long `serve_forever` waits for the server's threads after an interrupt.
 const INTERRUPT_WAIT: Duration = Duration::from_millis(100);
@@ -501,7 +501,8 @@ impl Server {
         };
         let bell = Arc::new(Bell::default());
         let ringer = bell.clone();
-        let events = interpreter::detach(py, || engine.events_ringing(buffer, commands, move || ringer.ring()));
+        let options = EventOptions::new().capacity(buffer).commands(commands);
+        let events = interpreter::detach(py, || engine.events_ringing(options, move || ringer.ring()));
         Ok(Events::new(slf.clone().into_any().unbind(), server.core.generation, events, bell, timeout.0))
     }
 
