@@ -136,6 +136,11 @@ impl Bound {
         self.0.admission.set_networks(networks);
     }
 
+    /// Replaces the proxies, see [`ServerBuilder::proxies`](super::ServerBuilder::proxies).
+    pub fn set_proxies(&mut self, proxies: Networks) {
+        self.0.admission.set_proxies(proxies);
+    }
+
     /// Subscribes to events before the first client, so that none is missed. See [`Server::events_with`].
     pub fn events_with(&self, capacity: usize, commands: bool) -> Receiver<Event> {
         self.0.events.subscribe(capacity, commands)
