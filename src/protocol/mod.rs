@@ -8,6 +8,7 @@
 //! - [`Commands`] is the table of command names; [`FormattedTime`] holds the replies of one second in one [`Zone`].
 //! - [`parse_datetime`] and its siblings read replies.
 //! - [`rfc867`] and [`rfc868`] format what a server of those protocols sends.
+//! - [`ProxyHeader`] finds the client's address in what a proxy sends first.
 //!
 //! A session asks its driver, which implements [`Respond`], for the table and the time:
 //!
@@ -40,6 +41,7 @@ mod client_session;
 mod command;
 mod fast_path;
 mod formatted_time;
+mod proxy;
 mod replies;
 mod rfc;
 mod server_session;
@@ -49,6 +51,7 @@ use std::time::Duration;
 pub use client_session::{ClientSession, SessionError};
 pub use command::{Command, Commands};
 pub use formatted_time::{Formats, FormattedTime, Zone};
+pub use proxy::{InvalidProxyHeader, Proxied, ProxyHeader};
 pub use replies::{day_name, parse_date, parse_datetime, parse_day, parse_time, parse_timestamp};
 pub use rfc::{rfc867, rfc868, rfc868_seconds};
 pub use server_session::{Call, Framing, Next, Received, Reply, Respond, ServerSession};

@@ -39,13 +39,17 @@ pub enum Service {
     /// The time protocol (RFC 868), by default on port 37. Each client gets the seconds since 1900 in four bytes, and is
     /// closed.
     Rfc868,
+    /// Commands and replies for the clients of a proxy, by default on port 9990. Each connection must begin with a header
+    /// of the PROXY protocol, version 1 or 2, which names the client's address. See
+    /// [`ServerBuilder::proxy`](super::ServerBuilder::proxy).
+    Proxied,
 }
 
 impl Service {
     /// The default port.
     pub fn port(self) -> u16 {
         match self {
-            Service::Text => DEFAULT_PORT,
+            Service::Text | Service::Proxied => DEFAULT_PORT,
             Service::Rfc867 => 13,
             Service::Rfc868 => 37,
         }
@@ -139,6 +143,7 @@ pub(super) struct Addresses {
     text: Vec<Address>,
     rfc867: Vec<Address>,
     rfc868: Vec<Address>,
+    proxied: Vec<Address>,
 }
 
 impl Addresses {
@@ -150,6 +155,7 @@ impl Addresses {
                 Service::Text => addresses.text.push(address),
                 Service::Rfc867 => addresses.rfc867.push(address),
                 Service::Rfc868 => addresses.rfc868.push(address),
+                Service::Proxied => addresses.proxied.push(address),
             }
         }
         Ok(addresses)
@@ -160,6 +166,7 @@ impl Addresses {
             Service::Text => &self.text,
             Service::Rfc867 => &self.rfc867,
             Service::Rfc868 => &self.rfc868,
+            Service::Proxied => &self.proxied,
         }
     }
 
@@ -222,6 +229,11 @@ pub(super) fn adopt(descriptor: &OwnedFd, service: Service) -> Result<Listener, 
         }
         _ => Err(reject("is neither a TCP nor a Unix socket")),
     }
+}
+
+/// Whether a socket that listens already is a Unix socket.
+pub(super) fn is_unix(descriptor: &OwnedFd) -> bool {
+    SockRef::from(descriptor).domain().is_ok_and(|domain| domain == Domain::UNIX)
 }
 
 /// Sets the options that every accepted connection inherits.
