@@ -319,14 +319,17 @@ impl ServerBuilder {
         if addresses.is_empty() && self.listeners.is_empty() {
             addresses.push((Service::Text, "localhost".into()));
         }
-        let mut listeners = listen::bind(&addresses, backlog, self.settings.unix_mode)?;
-        for (service, listener) in &self.listeners {
-            listeners.push(listen::adopt(listener, *service)?);
+        let mut sockets = listen::bind(&addresses, backlog, self.settings.unix_mode)?;
+        for (service, socket) in &self.listeners {
+            match service.is_udp() {
+                true => sockets.datagrams.push(listen::adopt_datagrams(socket, *service)?),
+                false => sockets.listeners.push(listen::adopt(socket, *service)?),
+            }
         }
         let handlers = self.commands.into_iter().map(|(name, handler)| CustomCommand::new(&name, handler)).collect();
         Ok(Bound(Parts {
-            addresses: Addresses::of(&listeners)?,
-            listeners,
+            addresses: Addresses::of(&sockets)?,
+            sockets,
             workers,
             clock: self.clock,
             events: Events::new(),

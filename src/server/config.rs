@@ -36,6 +36,10 @@ macro_rules! with_settings {
             /// Further clients get `Too many connections from your address`, as with `max_clients`. Default: unlimited.
             max_clients_per_source(impl Into<Option<usize>>): Option<usize> = None, |n| at_least_one(*n);
 
+            /// The most answers over UDP in a second for one IPv4 address, or one IPv6 network of 64 bits, and the most at
+            /// once, 1 to 10,000. All sources together get at most 10,000 a second. Default: 10.
+            udp_rate(u32): u32 = 10, |n| within(*n as usize, 1, 10_000);
+
             /// Disconnects a client that sends nothing, and is owed nothing, for this long. Default: never.
             idle_timeout(impl Into<Option<Duration>>): Option<Duration> = None, |time| positive(*time);
 

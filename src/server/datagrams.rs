@@ -16,6 +16,7 @@ use std::{
     mem::size_of,
     net::{IpAddr, SocketAddr},
     os::fd::AsRawFd,
+    sync::atomic::Ordering::Relaxed,
 };
 
 use mio::{Interest, Registry, Token, net::UdpSocket};
@@ -96,11 +97,7 @@ impl Answers {
     /// Formats the answers, unless that was done for this second and these files of the zones.
     fn update(&mut self, second: i64, zone: &Zone, reloads: u64) {
         if self.made_for != Some((second, reloads)) {
-            *self = Answers {
-                made_for: Some((second, reloads)),
-                rfc867: rfc867(second, zone),
-                rfc868: rfc868(second),
-            };
+            *self = Answers { made_for: Some((second, reloads)), rfc867: rfc867(second, zone), rfc868: rfc868(second) };
         }
     }
 
@@ -131,8 +128,8 @@ impl Datagrams {
     }
 
     /// Answers a batch of questions from each socket.
-    pub(super) fn serve(&mut self, now: Tick, (second, zone): (i64, &Zone), reloads: u64, shared: &Shared) {
-        self.answers.update(second, zone, reloads);
+    pub(super) fn serve(&mut self, now: Tick, (second, zone): (i64, &Zone), shared: &Shared) {
+        self.answers.update(second, zone, shared.zone_reloads.load(Relaxed));
         for Watched { socket, service, ready } in self.sockets.iter_mut().filter(|watched| watched.ready) {
             for _ in 0..BATCH {
                 let answer = self.answers.of(*service);
@@ -173,7 +170,7 @@ fn serve_one(
     if source.port() < 1024 || !is_unicast(source.ip()) || destination.is_shared {
         return Ok(DatagramResult::Port);
     }
-    if !shared.admission.allows(source.ip()) {
+    if shared.admission.check_network(&source.into()).is_err() {
         return Ok(DatagramResult::Denied);
     }
     if !budget.take(source.ip().into(), now) {

@@ -110,7 +110,7 @@ impl Handle {
     /// The counters of the server.
     pub fn stats(&self) -> Stats {
         let shared = &self.shared;
-        let mut stats = Stats::sum(&shared.counters, &shared.handled);
+        let mut stats = Stats::sum(&shared.counters, &shared.handled, &shared.datagrams);
         stats.refused = shared.refused.load(Relaxed);
         stats.events_dropped = shared.events.dropped();
         stats.uptime = shared.started.elapsed();

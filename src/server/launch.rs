@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    os::fd::AsRawFd,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::AtomicBool},
 };
@@ -14,14 +13,15 @@ use super::{
     Server,
     admission::Admission,
     config::Config,
+    datagrams::{Budget, Datagrams},
     events::Events,
     handle::Handle,
     handler_pool::{HandlerPool, Spawn},
     handler_thread::HandlerThread,
-    listen::{Addresses, Listener},
+    listen::{Addresses, Sockets},
     mailbox::Mailbox,
     shared::{Shared, ThreadGuard, set_current},
-    worker::{Acceptor, LISTENERS, WAKER, Worker},
+    worker::{Acceptor, DATAGRAMS, LISTENERS, WAKER, Worker},
 };
 use crate::{
     Error,
@@ -32,7 +32,7 @@ use crate::{
 
 /// The parts of a server before its threads start.
 pub(super) struct Parts {
-    pub(super) listeners: Vec<Listener>,
+    pub(super) sockets: Sockets,
     pub(super) addresses: Addresses,
     pub(super) workers: usize,
     pub(super) clock: Clock,
@@ -56,14 +56,17 @@ impl fmt::Debug for Parts {
 pub(super) type Threads = Box<dyn Fn(HandlerThread) + Send + Sync>;
 
 pub(super) fn launch(parts: Parts) -> Result<Server, Error> {
-    let Parts { mut listeners, addresses, workers, clock, events, admission, config, threads } = parts;
+    let Parts { mut sockets, addresses, workers, clock, events, admission, config, threads } = parts;
     let failed = Error::io("make a poller");
     let polls = (0..workers).map(|_| Poll::new()).collect::<Result<Vec<_>, _>>().map_err(failed)?;
     let mut mailboxes = Vec::new();
     let mut receivers = Vec::new();
     let watched = (|| {
-        for (i, listener) in listeners.iter_mut().enumerate() {
+        for (i, listener) in sockets.listeners.iter_mut().enumerate() {
             listener.register(polls[0].registry(), Token(LISTENERS + i))?;
+        }
+        for (i, socket) in sockets.datagrams.iter_mut().enumerate() {
+            socket.register(polls[0].registry(), Token(DATAGRAMS + i))?;
         }
         for poll in &polls {
             let (sender, receiver) = unbounded();
@@ -73,7 +76,7 @@ pub(super) fn launch(parts: Parts) -> Result<Server, Error> {
         Ok(())
     })();
     watched.map_err(Error::io("watch the listeners"))?;
-    let descriptors = listeners.iter().map(AsRawFd::as_raw_fd).collect();
+    let descriptors = sockets.descriptors();
     let shared = Arc::new(Shared::new(mailboxes, SettableClock::new(clock), events, admission, descriptors));
     for mailbox in &shared.mailboxes {
         let shared = Arc::downgrade(&shared);
@@ -100,10 +103,12 @@ pub(super) fn launch(parts: Parts) -> Result<Server, Error> {
     let pool_guard = Arc::new(HandlerPoolGuard(pool.clone()));
     // Until all workers have started, none of them is the last to end.
     let starting = ThreadGuard::new(shared.clone(), shutdown_complete_tx.clone());
-    let mut acceptor = Some(Acceptor::new(listeners));
+    let datagrams = Datagrams::new(sockets.datagrams, Budget::new(config.settings.udp_rate));
+    // Those of the first worker.
+    let mut acceptors = Some((Acceptor::new(sockets.listeners), datagrams));
     let started = polls.into_iter().zip(receivers).enumerate().try_for_each(|(index, (poll, receiver))| {
         let config = config.clone();
-        let worker = Worker::new(index, shared.clone(), config, pool.clone(), poll, receiver, acceptor.take());
+        let worker = Worker::new(index, shared.clone(), config, pool.clone(), poll, receiver, acceptors.take());
         let guard = ThreadGuard::new(shared.clone(), shutdown_complete_tx.clone());
         let pool_guard = pool_guard.clone();
         let thread = thread::spawn(format!("daytime-{index}"), move || {

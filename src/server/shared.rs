@@ -22,7 +22,7 @@ use super::{
     admission::Admission,
     events::{ClientId, Events},
     mailbox::Mailbox,
-    stats::{Counters, Handled},
+    stats::{Counters, DatagramCounters, Handled},
 };
 use crate::{channel, clock::SettableClock};
 
@@ -38,6 +38,7 @@ pub(super) struct Shared {
     pub(super) events: Events,
     pub(super) counters: Box<[Counters]>,
     pub(super) handled: Handled,
+    pub(super) datagrams: DatagramCounters,
     pub(super) admission: Admission,
     pub(super) refused: AtomicU64,
     /// How many times a reload of the time zones was requested.
@@ -82,6 +83,7 @@ impl Shared {
             events,
             counters: mailboxes.iter().map(|_| Counters::default()).collect(),
             handled: Handled::default(),
+            datagrams: DatagramCounters::default(),
             mailboxes,
             admission,
             refused: AtomicU64::new(0),

@@ -18,4 +18,5 @@ mod limits;
 mod listeners;
 mod networks;
 mod rfc;
+mod udp;
 mod unix_sockets;

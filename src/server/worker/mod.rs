@@ -23,6 +23,7 @@ use slab::Slab;
 use super::{
     config::Config,
     conversation::Conversation,
+    datagrams::Datagrams,
     events::{ClientId, Event, Reason},
     handler_pool::{Departure, HandlerPool, Job, JobId},
     listen::{Peer, Service},
@@ -40,6 +41,8 @@ use connection::{Connection, Context, Progress};
 pub(super) const WAKER: Token = Token(usize::MAX);
 /// The poller's tokens of listeners start here. Smaller ones are slots of connections.
 pub(super) const LISTENERS: usize = usize::MAX / 2;
+/// Those of sockets of UDP start here.
+pub(super) const DATAGRAMS: usize = usize::MAX / 4 * 3;
 
 /// What the poller reports for each connection: input, EOF, and urgent data, at which a read ends early.
 #[cfg(target_os = "linux")]
@@ -58,6 +61,7 @@ pub(super) struct Worker {
     poll: Poll,
     messages: Receiver<Message>,
     acceptor: Option<Acceptor>,
+    datagrams: Option<Datagrams>,
     /// When to accept even if the poller reports no listener.
     accept_at: Tick,
     connections: Slab<Connection>,
@@ -81,8 +85,9 @@ impl Worker {
         pool: Arc<HandlerPool>,
         poll: Poll,
         messages: Receiver<Message>,
-        acceptor: Option<Acceptor>,
+        acceptors: Option<(Acceptor, Datagrams)>,
     ) -> Self {
+        let (acceptor, datagrams) = acceptors.unzip();
         Worker {
             index,
             cx: Context::new(shared.clone(), config.clone(), pool, index),
@@ -92,6 +97,7 @@ impl Worker {
             messages,
             accept_at: acceptor.as_ref().map_or(NEVER, Acceptor::deadline),
             acceptor,
+            datagrams,
             connections: Slab::new(),
             timers: BTreeSet::new(),
             yielded: Vec::new(),
@@ -126,6 +132,11 @@ impl Worker {
             for event in &events {
                 match event.token() {
                     WAKER => {}
+                    Token(socket @ DATAGRAMS..) => {
+                        if let Some(datagrams) = &mut self.datagrams {
+                            datagrams.ready(socket - DATAGRAMS);
+                        }
+                    }
                     Token(listener @ LISTENERS..) => self.listener_ready(listener - LISTENERS),
                     Token(slot) => {
                         let Some(connection) = self.connections.get_mut(slot) else { continue };
@@ -150,6 +161,7 @@ impl Worker {
             if self.accept_at <= self.cx.now {
                 self.accept();
             }
+            self.answer_datagrams();
             self.drive_yielded();
             self.expire();
             self.cx.submit_jobs();
@@ -223,7 +235,7 @@ impl Worker {
     }
 
     fn timeout(&self, drain_until: Tick) -> Option<Duration> {
-        if !self.yielded.is_empty() {
+        if !self.yielded.is_empty() || self.datagrams.as_ref().is_some_and(Datagrams::is_ready) {
             return Some(Duration::ZERO);
         }
         let timer = self.timers.first().map_or(NEVER, |(tick, _)| *tick);
@@ -306,6 +318,13 @@ impl Worker {
         self.acceptor = Some(acceptor);
     }
 
+    fn answer_datagrams(&mut self) {
+        if let Some(datagrams) = self.datagrams.as_mut().filter(|datagrams| datagrams.is_ready()) {
+            let mut read = self.cx.time_cache.begin(ClientId::default(), self.cx.now);
+            datagrams.serve(self.cx.now, self.cx.time_cache.now(&mut read), &self.shared);
+        }
+    }
+
     fn welcome(&mut self, (stream, peer, service, admitted): Arrival) {
         match admitted {
             // The id alone determines the worker, so that clients are distributed evenly.
@@ -324,7 +343,9 @@ impl Worker {
         self.insert(stream, peer, id, |connection, cx| {
             let progress = match service {
                 Service::Text => connection.greet(cx),
-                Service::Rfc867 | Service::Rfc868 => connection.answer(service, cx),
+                Service::Rfc867 | Service::Rfc868 | Service::Rfc867Udp | Service::Rfc868Udp => {
+                    connection.answer(service, cx)
+                }
                 // The proxy names the client first.
                 Service::Proxied => {
                     connection.await_header();
@@ -443,6 +464,7 @@ impl Worker {
         if self.acceptor.is_some() {
             self.shared.listening.store(false, Release);
             self.acceptor = None;
+            self.datagrams = None;
             self.accept_at = NEVER;
         }
     }
