@@ -35,6 +35,7 @@ use crate::{
 /// # let _ = tomorrow;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a server uses it only after `clock` or `set_clock`"]
 pub struct Clock(Source);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +72,7 @@ impl Clock {
     }
 
     /// The seconds since the Unix epoch that this clock shows, clamped to [`FormattedTime::RANGE`].
+    #[must_use]
     pub fn unix_seconds(self) -> i64 {
         match self.0 {
             Source::System => in_range(system_seconds()),

@@ -102,6 +102,28 @@ fn the_table_of_faults_names_tests_that_exist() {
     }
 }
 
+/// The fuzz targets are a package of their own, which nothing here compiles, and which includes files of this one.
+#[test]
+fn the_fuzz_package_depends_on_the_crates_that_it_uses() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |file: &Path| fs::read_to_string(file).unwrap();
+    let crates = |manifest: &str| -> Vec<String> {
+        let names = manifest.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name.to_owned());
+        names.filter(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))).collect()
+    };
+    let known = crates(&read(&root.join("Cargo.toml")));
+    let available = crates(&read(&root.join("tests/fuzz/Cargo.toml")));
+    let oracles = fs::read_dir(root.join("tests/oracles")).unwrap().map(|entry| entry.unwrap().path());
+    let mut used = BTreeSet::new();
+    for file in oracles.chain([root.join("src/bin/daytime-server/args.rs")]) {
+        let paths = Uses::of(&read(&file), &[]).resolved();
+        used.extend(paths.iter().map(|path| first(path).to_owned()).filter(|name| known.contains(name)));
+    }
+    assert!(used.contains("clap") && used.contains("nix"), "{used:?}");
+    let missing: Vec<&String> = used.iter().filter(|name| !available.contains(name)).collect();
+    assert!(missing.is_empty(), "tests/fuzz/Cargo.toml lacks {missing:?}");
+}
+
 #[test]
 fn a_circle_is_found() {
     let circles_of = |files: &[(&str, &str)]| {

@@ -140,10 +140,16 @@ fn the_classroom_client_runs() {
     assert!(programs.contains(prompt), "daytime-client has the same prompt");
 }
 
-/// Every relative link of a document leads to a file of the repository.
+/// Where docs.rs shows the files of a published package. The README is shown by package indexes, which have no other file.
+const SOURCES: &str = "https://docs.rs/crate/daytime/latest/source/";
+
+/// Every relative link of a document leads to a file of the repository, and every link to the published sources to a file
+/// of the package.
 #[test]
 fn the_links_of_the_documents_have_targets() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let listed = output_of(Command::new(env!("CARGO")).current_dir(root).args(["package", "--list", "--allow-dirty"]));
+    let packaged: Vec<&str> = listed.lines().collect();
     let documents = [
         "README.md",
         ".github/CONTRIBUTING.md",
@@ -159,8 +165,18 @@ fn the_links_of_the_documents_have_targets() {
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let target = link.split('#').next().unwrap();
             if !target.is_empty() && !target.starts_with("http") {
+                let is_shown_by_an_index = ["README.md", "python/README.md"].contains(&document);
+                assert!(!is_shown_by_an_index, "{document}: a package index does not have {link}; link to {SOURCES}");
                 assert!(folder.join(target).exists(), "{document} links to {link}");
             }
+        }
+        for rest in text.split(SOURCES).skip(1) {
+            let target = rest.split(['\n', ')', '"']).next().unwrap();
+            assert!(packaged.contains(&target), "{document} links to {target}, which the package lacks");
+        }
+        // `[text][target]` and the definition of the target.
+        for target in text.split("][").skip(1).filter_map(|rest| rest.split(']').next()) {
+            assert!(text.contains(&format!("\n[{target}]: ")), "{document} does not define {target}");
         }
     }
 }

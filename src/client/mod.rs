@@ -117,6 +117,7 @@ impl fmt::Debug for ClientBuilder {
 /// client.quit()?;
 /// # Ok::<(), daytime::Error>(())
 /// ```
+#[must_use = "dropping it closes the connection"]
 pub struct Client {
     transport: Transport,
     session: ClientSession,

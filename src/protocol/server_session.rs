@@ -154,6 +154,7 @@ pub struct Call {
 /// # Ok::<(), daytime::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
 pub struct Reply {
     pub(crate) text: String,
     kind: Kind,

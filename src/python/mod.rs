@@ -29,7 +29,8 @@ mod settings;
 
 use pyo3::prelude::*;
 
-#[pymodule]
+// Not tested yet on an interpreter without the GIL: there, the import switches the GIL on, and Python warns of that.
+#[pymodule(gil_used = true)]
 mod _daytime {
     use super::*;
 

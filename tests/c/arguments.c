@@ -131,6 +131,7 @@ int main(void) {
 
     struct line nulls[] = {
         GIVES(0, daytime_version() == NULL), GIVES(DAYTIME_VERSION_NUMBER, daytime_version_number()),
+        GIVES(0, daytime_last_error() == NULL),
         GIVES(0, daytime_strerror(INVALID) == NULL), GIVES(0, daytime_strerror(12345) == NULL),
         GIVES(0, daytime_strerror(-2147483647 - 1) == NULL),
         NOTHING(daytime_server_free(NULL)), NOTHING(daytime_server_stop(NULL)), NOTHING(daytime_client_free(NULL)),
