@@ -399,9 +399,10 @@ fn s11_zone_names_open_only_files_of_the_database() {
     for zone in
         ["../../etc/passwd", "/etc/passwd", ".", "..", "tzdata.zi", "etc/passwd", "passwd", "localtime", "No/Where"]
     {
-        peer.ask(format!("time {zone}\n"), format!("{UNKNOWN_ZONE}\n"));
+        peer.ask(format!("time {zone}\ntz {zone}\n"), format!("{UNKNOWN_ZONE}\n{UNKNOWN_ZONE}\n"));
     }
     peer.ask("day Europe/Berlin\n", "Sunday\n");
+    peer.ask("tz Europe/Berlin\n", "CET-1CEST,M3.5.0,M10.5.0/3\n");
     program.signal(Signal::SIGTERM);
     assert_eq!(program.wait(), (Some(0), String::new()));
     let text = fs::read_to_string(&trace).unwrap();

@@ -99,7 +99,7 @@ GREETING = b"Welcome to the server"
 INVALID = b"You entered an invalid command"
 FAILED = b"The command failed"
 UNKNOWN_ZONE = b"You entered an unknown time zone"
-HELP = b"day [ZONE], date [ZONE], time [ZONE], datetime [ZONE], timestamp, help, quit, exit"
+HELP = b"day [ZONE], date [ZONE], time [ZONE], datetime [ZONE], timestamp, tz [ZONE], next [ZONE], help, quit, exit"
 CUSTOM_HELP = HELP + b", count, echo, slow, fail, panic, close, kick, stats, later, lost"
 # `#` is any digit. No other reply has one.
 DATETIME = b"####-##-##T##:##:##"
