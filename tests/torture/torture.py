@@ -398,6 +398,7 @@ def program(life: Life, clean: int | None) -> None:
         b"datetime Asia/Tokyo=" + DATETIME + b"+09:00",
         b"time Europe/Berlin=15:44:57",
         b"time Europe/Berlin=15:44:57",
+        b"tz Europe/Berlin=CET-1CEST,M3.5.0,M10.5.0/3",
         b"time No/Where=" + UNKNOWN_ZONE,
         b"tomorrow=" + INVALID,
         b"x" * 2000 + b"=" + INVALID,
