@@ -72,9 +72,9 @@ def test_zones_for_devices(make_daytime_server: Callable[..., daytime.Server]) -
         with pytest.raises(daytime.CommandError, match="unknown time zone") as caught:
             client.next_transition("Mars/Olympus")
         assert caught.value.command == "next Mars/Olympus"
-    for reply in ("", "none ", "2027-03-28T01:00:00Z", "2027-03-28T01:00:00Z +2:00", "2027-03-28T01:00:00+00:00 +02:00"):
+    for end in ("", "Z", "Z +2:00", "+00:00 +02:00"):
         with pytest.raises(daytime.ProtocolError):
-            parse_next_transition(reply)
+            parse_next_transition(f"2027-03-28T01:00:00{end}")
     for reply in ("", "none", "Sunday", "15:44:57", "26-11-22", "UTC", "<+01", "<+01>", "UTC0 ", "UT0", "<ab>1"):
         with pytest.raises(daytime.ProtocolError):
             parse_tz(reply)
