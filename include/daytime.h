@@ -1089,6 +1089,33 @@ daytime_status daytime_client_datetime(daytime_client *client,
 daytime_status daytime_client_timestamp(daytime_client *client, int64_t *unix_seconds, daytime_error *err);
 
 /**
+ * The POSIX TZ string of a zone, "CET-1CEST,M3.5.0,M10.5.0/3", for setenv("TZ") and tzset(3): of a device that has no time
+ * zone database. It is right for the two years after the server's time. If the rules of the zone do not fit into such a
+ * string, it has the present offset alone, "<+00>0", until daytime_client_next_transition(). zone is an IANA name,
+ * "UTC", an offset such as "+05:30", or "" for the server's zone.
+ * Ownership: the zone is copied, the buffer is yours. Lifetime: none. Threads: any, one call after another. Errors: those
+ * of daytime_client_request(), and DAYTIME_ERR_PROTOCOL if the reply is not such a string. DAYTIME_ERR_REFUSED if the
+ * server does not know the zone, or the command, as the original classroom program.
+ */
+daytime_status daytime_client_tz(daytime_client *client,
+                                 const char *zone,
+                                 char *buf,
+                                 size_t cap,
+                                 daytime_error *err);
+
+/**
+ * The next change of the offset of a zone: its second since the Unix epoch, and the offset that begins then, in seconds
+ * east of UTC. INT64_MAX and 0 if the offset does not change any more. The zone is that of daytime_client_tz().
+ * Ownership: the zone is copied, *unix_seconds and *utc_offset are yours, and unchanged on failure. Lifetime: none.
+ * Threads: any, one call after another. Errors: as daytime_client_tz().
+ */
+daytime_status daytime_client_next_transition(daytime_client *client,
+                                              const char *zone,
+                                              int64_t *unix_seconds,
+                                              int *utc_offset,
+                                              daytime_error *err);
+
+/**
  * Sends a command, such as "time Asia/Tokyo", and writes the reply without its line end. DAYTIME_REPLY_MAX bytes hold
  * every reply.
  * Ownership: the command is copied, the buffer is yours. Lifetime: none. Threads: any, one call after another.

@@ -49,7 +49,7 @@ const NOT_IN_PROTOCOL: &[&str] = &[
 
 /// The crate that knows the time zones, and the only files that may name it: none of its types is public.
 const ZONES: &str = "jiff";
-const ZONES_USERS: &[&str] = &["src/protocol/formatted_time.rs", "src/clock.rs"];
+const ZONES_USERS: &[&str] = &["src/protocol/zone.rs", "src/clock.rs"];
 
 /// The files that include another by `#[path]`, and that path. No file may use `include!`.
 const INCLUDES: &[(&str, &str)] = &[];
@@ -217,7 +217,7 @@ fn a_forbidden_import_is_found() {
             "mod tests { use super::*; use crate::protocol::errors; } use super::protocol::errors;",
         ),
         ("src/protocol/server_session.rs", "use super::{COMMAND_MAX, is_blank}; impl<'a> X<'a> { fn f(&'a self) {} }"),
-        ("src/protocol/formatted_time.rs", "use jiff::{Timestamp, tz::TimeZone}; fn f() { Timestamp::now() }"),
+        ("src/protocol/zone.rs", "use jiff::{Timestamp, tz::TimeZone}; fn f() { Timestamp::now() }"),
         ("src/client/mod.rs", "use std::net::TcpStream; use crate::{Error, Place, protocol::ClientSession, thread};"),
         ("src/server/mod.rs", "mod client; use client::Slot; use crate::{Clock, Error, clock::Zones};"),
         ("src/server/mod.rs", "use crate::thread; fn f() { thread::spawn(); std::thread::yield_now() }"),

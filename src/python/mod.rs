@@ -44,7 +44,10 @@ mod _daytime {
         request::Request,
         responder::Responder,
         server::Server,
-        session::{ClientSession, parse_date, parse_datetime, parse_day, parse_time, parse_timestamp},
+        session::{
+            ClientSession, parse_date, parse_datetime, parse_day, parse_next_transition, parse_time, parse_timestamp,
+            parse_tz,
+        },
     };
 
     #[pymodule_init]
