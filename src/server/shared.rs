@@ -240,3 +240,47 @@ impl fmt::Debug for Shared {
         f.debug_struct("Shared").field("stopped", &self.stopped.load(Relaxed)).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::Write,
+        net::TcpStream,
+        sync::mpsc,
+        time::{Duration, Instant},
+    };
+
+    use socket2::SockRef;
+
+    use super::*;
+    use crate::Server;
+
+    /// The soak found that a client was noted forever if its connection failed while its last reply was sent.
+    #[test]
+    fn a_client_that_resets_its_connection_during_a_command_is_forgotten() {
+        let (resets, streams) = mpsc::channel::<TcpStream>();
+        let streams = Mutex::new(streams);
+        let server = Server::builder()
+            .listen("127.0.0.1:0")
+            .command("reset", move |_| {
+                // The client resets its connection, before the reply to this command is sent.
+                let stream = streams.lock().unwrap().recv().unwrap();
+                SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+                drop(stream);
+                "too late"
+            })
+            .start()
+            .unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let shared = &server.handle().shared;
+        for n in 1..=100 {
+            let mut client = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
+            client.write_all(b"reset\n").unwrap();
+            resets.send(client).unwrap();
+            while server.stats().accepted < n || server.stats().clients > 0 || !shared.left().is_empty() {
+                assert!(Instant::now() < deadline, "{} noted, {:?}", shared.left().len(), server.stats());
+                std::thread::yield_now();
+            }
+        }
+    }
+}

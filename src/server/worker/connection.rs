@@ -280,16 +280,16 @@ impl Connection {
         mem::swap(&mut cx.out, &mut conversation.out);
         let sent = self.send(cx);
         mem::swap(&mut cx.out, &mut conversation.out);
-        if sent.is_err() {
-            return Progress::Close(Reason::Error);
-        }
-        if conversation.next_command().is_some() {
+        if sent.is_ok() && conversation.next_command().is_some() {
             self.call(conversation, cx);
             return self.drive(cx);
         }
         let session = mem::replace(&mut conversation.session, ServerSession::new(Framing::Auto));
         self.session = Place::Here(session);
         cx.away -= 1;
+        if sent.is_err() {
+            return Progress::Close(Reason::Error);
+        }
         if !conversation.rest().is_empty() {
             self.pending.get_or_insert_default().input = conversation.rest().to_vec();
         }
