@@ -3,7 +3,7 @@
 //! A package calls the program when it is built. The repository keeps none of these files, so that none can be out of
 //! date.
 
-use std::io;
+use std::io::{self, Write};
 
 use clap::{Command, ValueEnum};
 use clap_complete::Shell;
@@ -59,8 +59,11 @@ pub fn generate(what: Generate, mut command: Command, page: &Page) -> io::Result
 
 fn manual(command: Command, page: &Page, out: &mut Vec<u8>) -> io::Result<()> {
     let name = command.get_name().to_owned();
-    let man = Man::new(command).section(page.section).manual("daytime");
-    man.render_title(out)?;
+    let version = command.get_version().unwrap_or_default();
+    // clap_mangen leaves an empty date out, so that each later argument moves up. The date of a build would make each build
+    // another one.
+    writeln!(out, ".TH {} {} \"\" \"daytime {version}\" \"daytime\"", name.to_uppercase(), page.section)?;
+    let man = Man::new(command);
     man.render_name_section(out)?;
     // clap_mangen's synopsis lists every flag, and the value of none.
     let mut roff = Roff::new();

@@ -125,7 +125,7 @@ impl Server {
     }
 
     /// Subscribes to the events from now on. At most `capacity` events (at least 1) are buffered. Further events are
-    /// lost, which [`Stats::events_dropped`] counts; a slow reader never slows the server down. The receiver is
+    /// dropped, which [`Stats::events_dropped`] counts; a slow reader never slows the server down. The receiver is
     /// disconnected once the server has ended and the last event was read.
     ///
     /// With `commands`, each command is an event too, which costs an allocation a command.
