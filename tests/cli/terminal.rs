@@ -129,7 +129,7 @@ fn zones_of_the_system_are_completed() {
     client.send("timestamp A\tx\r");
     client.out.until(&format!("\n{}\r\n", errors::INVALID));
     client.out.until(PROMPT);
-    client.send("help dat\tet\t\r");
+    client.send("help dat\tti\t\r");
     client.out.until("\ndatetime [ZONE]\r\n");
     client.out.until(PROMPT);
     client.send("\x04");
@@ -248,6 +248,18 @@ fn control_characters_of_a_server_are_escaped_on_a_terminal() {
     let (fake, _) = FakeServer::line_based(hostile, answer);
     let outcome = run(CLIENT, &["--connect", &fake.address().to_string(), "day"], "");
     outcome.assert(0, &format!("{hostile}\n"), "");
+}
+
+#[test]
+fn a_file_is_read_without_prompts_on_a_terminal_too() {
+    let (_server, address) = fixed_server();
+    let folder = Folder::new();
+    let file = folder.write("commands", "day\nx\ntime\n");
+    let environment = [("FILE", Path::new(&file))];
+    let Some(mut client) = terminal_with("xterm", &address, "< \"$FILE\"", &environment) else { return };
+    client.out.until(".\r\n");
+    let printed = format!("{GREETING}\r\nSunday\r\ndaytime-client: x: {}\r\n15:44:57\r\n", errors::INVALID);
+    client.finish().assert(1, &printed, "");
 }
 
 #[test]

@@ -214,9 +214,9 @@ fn the_row_of_a_terminal_is_completed_before_an_error_and_at_the_end() {
     let row = format!("\r\x1b[K\x1b[?7lSunday  {}\x1b[?7h", errors::INVALID);
     client.out.until(&row);
     drop(server);
-    client.out.until(&format!(
-        "{row}\r\ndaytime-client: connect {address}: Connection refused (os error 111); reconnecting\r\n"
-    ));
+    client
+        .out
+        .until(&format!("\r\ndaytime-client: connect {address}: Connection refused (os error 111); reconnecting\r\n"));
     client.send("\x03");
     let outcome = client.finish();
     assert_eq!((outcome.code, &*outcome.out), (Some(130), "^C"), "{outcome:?}");

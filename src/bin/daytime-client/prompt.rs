@@ -41,8 +41,11 @@ pub(crate) fn converse(mut client: Client, output: Output) -> Result<ExitCode, F
     remember(&mut file, |path| open_history(&mut editor, path));
     loop {
         let line = match editor.readline(PROMPT) {
-            Ok(line) => line,
-            Err(ReadlineError::Eof) => "quit".into(),
+            Ok(line) if !is_quit(&line) => line,
+            Ok(_) | Err(ReadlineError::Eof) => {
+                client.quit()?;
+                return Ok(ExitCode::SUCCESS);
+            }
             Err(ReadlineError::Interrupted) => return Ok(ExitCode::from(INTERRUPTED)),
             Err(error) => return Err(failed(error).into()),
         };
@@ -50,10 +53,6 @@ pub(crate) fn converse(mut client: Client, output: Output) -> Result<ExitCode, F
         // At once, so that another session sees it, and a kill does not lose it.
         remember(&mut file, |path| editor.append_history(path));
         let command = line.trim();
-        if is_quit(command) {
-            client.quit()?;
-            return Ok(ExitCode::SUCCESS);
-        }
         if command.is_empty() {
             continue;
         }
