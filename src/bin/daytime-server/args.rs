@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, Parser, ValueEnum};
 use daytime::{
     Address, Error, Networks, Server, ServerBuilder, Service,
     cli::{Generate, seconds},
@@ -26,8 +26,6 @@ use daytime::{
 };
 use nix::libc::O_NONBLOCK;
 use serde::{Deserialize, Serialize};
-
-use crate::log::LogFormat;
 
 /// The most bytes of a configuration file: about 50,000 networks.
 const CONFIG_MAX: u64 = 1 << 20;
@@ -322,6 +320,17 @@ impl From<Mode> for String {
     fn from(mode: Mode) -> Self {
         format!("{:o}", mode.0)
     }
+}
+
+/// The format of the log. `log.rs` makes the lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// The words of the original classroom program
+    #[default]
+    Text,
+    /// One object on a line
+    Json,
 }
 
 /// The framing; a string in a configuration file.

@@ -2,24 +2,14 @@
 
 use std::time::SystemTime;
 
-use clap::ValueEnum;
 use daytime::{
     Address, Event, Service,
     chrono::{DateTime, SecondsFormat, Utc},
     cli::{escape, json},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-/// The format of the log. A copy makes lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum LogFormat {
-    /// The words of the original classroom program
-    #[default]
-    Text,
-    /// One object on a line
-    Json,
-}
+use crate::args::LogFormat;
 
 /// A line in JSON. A field that does not apply is left out.
 #[derive(Default, Serialize)]

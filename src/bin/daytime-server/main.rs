@@ -23,9 +23,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use args::Args;
+use args::{Args, LogFormat};
 use daytime::{Bound, Error, Event, Handle, Server, ServerBuilder, Service, cli::generate};
-use log::LogFormat;
 use nix::{
     errno::Errno,
     sys::{

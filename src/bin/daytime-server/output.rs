@@ -15,7 +15,7 @@ use std::{
 
 use daytime::Error;
 
-use crate::{log::LogFormat, spawn};
+use crate::{args::LogFormat, spawn};
 
 /// The most lines that wait to be written. Further lines are dropped.
 const LINES_MAX: usize = 1024;
