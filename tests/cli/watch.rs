@@ -54,8 +54,8 @@ fn each_line_is_printed_at_once() {
 }
 
 #[test]
-fn rounds_are_on_a_schedule_that_does_not_drift() {
-    // The server notes when a command arrives, and answers slowly.
+fn a_round_is_never_early() {
+    // The server notes when a command arrives, and answers slowly. src/bin/daytime-client/watch.rs tests the schedule.
     let (sender, arrivals) = channel();
     let (fake, _) = FakeServer::line_based("Hi", move |command| {
         let _ = sender.send(Instant::now());
@@ -63,17 +63,13 @@ fn rounds_are_on_a_schedule_that_does_not_drift() {
         (command != "quit").then(|| "x".into())
     });
     let address = fake.address().to_string();
-    let interval = Duration::from_millis(100);
-    run(CLIENT, &["--connect", &address, "--watch=0.1", "--count=8", "day"], "").assert(0, &"x\n".repeat(8), "");
-    let arrivals: Vec<Instant> = arrivals.iter().take(8).collect();
-    // A round is never early. A pause of an interval after each round would need 7 × 130 ms.
-    for (k, arrival) in (0..).zip(&arrivals).skip(1) {
+    run(CLIENT, &["--connect", &address, "--watch=0.1", "--count=5", "day"], "").assert(0, &"x\n".repeat(5), "");
+    let arrivals: Vec<Instant> = arrivals.iter().take(5).collect();
+    for (k, arrival) in (0..).zip(&arrivals) {
         let since = arrival.duration_since(arrivals[0]);
-        assert!(since + Duration::from_millis(90) >= interval * k, "round {k} after {since:?}");
+        // The first command may arrive late.
+        assert!(since + Duration::from_millis(90) >= Duration::from_millis(100) * k, "round {k} after {since:?}");
     }
-    let late =
-        arrivals.iter().map(|arrival| arrival.duration_since(arrivals[0]).as_millis() % 100).min_by_key(|ms| *ms);
-    assert!(late.is_some_and(|ms| ms < 30), "no round is on time: {late:?}");
 }
 
 #[test]

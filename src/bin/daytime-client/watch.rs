@@ -84,7 +84,8 @@ impl Watch<'_> {
             if self.commands.is_empty() || self.args.count == Some(rounds) {
                 return Ok(client.quit()?);
             }
-            self.interrupt.sleep(next(start, interval))?;
+            let now = Instant::now();
+            self.interrupt.sleep(now.checked_add(wait(now.duration_since(start), interval)))?;
         }
     }
 
@@ -115,12 +116,10 @@ impl Watch<'_> {
     }
 }
 
-/// When the next round begins; `None` is never.
-fn next(start: Instant, interval: Duration) -> Option<Instant> {
-    let now = Instant::now();
-    let late = now.duration_since(start).as_nanos() % interval.as_nanos();
-    let late = Duration::new((late / 1_000_000_000) as u64, (late % 1_000_000_000) as u32);
-    now.checked_add(interval - late)
+/// How long to wait for the next round, this long after the first.
+fn wait(elapsed: Duration, interval: Duration) -> Duration {
+    let late = elapsed.as_nanos() % interval.as_nanos();
+    interval - Duration::new((late / 1_000_000_000) as u64, (late % 1_000_000_000) as u32)
 }
 
 /// The row of a terminal that shows the last round.
@@ -193,6 +192,29 @@ impl Interrupt {
                 Some(left) => thread::park_timeout(left),
                 None => thread::park(),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_are_at_multiples_of_the_interval() {
+        let ms = Duration::from_millis;
+        for (elapsed, interval, expected) in [
+            (ms(0), ms(100), ms(100)),
+            (ms(1), ms(100), ms(99)),
+            (ms(99), ms(100), ms(1)),
+            // Exactly on time, late by 30 ms, and late by more than an interval.
+            (ms(700), ms(100), ms(100)),
+            (ms(730), ms(100), ms(70)),
+            (ms(250), ms(100), ms(50)),
+            (ms(5), Duration::MAX, Duration::MAX - ms(5)),
+            (Duration::MAX, Duration::from_nanos(1), Duration::from_nanos(1)),
+        ] {
+            assert_eq!(wait(elapsed, interval), expected, "{elapsed:?} {interval:?}");
         }
     }
 }
