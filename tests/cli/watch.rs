@@ -1,7 +1,9 @@
 //! `daytime-client --watch`, in a pipe and on a terminal.
 
 use std::{
+    fs,
     net::TcpListener,
+    os::unix::net::UnixListener,
     path::Path,
     process::Command,
     sync::mpsc::channel,
@@ -14,7 +16,7 @@ use nix::sys::signal::Signal;
 
 use crate::client::fixed_server;
 use crate::common::{
-    Folder, MOMENT, builder, eventually,
+    Folder, MOMENT, eventually,
     fake_server::{FakeServer, refusing_address},
     peer::Peer,
     process::{CLIENT, Program, run},
@@ -120,8 +122,13 @@ fn a_server_that_is_gone_is_reported_once_and_reconnected_to() {
             }
             false => assert_eq!(client.err.line(), format!("daytime-client: {error}; reconnecting")),
         }
-        // Several attempts fail meanwhile, of which nothing is printed.
-        thread::sleep(Duration::from_millis(400));
+        // Further attempts fail, of which nothing is printed.
+        let closing = UnixListener::bind(folder.at("socket")).unwrap();
+        for _ in 0..3 {
+            drop(closing.accept().unwrap());
+        }
+        drop(closing);
+        fs::remove_file(folder.at("socket")).unwrap();
         let _server = start(1);
         client.out.until(&(line("Monday") + "\n"));
         client.signal(Signal::SIGINT);
@@ -130,13 +137,25 @@ fn a_server_that_is_gone_is_reported_once_and_reconnected_to() {
     }
 }
 
+/// As after the idle timeout of a server: it is not gone.
 #[test]
-fn an_idle_timeout_of_the_server_is_not_reported() {
-    let server = builder().idle_timeout(Duration::from_millis(50)).start().unwrap();
-    let address = server.addresses()[0].to_string();
-    let outcome = run(CLIENT, &["--connect", &address, "--watch=0.4", "--count=3", "day"], "");
+fn a_server_that_closes_between_two_rounds_is_not_reported() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let server = thread::spawn(move || {
+        for round in 1..=3 {
+            let mut peer = Peer::new(listener.accept().unwrap().0);
+            peer.complete_greeting("Hi");
+            peer.expect("day\n");
+            peer.send("Sunday\n");
+            if round == 3 {
+                peer.expect("quit\n");
+            }
+        }
+    });
+    let outcome = run(CLIENT, &["--connect", &address, "--watch=0.1", "--count=3", "day"], "");
     outcome.assert(0, &"Sunday\n".repeat(3), "");
-    assert_eq!(server.stats().accepted, 3);
+    server.join().unwrap();
 }
 
 #[test]
