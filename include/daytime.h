@@ -334,7 +334,7 @@ typedef struct {
      */
     uint64_t bytes_out;
     /**
-     * Events lost because the queue was full.
+     * Events dropped because the queue was full.
      */
     uint64_t events_dropped;
     /**
@@ -633,7 +633,7 @@ daytime_status daytime_server_set_usage(daytime_server *server,
                                         const char *usage);
 
 /**
- * Buffers events for daytime_server_next_event(), up to capacity (1 to 1,048,576). Further events are lost and counted; a
+ * Buffers events for daytime_server_next_event(), up to capacity (1 to 1,048,576). Further events are dropped and counted; a
  * slow reader never slows the server down. If commands is not 0, each command is an event too, which costs an allocation a
  * command. The last call has effect.
  * Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID for the capacity;
@@ -982,7 +982,7 @@ daytime_status daytime_server_on_connect(daytime_server *server,
 
 /**
  * Calls hook for each client that has left, on a handler thread, after its last handler has returned and before its state
- * is freed. Unlike an event, a call is never lost. It is called for every client for which the hook of
+ * is freed. Unlike an event, a call is never dropped. It is called for every client for which the hook of
  * daytime_server_on_connect() was called (or, without that hook, for every client), also when the server stops. Until it
  * has returned, the client counts for daytime_server_set_max_clients(). The last call has effect.
  * Ownership: the server owns the user data from this call on, even if it fails, as in daytime_server_on_connect().

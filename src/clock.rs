@@ -225,8 +225,7 @@ impl Zones {
             Some(name) => LocalZone::Named(name.to_owned()),
             None => LocalZone::System(std::env::var_os("TZ"), "/etc/localtime".into()),
         };
-        let places = std::env::var_os("TZDIR").map(PathBuf::from).into_iter().chain(PLACES.map(PathBuf::from));
-        Self::of(places.collect(), local)
+        Self::of(places(), local)
     }
 
     fn of(places: Vec<PathBuf>, local: LocalZone) -> Result<Self, Error> {
@@ -325,6 +324,21 @@ fn is_plausible(name: &str) -> bool {
     // Two entries of the database that are links to the system's choice instead of zones.
     let link = ["localtime", "posixrules"].iter().any(|link| name.eq_ignore_ascii_case(link));
     name.len() <= 64 && name.bytes().all(allowed) && !name.starts_with('/') && !link
+}
+
+/// The names of the database of this system that a client may use, in order.
+#[cfg(feature = "cli")]
+pub(crate) fn zone_names() -> Vec<String> {
+    let Some(database) = Database::open(&places()) else { return Vec::new() };
+    let mut names: Vec<String> = database.zones.available().map(|name| name.as_str().to_owned()).collect();
+    names.retain(|name| is_plausible(name));
+    names.sort_unstable();
+    names
+}
+
+/// `TZDIR` of the environment, and the folders of the system.
+fn places() -> Vec<PathBuf> {
+    std::env::var_os("TZDIR").map(PathBuf::from).into_iter().chain(PLACES.map(PathBuf::from)).collect()
 }
 
 /// The zone of `TZ`, interpreted as tzset(3) does, or of the file.

@@ -137,7 +137,7 @@ fn the_classroom_client_runs() {
         "Welcome to the server\n{prompt}Sunday\n{prompt}26-11-22\n{prompt}{prompt}You entered an invalid command\n{prompt}"
     );
     assert_eq!((ended.code, ended.out.trim_end_matches('\n')), (Some(0), printed.as_str()), "{ended:?}");
-    let programs = fs::read_to_string(root.join("src/bin/daytime-client.rs")).unwrap();
+    let programs = fs::read_to_string(root.join("src/bin/daytime-client/prompt.rs")).unwrap();
     assert!(programs.contains(prompt), "daytime-client has the same prompt");
 }
 

@@ -122,7 +122,7 @@ ServerStats = _tuple(
     "ServerStats",
     "clients accepted refused commands invalid bytes_in bytes_out events_dropped uptime",
     "The counters of a server: open connections, accepted clients, rejected clients, executed commands, commands with\n"
-    "an error line as their reply, received bytes, sent bytes, events lost by full buffers, and the time since the\n"
+    "an error line as their reply, received bytes, sent bytes, events dropped by full buffers, and the time since the\n"
     "start (a timedelta).",
 )
 

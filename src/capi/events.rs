@@ -25,7 +25,7 @@ pub struct daytime_stats {
     pub bytes_in: u64,
     /// Bytes that the system took for clients.
     pub bytes_out: u64,
-    /// Events lost because the queue was full.
+    /// Events dropped because the queue was full.
     pub events_dropped: u64,
     /// Milliseconds since the start.
     pub uptime_ms: u64,

@@ -311,7 +311,7 @@ pub unsafe extern "C" fn daytime_server_set_usage(server: *mut daytime_server, u
     entry!(server, usage => server.set(|builder| builder.usage(usage)))
 }
 
-/// Buffers events for daytime_server_next_event(), up to capacity (1 to 1,048,576). Further events are lost and counted; a
+/// Buffers events for daytime_server_next_event(), up to capacity (1 to 1,048,576). Further events are dropped and counted; a
 /// slow reader never slows the server down. If commands is not 0, each command is an event too, which costs an allocation a
 /// command. The last call has effect.
 /// Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID for the capacity;

@@ -51,9 +51,9 @@ impl Command {
         Self::BUILT_IN.iter().map(|(name, _)| *name)
     }
 
-    pub(super) fn takes_zone(self) -> bool {
-        use Command::*;
-        matches!(self, Day | Date | Time | Datetime | Tz | Next)
+    /// Whether the argument of the command is a zone, which may be left out.
+    pub fn takes_zone(self) -> bool {
+        matches!(self, Command::Day | Command::Date | Command::Time | Command::Datetime | Command::Tz | Command::Next)
     }
 }
 

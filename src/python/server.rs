@@ -482,7 +482,7 @@ impl Server {
     }
 
     /// An iterator over the events from now on, for `for` and for `async for`. It ends once the server has stopped, or when no event came for `timeout`
-    /// seconds (None: it waits). It buffers `capacity` events, 1 to 1,048,576. Further events are lost, and
+    /// seconds (None: it waits). It buffers `capacity` events, 1 to 1,048,576. Further events are dropped, and
     /// stats().events_dropped counts them. With `commands`, each executed command is an event too.
     ///
     /// Raises StateError before the start.

@@ -249,7 +249,7 @@ impl ServerBuilder {
     }
 
     /// Calls `hook` for each client that has left, on a handler thread, after its last handler has returned and before its
-    /// state is dropped. Unlike an event, it is never lost. It is called for every client for which `on_connect` was called
+    /// state is dropped. Unlike an event, a call is never dropped. It is called for every client for which `on_connect` was called
     /// (or, without that hook, for every client), also when the server stops. Until it has returned, the client counts for
     /// `max_clients` and `max_clients_per_source`.
     pub fn on_disconnect<F>(mut self, hook: F) -> Self

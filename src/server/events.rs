@@ -127,6 +127,41 @@ pub enum Reason {
     Answered,
 }
 
+impl Event {
+    /// The name of the kind of event, for logs that programs read: `connected`, `disconnected`, `refused`,
+    /// `command_served`, `command_failed` or `accept_paused`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Event::Connected { .. } => "connected",
+            Event::CommandServed { .. } => "command_served",
+            Event::CommandFailed { .. } => "command_failed",
+            Event::Disconnected { .. } => "disconnected",
+            Event::Refused { .. } => "refused",
+            Event::AcceptPaused { .. } => "accept_paused",
+        }
+    }
+}
+
+impl Reason {
+    /// The name of the reason, for logs that programs read: its name in Python, such as `write_timeout`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::Quit => "quit",
+            Reason::Eof => "eof",
+            Reason::Idle => "idle",
+            Reason::NoCommand => "no_command",
+            Reason::WriteTimeout => "write_timeout",
+            Reason::Error => "error",
+            Reason::Kicked => "kicked",
+            Reason::Full => "full",
+            Reason::PerSource => "per_source",
+            Reason::Denied => "denied",
+            Reason::Shutdown => "shutdown",
+            Reason::Answered => "answered",
+        }
+    }
+}
+
 impl fmt::Display for Event {
     /// One line for a log. A new client is reported with the words of the original classroom program.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -196,7 +231,7 @@ impl EventOptions {
         EventOptions { capacity: 1024, commands: false }
     }
 
-    /// The most events that are buffered, at least 1. Further events are lost, which
+    /// The most events that are buffered, at least 1. Further events are dropped, which
     /// [`Stats::events_dropped`](super::Stats::events_dropped) counts. Default: 1,024.
     pub fn capacity(mut self, capacity: usize) -> Self {
         self.capacity = capacity;
@@ -216,7 +251,7 @@ impl Default for EventOptions {
     }
 }
 
-/// The subscribers. A full subscription loses events, which are counted. Without subscribers an event is not even made.
+/// The subscribers. A full subscription drops events, which are counted. Without subscribers an event is not even made.
 #[derive(Debug)]
 pub(super) struct Events {
     wanted: AtomicBool,

@@ -28,7 +28,7 @@ pub struct Stats {
     pub bytes_in: u64,
     /// Bytes that the system took for clients.
     pub bytes_out: u64,
-    /// Events lost by full subscriptions.
+    /// Events dropped by full subscriptions.
     pub events_dropped: u64,
     /// The time since the start.
     pub uptime: Duration,

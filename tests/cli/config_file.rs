@@ -66,6 +66,7 @@ fn an_error_in_a_file_names_the_line() {
         ("idle-timeout = -1\n", 1, ""),
         ("idle-timeout = true\n", 1, "invalid type: boolean `true`, expected f64"),
         ("unix-mode = 0o660\n", 1, "invalid type: integer `432`, expected a string"),
+        ("log-format = \"xml\"\n", 1, "unknown variant `xml`, expected `text` or `json`"),
         ("unix-mode = \"999\"\n", 1, "\"999\" is not an octal file mode such as 660"),
         ("quiet = true\nquiet = false\n", 2, "duplicate key"),
         ("quiet = true\n[more]\n", 2, "unknown field `more`"),
@@ -145,6 +146,7 @@ fn printed_settings_are_a_valid_file() {
         "--busy-poll=50",
         "--drain=0",
         "--bind-timeout=1",
+        "--log-format=json",
         "--quiet",
         "--print-config",
     ];

@@ -14,7 +14,7 @@ from daytime._types import ServerSettings
 from support import ROOT, Original, long_options, started
 
 # Services run the binary, which has a configuration file. A Python program passes keywords instead.
-ONLY_BINARIES = {"--config", "--print-config", "--check"}
+ONLY_BINARIES = {"--config", "--print-config", "--check", "--log-format", "--generate", "--watch", "--count", "--json"}
 PYTHON = [sys.executable, "-m", "daytime"]
 
 

@@ -18,10 +18,10 @@ use std::{
     time::Duration,
 };
 
-use clap::Parser;
+use clap::{CommandFactory, Parser, ValueEnum};
 use daytime::{
     Address, Error, Networks, Server, ServerBuilder, Service,
-    cli::seconds,
+    cli::{Generate, seconds},
     protocol::{Formats, GREETING},
 };
 use nix::libc::O_NONBLOCK;
@@ -108,6 +108,14 @@ args! {
         #[arg(long, value_name = "SECONDS")]
         #[serde(skip_serializing_if = "Option::is_none")]
         bind_timeout: Option<Seconds>,
+        /// Format of the log: `text`, or `json` with an object on each line [default: text]
+        #[arg(long, value_name = "FORMAT", hide_possible_values = true)]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        log_format: Option<LogFormat>,
+        /// Print the manual page or the completions of a shell, and exit
+        #[arg(long, value_name = "WHAT")]
+        #[serde(skip)]
+        pub(crate) generate: Option<Generate>,
         /// Do not print a line for each client
         #[arg(long)]
         pub(crate) quiet: bool,
@@ -211,6 +219,7 @@ impl Args {
     pub(crate) fn with_defaults(mut self, builder: &ServerBuilder) -> Self {
         self.drain = Some(Seconds(self.drain()));
         self.bind_timeout = Some(Seconds(self.bind_timeout()));
+        self.log_format.get_or_insert_default();
         self.framing.get_or_insert(Framing(daytime::Framing::default()));
         self.day_format.get_or_insert(Formats::DAY.into());
         self.date_format.get_or_insert(Formats::DATE.into());
@@ -222,6 +231,15 @@ impl Args {
 
     pub(crate) fn drain(&self) -> Duration {
         self.drain.map_or(Duration::from_secs(5), Duration::from)
+    }
+
+    pub(crate) fn log_format(&self) -> LogFormat {
+        self.log_format.unwrap_or_default()
+    }
+
+    /// For `--generate`.
+    pub(crate) fn command() -> clap::Command {
+        <Args as CommandFactory>::command()
     }
 
     pub(crate) fn bind_timeout(&self) -> Duration {
@@ -302,6 +320,17 @@ impl From<Mode> for String {
     fn from(mode: Mode) -> Self {
         format!("{:o}", mode.0)
     }
+}
+
+/// The format of the log. `log.rs` makes the lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// The words of the original classroom program
+    #[default]
+    Text,
+    /// One object on a line
+    Json,
 }
 
 /// The framing; a string in a configuration file.
