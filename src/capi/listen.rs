@@ -193,12 +193,21 @@ fn listens(socket: &SockRef<'_>) -> io::Result<bool> {
     Ok(known && socket.r#type()? == Type::STREAM && socket.is_listener()?)
 }
 
+/// The number of a service in C.
+pub(super) fn number(service: Service) -> c_int {
+    let service = match service {
+        Service::Text => DAYTIME_SERVICE_TEXT,
+        Service::Rfc867 => DAYTIME_SERVICE_RFC867,
+        Service::Rfc868 => DAYTIME_SERVICE_RFC868,
+    };
+    service as c_int
+}
+
 /// The service of a number from C.
 fn known(service: c_int) -> Result<Service, Failure> {
-    match service {
-        _ if service == DAYTIME_SERVICE_TEXT as c_int => Ok(Service::Text),
-        _ if service == DAYTIME_SERVICE_RFC867 as c_int => Ok(Service::Rfc867),
-        _ if service == DAYTIME_SERVICE_RFC868 as c_int => Ok(Service::Rfc868),
-        _ => Err(Failure::invalid(format!("{service} is not a daytime_service; expected 0 to 2"))),
-    }
+    let invalid = || {
+        let most = Service::ALL.len() - 1;
+        Failure::invalid(format!("{service} is not a daytime_service; expected 0 to {most}"))
+    };
+    Service::ALL.iter().copied().find(|known| number(*known) == service).ok_or_else(invalid)
 }

@@ -51,6 +51,11 @@ impl Admission {
         Admission { max, admitted: AtomicUsize::new(0), sources, networks: Mutex::new(networks) }
     }
 
+    /// The most clients at a time.
+    pub(super) fn max(&self) -> usize {
+        self.max
+    }
+
     /// Replaces the networks for later clients. Admitted clients stay.
     pub(super) fn set_networks(&self, networks: Networks) {
         let former = std::mem::replace(&mut *self.networks.lock().unwrap_or_else(PoisonError::into_inner), networks);

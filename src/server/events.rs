@@ -127,6 +127,50 @@ pub enum Reason {
     Answered,
 }
 
+/// Lists every reason once: the compiler rejects a list that lacks one.
+macro_rules! reasons {
+    (closed { $($closed:ident = $closed_name:literal,)* } refused { $($refused:ident = $refused_name:literal,)* }) => {
+        impl Reason {
+            /// Every reason.
+            pub const ALL: &[Reason] = &[$(Reason::$closed,)* $(Reason::$refused,)*];
+
+            /// The name, such as `no_command`: one word for a label of a metric or a field of a log.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Reason::$closed => $closed_name,)*
+                    $(Reason::$refused => $refused_name,)*
+                }
+            }
+
+            /// Whether it is a reason of [`Event::Refused`], as opposed to [`Event::Disconnected`].
+            pub fn is_refusal(self) -> bool {
+                match self {
+                    $(Reason::$closed => false,)*
+                    $(Reason::$refused => true,)*
+                }
+            }
+        }
+    };
+}
+reasons! {
+    closed {
+        Quit = "quit",
+        Eof = "eof",
+        Idle = "idle",
+        NoCommand = "no_command",
+        WriteTimeout = "write_timeout",
+        Error = "error",
+        Kicked = "kicked",
+        Shutdown = "shutdown",
+        Answered = "answered",
+    }
+    refused {
+        Full = "full",
+        PerSource = "per_source",
+        Denied = "denied",
+    }
+}
+
 impl fmt::Display for Event {
     /// One line for a log. A new client is reported with the words of the original classroom program.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -102,7 +102,7 @@ impl Handle {
     pub fn stats(&self) -> Stats {
         let shared = &self.shared;
         let mut stats = Stats::sum(&shared.counters, &shared.handled);
-        stats.refused = shared.refused.load(Relaxed);
+        stats.max_clients = shared.admission.max() as u64;
         stats.events_dropped = shared.events.dropped();
         stats.uptime = shared.started.elapsed();
         stats

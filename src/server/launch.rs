@@ -21,6 +21,7 @@ use super::{
     listen::{Addresses, Listener},
     mailbox::Mailbox,
     shared::{Shared, ThreadGuard, set_current},
+    stats::Handled,
     worker::{Acceptor, LISTENERS, WAKER, Worker},
 };
 use crate::{
@@ -74,7 +75,9 @@ pub(super) fn launch(parts: Parts) -> Result<Server, Error> {
     })();
     watched.map_err(Error::io("watch the listeners"))?;
     let descriptors = listeners.iter().map(AsRawFd::as_raw_fd).collect();
-    let shared = Arc::new(Shared::new(mailboxes, SettableClock::new(clock), events, admission, descriptors));
+    let handled = Handled::new(config.handlers.iter().map(|command| &*command.name));
+    let clock = SettableClock::new(clock);
+    let shared = Arc::new(Shared::new(mailboxes, clock, events, admission, handled, descriptors));
     for mailbox in &shared.mailboxes {
         let shared = Arc::downgrade(&shared);
         mailbox.on_failure(move || {

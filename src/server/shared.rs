@@ -23,6 +23,7 @@ use super::{
     events::{ClientId, Events},
     mailbox::Mailbox,
     stats::{Counters, Handled},
+    tick::Tick,
 };
 use crate::{channel, clock::SettableClock};
 
@@ -39,7 +40,6 @@ pub(super) struct Shared {
     pub(super) counters: Box<[Counters]>,
     pub(super) handled: Handled,
     pub(super) admission: Admission,
-    pub(super) refused: AtomicU64,
     /// How many times a reload of the time zones was requested.
     pub(super) zone_reloads: AtomicU64,
     /// The threads to join.
@@ -72,6 +72,7 @@ impl Shared {
         clock: SettableClock,
         events: Events,
         admission: Admission,
+        handled: Handled,
         listeners: Vec<RawFd>,
     ) -> Self {
         Shared {
@@ -81,10 +82,9 @@ impl Shared {
             clock,
             events,
             counters: mailboxes.iter().map(|_| Counters::default()).collect(),
-            handled: Handled::default(),
+            handled,
             mailboxes,
             admission,
-            refused: AtomicU64::new(0),
             zone_reloads: AtomicU64::new(0),
             threads: Mutex::default(),
             running: AtomicUsize::new(0),
@@ -105,6 +105,11 @@ impl Shared {
             Some(until) => State::Draining(*until),
             None => State::Running,
         }
+    }
+
+    /// Nanoseconds since the start of the server: 64 bits count 584 years.
+    pub(super) fn now(&self) -> Tick {
+        self.started.elapsed().as_nanos() as Tick
     }
 
     pub(super) fn is_stopped(&self) -> bool {

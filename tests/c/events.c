@@ -66,6 +66,11 @@ int main(void) {
     OK(daytime_server_stats(server, &stats, sizeof stats));
     CHECK(stats.clients == 1 && stats.accepted == 2 && stats.refused == 1 && stats.commands == 11 && stats.invalid == 1);
     CHECK(stats.events_dropped == 3 && stats.bytes_in > 0 && stats.bytes_out > 0);
+    CHECK(stats.max_clients == 2 && stats.accept_pauses == 0 && stats.handlers_waiting == 0);
+    CHECK(stats.handler_failures == 0 && stats.hook_failures == 0);
+    CHECK(stats.by_service[DAYTIME_SERVICE_TEXT] == 2 && stats.by_service[DAYTIME_SERVICE_RFC867] == 0);
+    CHECK(stats.by_reason[DAYTIME_REASON_FULL] == 1 && stats.by_reason[DAYTIME_REASON_KICKED] == 1);
+    CHECK(stats.by_reason[DAYTIME_REASON_EOF] == 0 && stats.by_reason[0] == 0);
 
     for (int i = 0; i < 6; i++) next_event(server, DAYTIME_EVENT_COMMAND_SERVED);
     daytime_server_stop(server);

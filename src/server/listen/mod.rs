@@ -42,12 +42,24 @@ pub enum Service {
 }
 
 impl Service {
+    /// Every service.
+    pub const ALL: &[Service] = &[Service::Text, Service::Rfc867, Service::Rfc868];
+
     /// The default port.
     pub fn port(self) -> u16 {
         match self {
             Service::Text => DEFAULT_PORT,
             Service::Rfc867 => 13,
             Service::Rfc868 => 37,
+        }
+    }
+
+    /// The name, such as `rfc867`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Service::Text => "text",
+            Service::Rfc867 => "rfc867",
+            Service::Rfc868 => "rfc868",
         }
     }
 }

@@ -14,6 +14,7 @@ use super::super::{
     events::{ClientId, Event, Reason},
     listen::{Listener, Listening, Peer, Service},
     shared::Shared,
+    stats::add,
     tick::{NEVER, Tick, ticks},
 };
 
@@ -106,6 +107,8 @@ impl Acceptor {
                     // This connection is lost. The next one may succeed.
                     Err(error) if concerns_one_connection(&error) && failed + 1 < BATCH => failed += 1,
                     Err(error) => {
+                        // The acceptor belongs to the first worker.
+                        add(&shared.counters[0].accept_pauses, 1);
                         if self.pause == PAUSE_MIN {
                             let message = error.to_string();
                             shared.events.emit(|| Event::AcceptPaused { error: error.kind(), message });

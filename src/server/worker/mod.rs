@@ -11,7 +11,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::Ordering::{Acquire, Relaxed, Release},
+        atomic::Ordering::{Acquire, Release},
     },
     time::{Duration, Instant},
 };
@@ -119,7 +119,7 @@ impl Worker {
             {
                 self.shared.stop();
             }
-            self.cx.now = self.now();
+            self.cx.now = self.shared.now();
             if self.shared.ending.load(Acquire) {
                 match self.shared.state() {
                     State::Stopped => break,
@@ -202,11 +202,6 @@ impl Worker {
         }
     }
 
-    /// Nanoseconds since the start of the server: 64 bits count 584 years.
-    fn now(&self) -> Tick {
-        self.shared.started.elapsed().as_nanos() as Tick
-    }
-
     /// Waits for the poller, a message or the next deadline. With `busy_poll` it polls without sleeping first.
     fn wait(&mut self, events: &mut Events, drain_until: Tick) -> io::Result<()> {
         if let Some(spin) = self.config.settings.busy_poll {
@@ -237,7 +232,7 @@ impl Worker {
         let timer = self.timers.first().map_or(NEVER, |(tick, _)| *tick);
         let timeout = match timer.min(self.accept_at).min(drain_until) {
             NEVER => None,
-            tick => Some(Duration::from_nanos(tick.saturating_sub(self.now()))),
+            tick => Some(Duration::from_nanos(tick.saturating_sub(self.shared.now()))),
         };
         if self.dozes { Some(timeout.map_or(DOZE, |timeout| timeout.min(DOZE))) } else { timeout }
     }
@@ -326,7 +321,7 @@ impl Worker {
     /// Starts to serve an accepted client.
     fn connect(&mut self, stream: TcpStream, peer: Peer, service: Service, id: ClientId) {
         let counters = &self.shared.counters[self.index];
-        add(&counters.accepted, 1);
+        add(&counters.accepted[service as usize], 1);
         add(&counters.clients, 1);
         self.shared.events.emit(|| Event::Connected { client: id, peer: peer.address() });
         let draining = self.draining;
@@ -346,7 +341,7 @@ impl Worker {
     /// Closes a connection that is not admitted. A client of the text protocol that exceeds a limit gets an error line. A
     /// client of a denied network gets nothing, as if nothing listened.
     fn refuse(&mut self, stream: TcpStream, peer: Peer, service: Service, reason: Reason) {
-        self.shared.refused.fetch_add(1, Relaxed);
+        add(&self.shared.counters[self.index].ended[reason as usize], 1);
         self.shared.events.emit(|| Event::Refused { peer: peer.address(), reason });
         let line = match reason {
             Reason::Full => errors::FULL,
@@ -474,7 +469,9 @@ impl Worker {
         if !stays {
             self.shared.admission.leave(&peer);
         }
-        sub(&self.shared.counters[self.index].clients, 1);
+        let counters = &self.shared.counters[self.index];
+        sub(&counters.clients, 1);
+        add(&counters.ended[reason as usize], 1);
         self.shared.events.emit(|| Event::Disconnected { client: id, peer: peer.address(), reason, commands });
     }
 
