@@ -44,6 +44,7 @@ mod handler_thread;
 mod launch;
 mod listen;
 mod mailbox;
+mod metrics;
 mod responder;
 mod shared;
 mod sleep;

@@ -22,7 +22,8 @@ use super::{
     admission::Admission,
     events::{ClientId, Events},
     mailbox::Mailbox,
-    stats::{Counters, Handled},
+    metrics,
+    stats::{Counters, Handled, Stats},
     tick::Tick,
 };
 use crate::{channel, clock::SettableClock};
@@ -110,6 +111,19 @@ impl Shared {
     /// Nanoseconds since the start of the server: 64 bits count 584 years.
     pub(super) fn now(&self) -> Tick {
         self.started.elapsed().as_nanos() as Tick
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let mut stats = Stats::sum(&self.counters, &self.handled);
+        stats.max_clients = self.admission.max() as u64;
+        stats.events_dropped = self.events.dropped();
+        stats.uptime = self.started.elapsed();
+        stats
+    }
+
+    /// The counters as text for Prometheus.
+    pub(super) fn metrics(&self) -> String {
+        metrics::text(&self.stats(), &self.handled.handlers())
     }
 
     pub(super) fn is_stopped(&self) -> bool {
