@@ -56,6 +56,10 @@ impl Admission {
         self.max
     }
 
+    pub(super) fn is_full(&self) -> bool {
+        self.admitted.load(Relaxed) >= self.max
+    }
+
     /// Replaces the networks for later clients. Admitted clients stay.
     pub(super) fn set_networks(&self, networks: Networks) {
         let former = std::mem::replace(&mut *self.networks.lock().unwrap_or_else(PoisonError::into_inner), networks);
@@ -70,7 +74,7 @@ impl Admission {
         if ip.is_some_and(|ip| !self.networks.lock().unwrap_or_else(PoisonError::into_inner).allows(ip)) {
             return Err(Reason::Denied);
         }
-        if self.admitted.load(Relaxed) >= self.max {
+        if self.is_full() {
             return Err(Reason::Full);
         }
         if let (Some(sources), Some(ip)) = (&self.sources, ip) {

@@ -24,7 +24,7 @@ pub(super) fn text(stats: &Stats, handlers: &[HandlerStats]) -> String {
     text.gauge("daytime_max_clients", "The most clients at a time.");
     text.sample("daytime_max_clients", stats.max_clients);
     text.counter("daytime_clients_accepted_total", "Clients accepted, by service.");
-    for service in Service::ALL {
+    for service in Service::ALL.iter().filter(|service| service.has_clients()) {
         let labels = [("service", service.name())];
         text.labelled("daytime_clients_accepted_total", &labels, stats.by_service(*service));
     }

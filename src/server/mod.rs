@@ -45,6 +45,7 @@ mod launch;
 mod listen;
 mod mailbox;
 mod metrics;
+mod process;
 mod responder;
 mod shared;
 mod sleep;

@@ -55,6 +55,11 @@ pub(super) struct Shared {
     listeners: Vec<RawFd>,
     /// The listeners are open.
     pub(super) listening: AtomicBool,
+    /// The same for the listeners for metrics, which are closed later.
+    metrics_listeners: Vec<RawFd>,
+    pub(super) metrics_listening: AtomicBool,
+    /// The number of workers that have not ended.
+    pub(super) serving: AtomicUsize,
     /// Clients that left while their sessions are away.
     left: Mutex<BTreeSet<ClientId>>,
 }
@@ -74,7 +79,7 @@ impl Shared {
         events: Events,
         admission: Admission,
         handled: Handled,
-        listeners: Vec<RawFd>,
+        [listeners, metrics_listeners]: [Vec<RawFd>; 2],
     ) -> Self {
         Shared {
             ending: AtomicBool::new(false),
@@ -84,6 +89,7 @@ impl Shared {
             events,
             counters: mailboxes.iter().map(|_| Counters::default()).collect(),
             handled,
+            serving: AtomicUsize::new(mailboxes.len()),
             mailboxes,
             admission,
             zone_reloads: AtomicU64::new(0),
@@ -94,6 +100,8 @@ impl Shared {
             process: process::id(),
             listeners,
             listening: AtomicBool::new(true),
+            metrics_listeners,
+            metrics_listening: AtomicBool::new(true),
             left: Mutex::default(),
         }
     }
@@ -137,9 +145,16 @@ impl Shared {
 
     /// Closes the listeners in a forked child. The thread that owns them exists only in the parent.
     pub(super) fn close_inherited(&self) {
-        if self.is_inherited() && self.listening.swap(false, AcqRel) {
-            for listener in &self.listeners {
-                let _ = nix::unistd::close(*listener);
+        if !self.is_inherited() {
+            return;
+        }
+        for (listening, listeners) in
+            [(&self.listening, &self.listeners), (&self.metrics_listening, &self.metrics_listeners)]
+        {
+            if listening.swap(false, AcqRel) {
+                for listener in listeners {
+                    let _ = nix::unistd::close(*listener);
+                }
             }
         }
     }
@@ -147,6 +162,12 @@ impl Shared {
     pub(super) fn stop(&self) {
         self.stopped.store(true, Release);
         self.wake();
+    }
+
+    /// A worker has left its loop. The first one may wait for that.
+    pub(super) fn end_worker(&self) {
+        self.serving.fetch_sub(1, AcqRel);
+        self.mailboxes[0].wake();
     }
 
     /// Stops after a failure of the system. A failure to stop does not stop again.

@@ -5,6 +5,7 @@
 
 mod acceptor;
 mod connection;
+mod http;
 
 use std::{
     collections::BTreeSet,
@@ -36,11 +37,15 @@ use crate::protocol::errors;
 pub(super) use acceptor::Acceptor;
 use acceptor::Arrival;
 use connection::{Connection, Context, Progress};
+pub(super) use http::HttpServer;
 
 /// The poller's token of the waker.
 pub(super) const WAKER: Token = Token(usize::MAX);
 /// The poller's tokens of listeners start here. Smaller ones are slots of connections.
 pub(super) const LISTENERS: usize = usize::MAX / 2;
+/// Those of listeners for metrics, and of their connections, start here.
+const HTTP_LISTENERS: usize = LISTENERS + usize::MAX / 8;
+const HTTP: usize = LISTENERS + usize::MAX / 4;
 
 /// What the poller reports for each connection: input, EOF, and urgent data, at which a read ends early.
 #[cfg(target_os = "linux")]
@@ -65,6 +70,8 @@ pub(super) struct Worker {
     acceptor: Option<Acceptor>,
     /// When to accept even if the poller reports no listener.
     accept_at: Tick,
+    /// The listeners for metrics, if this is the first worker and the server has them.
+    http: Option<HttpServer>,
     connections: Slab<Connection>,
     /// At most one entry for each connection, never later than its deadline. An early entry is checked in vain.
     timers: BTreeSet<(Tick, usize)>,
@@ -99,6 +106,7 @@ impl Worker {
             messages,
             accept_at: acceptor.as_ref().map_or(NEVER, Acceptor::deadline),
             acceptor,
+            http: None,
             connections: Slab::new(),
             timers: BTreeSet::new(),
             refused: 0,
@@ -107,6 +115,11 @@ impl Worker {
             nudge_at: 0,
             dozes: false,
         }
+    }
+
+    /// Adds the listeners for metrics to the first worker.
+    pub(super) fn serve_http(&mut self, http: HttpServer) {
+        self.http = Some(http);
     }
 
     /// Serves until the server is stopped or drained.
@@ -134,7 +147,7 @@ impl Worker {
             for event in &events {
                 match event.token() {
                     WAKER => {}
-                    Token(listener @ LISTENERS..) => self.listener_ready(listener - LISTENERS),
+                    Token(token @ LISTENERS..) => self.listener_ready(token),
                     Token(slot) => {
                         let Some(connection) = self.connections.get_mut(slot) else { continue };
                         let reads_on = event.is_read_closed() || event.is_error() || event.is_priority();
@@ -160,6 +173,11 @@ impl Worker {
             }
             self.drive_yielded();
             self.expire();
+            if let Some(http) = &mut self.http
+                && http.deadline() <= self.cx.now
+            {
+                http.expire(self.poll.registry(), self.cx.now);
+            }
             self.cx.submit_jobs();
             // A quick handler has replied already if its thread ran at once.
             if self.cx.away > 0 && self.read_messages() {
@@ -172,6 +190,10 @@ impl Worker {
             }
         }
         self.stop_listening();
+        if let Some(http) = self.http.take() {
+            self.shared.metrics_listening.store(false, Release);
+            drop(http);
+        }
         for slot in self.slots() {
             // A connection that is being closed keeps its own reason.
             let connection = &self.connections[slot];
@@ -180,12 +202,17 @@ impl Worker {
             self.remove(slot, reason);
         }
         self.cx.submit_jobs();
+        self.shared.end_worker();
     }
 
-    /// Whether no client is left, and none can come from the first worker.
+    /// Whether no client is left, and none can come from the first worker. Metrics are served until the other workers have
+    /// ended.
     fn is_drained(&self) -> bool {
         // In this order: the first worker sends its last client before it stops listening.
-        self.connections.is_empty() && !self.shared.listening.load(Acquire) && self.messages.is_empty()
+        self.connections.is_empty()
+            && !self.shared.listening.load(Acquire)
+            && self.messages.is_empty()
+            && (self.http.is_none() || self.shared.serving.load(Acquire) == 1)
     }
 
     /// Looks after the handler pool each millisecond, as long as this worker works or jobs wait for a thread. Returns
@@ -230,7 +257,8 @@ impl Worker {
             return Some(Duration::ZERO);
         }
         let timer = self.timers.first().map_or(NEVER, |(tick, _)| *tick);
-        let timeout = match timer.min(self.accept_at).min(drain_until) {
+        let http = self.http.as_ref().map_or(NEVER, HttpServer::deadline);
+        let timeout = match timer.min(self.accept_at).min(http).min(drain_until) {
             NEVER => None,
             tick => Some(Duration::from_nanos(tick.saturating_sub(self.shared.now()))),
         };
@@ -294,7 +322,16 @@ impl Worker {
         self.cx.submit(id, departure.client, Job::Depart(Box::new(departure)));
     }
 
-    fn listener_ready(&mut self, listener: usize) {
+    /// The poller reports a listener, or a connection of a listener for metrics.
+    fn listener_ready(&mut self, token: usize) {
+        if token >= HTTP_LISTENERS {
+            let Some(http) = &mut self.http else { return };
+            return match token {
+                HTTP.. => http.drive(token - HTTP, self.cx.now),
+                _ => http.accept(self.poll.registry(), self.cx.now),
+            };
+        }
+        let listener = token - LISTENERS;
         if let Some(acceptor) = &mut self.acceptor {
             acceptor.ready(listener);
             self.accept_at = acceptor.deadline();
@@ -328,7 +365,8 @@ impl Worker {
         self.insert(stream, peer, id, |connection, cx| {
             let progress = match service {
                 Service::Text => connection.greet(cx),
-                Service::Rfc867 | Service::Rfc868 => connection.answer(service, cx),
+                // The acceptor does not have listeners for metrics.
+                Service::Rfc867 | Service::Rfc868 | Service::Metrics => connection.answer(service, cx),
             };
             match progress {
                 // It was accepted before the listeners were closed.
