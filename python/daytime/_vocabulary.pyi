@@ -20,7 +20,7 @@ _Reason: TypeAlias = Literal[
 ]
 
 _Refusal: TypeAlias = Literal["full", "per_source", "denied"]
-_Service: TypeAlias = Literal["text", "rfc867", "rfc868"]
+_Service: TypeAlias = Literal["text", "rfc867", "rfc868", "metrics"]
 
 class Connected(NamedTuple):
     client: int

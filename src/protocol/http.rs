@@ -65,12 +65,13 @@ impl Request {
     pub fn parse(input: &[u8]) -> Option<Request> {
         let mut headers = [EMPTY_HEADER; HEADERS_MAX];
         let mut parsed = httparse::Request::new(&mut headers);
-        let progress = parsed.parse(input);
+        // A longer request is an error, whatever follows.
+        let progress = parsed.parse(&input[..input.len().min(REQUEST_MAX)]);
         let head = parsed.method == Some("HEAD");
         let page = match progress {
             Ok(Progress::Partial) if input.len() < REQUEST_MAX => return None,
-            Ok(Progress::Complete(size)) if size <= REQUEST_MAX => page(&parsed),
-            Ok(_) | Err(Error::TooManyHeaders) => Err(Status::HeadersTooLarge),
+            Ok(Progress::Complete(_)) => page(&parsed),
+            Ok(Progress::Partial) | Err(Error::TooManyHeaders) => Err(Status::HeadersTooLarge),
             Err(_) => Err(Status::BadRequest),
         };
         Some(Request { head, page })

@@ -268,7 +268,7 @@ impl Server {
     }
 
     /// The first bound address of the text protocol, with its real port; ("unix:PATH", 0) for a Unix socket. Raises
-    /// StateError if the server listens only for RFC 867 and RFC 868.
+    /// StateError if the server does not listen for it.
     #[getter]
     fn address<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         convert::peer(py, self.first(py)?)
@@ -280,7 +280,7 @@ impl Server {
         self.addresses_of(py, "text")
     }
 
-    /// The bound addresses of a service: "text", "rfc867" or "rfc868". Raises ValueError for another name.
+    /// The bound addresses of a service: "text", "rfc867", "rfc868" or "metrics". Raises ValueError for another name.
     #[pyo3(signature = (service, /))]
     fn addresses_of<'py>(&self, py: Python<'py>, service: &str) -> PyResult<Bound<'py, PyTuple>> {
         let service = listen::service(service)?;
@@ -347,6 +347,14 @@ impl Server {
         let by_reason = Reason::ALL.iter().map(|reason| (reason.name(), stats.by_reason(*reason)));
         fields.set_item("by_reason", by_reason.into_py_dict(py)?)?;
         model_class(py, "ServerStats")?.call((), Some(&fields))
+    }
+
+    /// The counters as text for Prometheus, in its text format 0.0.4, for an HTTP server of one's own. A server with
+    /// `listen_metrics` sends this text by itself. Raises StateError before the start.
+    fn metrics(&self, py: Python<'_>) -> PyResult<String> {
+        self.check(py)?;
+        let started = self.core.server.get().ok_or_else(|| state_error(py, "the server was not started"));
+        started.map(|server| server.metrics())
     }
 
     /// Adds a custom command. Its name is one word without blanks or control characters, unique in any letter case. With
@@ -550,7 +558,7 @@ impl Server {
     }
 
     fn first(&self, py: Python<'_>) -> PyResult<&Address> {
-        let error = || state_error(py, "the server listens only for RFC 867 and RFC 868");
+        let error = || state_error(py, "the server listens only for other services, such as RFC 867");
         self.addresses[0].first().ok_or_else(error)
     }
 

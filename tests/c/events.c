@@ -31,7 +31,29 @@ static void sizes(daytime_server *server) {
     for (i = 0; i < 24; i++) CHECK(info.bytes[sizeof info.known + i] == 0 && info.bytes[wide + sizeof info.known + i] == 0);
 }
 
+/* The counters as text, and the listener that sends them. */
+static void metrics(void) {
+    daytime_server *server = new_server();
+    char address[DAYTIME_ADDR_MAX], cut[20], *text;
+    size_t needed = 0, again;
+    OK(daytime_server_listen_as(server, DAYTIME_SERVICE_METRICS, "127.0.0.1:0"));
+    start(server);
+    OK(daytime_server_address(server, DAYTIME_SERVICE_METRICS, 0, address, sizeof address));
+    CHECK(!strncmp(address, "127.0.0.1:", 10));
+    OK(daytime_server_metrics(server, NULL, 0, &needed));
+    CHECK(needed > 1000 && needed < 10000);
+    CHECK(daytime_server_metrics(server, cut, sizeof cut, &again) == DAYTIME_ERR_TRUNCATED);
+    CHECK(!strcmp(cut, "# HELP daytime_buil") && again > 1000);
+    text = malloc(needed + 100); /* the uptime gets longer */
+    CHECK(text);
+    OK(daytime_server_metrics(server, text, needed + 100, &again));
+    CHECK(strlen(text) + 1 == again && strstr(text, "\ndaytime_clients 0\n"));
+    free(text);
+    daytime_server_free(server);
+}
+
 int main(void) {
+    metrics();
     daytime_server *server = new_server();
     daytime_event event;
     daytime_stats stats;

@@ -171,11 +171,12 @@ fn listening(server: &Server) -> Vec<String> {
         Address::Tcp(tcp) => format!("Server is listening on IP: {} and Port: {}", tcp.ip(), tcp.port()),
         other => format!("Server is listening on {other}"),
     });
-    let older = [("RFC 867", server.addresses_of(Service::Rfc867)), ("RFC 868", server.addresses_of(Service::Rfc868))];
-    let older = older.into_iter().flat_map(|(rfc, addresses)| {
-        addresses.iter().map(move |address| format!("Server is listening on {address} for {rfc}"))
+    let others = [(Service::Rfc867, "RFC 867"), (Service::Rfc868, "RFC 868"), (Service::Metrics, "metrics")];
+    let others = others.into_iter().flat_map(|(service, name)| {
+        let addresses = server.addresses_of(service).iter();
+        addresses.map(move |address| format!("Server is listening on {address} for {name}"))
     });
-    text.chain(older).collect()
+    text.chain(others).collect()
 }
 
 /// Prints the lines of a server that has started, and a line for each event but the ends of connections.
