@@ -60,6 +60,16 @@
 #define DAYTIME_ADDR_MAX 128
 
 /**
+ * The size of daytime_stats.by_service, which has places for services of later versions.
+ */
+#define DAYTIME_SERVICES_MAX 8
+
+/**
+ * The size of daytime_stats.by_reason, which has places for reasons of later versions.
+ */
+#define DAYTIME_REASONS_MAX 32
+
+/**
  * Status codes. Functions that take one accept any int. Values are stable across versions.
  */
 typedef enum {
@@ -221,6 +231,13 @@ typedef enum {
      * closed.
      */
     DAYTIME_SERVICE_RFC868 = 2,
+    /**
+     * HTTP for Prometheus and for health checks, by default on port 9991. "/metrics" has the text of
+     * daytime_server_metrics(); "/healthz" answers 200 while the first worker works; "/readyz" answers 200, or 503 while the
+     * server drains or is full. Its connections are no clients, and at most 32 are open at a time. Anyone who reaches the
+     * port reads the counters. While the server drains, it answers until the last client is gone.
+     */
+    DAYTIME_SERVICE_METRICS = 3,
 } daytime_service;
 
 /**
@@ -339,6 +356,34 @@ typedef struct {
      * Milliseconds since the start.
      */
     uint64_t uptime_ms;
+    /**
+     * The most clients at a time, see daytime_server_set_max_clients().
+     */
+    uint64_t max_clients;
+    /**
+     * Pauses of accepting, because the system lacked file descriptors or memory. Each pause of an episode counts.
+     */
+    uint64_t accept_pauses;
+    /**
+     * Custom commands that failed: the handler returned a failure or an invalid reply.
+     */
+    uint64_t handler_failures;
+    /**
+     * Hooks that failed. A hook in C cannot.
+     */
+    uint64_t hook_failures;
+    /**
+     * Custom commands and hooks that wait for a handler thread now.
+     */
+    uint64_t handlers_waiting;
+    /**
+     * Clients accepted, by daytime_service. They add up to accepted.
+     */
+    uint64_t by_service[DAYTIME_SERVICES_MAX];
+    /**
+     * Clients refused, or whose connection was closed, by daytime_reason. Index 0 is unused.
+     */
+    uint64_t by_reason[DAYTIME_REASONS_MAX];
 } daytime_stats;
 
 /**
@@ -686,6 +731,18 @@ daytime_status daytime_server_warning(const daytime_server *server,
 daytime_status daytime_server_stats(const daytime_server *server, daytime_stats *out, size_t size);
 
 /**
+ * The counters as text for Prometheus, in its text format 0.0.4: a few kilobytes. An embedder with an HTTP server of its own
+ * appends it to its "/metrics". *needed becomes the size of the text with its NUL. The text grows with its numbers and with
+ * custom commands, so that a later call may need more.
+ * Ownership: the buffer is yours; it may be NULL if cap is 0, which only asks for the size. Lifetime: once started. Threads:
+ * any. Errors: DAYTIME_ERR_TRUNCATED; DAYTIME_ERR_STATE before start.
+ */
+daytime_status daytime_server_metrics(const daytime_server *server,
+                                      char *buf,
+                                      size_t cap,
+                                      size_t *needed);
+
+/**
  * Waits for the next event. A negative timeout_ms means unlimited, and 0 only checks. Each event is returned once.
  * Ownership: the struct is yours; size is its sizeof. Lifetime: once started. Threads: any but the server's own. Errors:
  * DAYTIME_ERR_TIMEOUT; DAYTIME_ERR_CLOSED when the server has ended and the last event was read; DAYTIME_ERR_STATE
@@ -717,8 +774,8 @@ daytime_status daytime_server_disconnect(daytime_server *server, uint64_t client
 
 /**
  * Adds an address to listen on: "localhost:9990", "0.0.0.0" (with port 9990), "[::]:0". A name stands for all of its
- * addresses that this machine has. Port 0 stands for any free port. Default, if nothing else is added: "localhost:9990".
- * Nothing is bound before the start.
+ * addresses that this machine has. Port 0 stands for any free port. Default, if nothing but listeners for metrics is added:
+ * "localhost:9990". Nothing is bound before the start.
  *
  * "unix:/run/daytime.sock" is a Unix socket, and "unix:@daytime" one in Linux's abstract namespace. At most 107 bytes
  * follow "unix:". The start replaces the file of a socket on which no server answers, and no other file. The file is
@@ -797,7 +854,7 @@ daytime_status daytime_server_set_networks(daytime_server *server,
 /**
  * The first bound address of the text protocol, with the port that the system chose. DAYTIME_ADDR_MAX bytes hold it.
  * Ownership: the buffer is yours. Lifetime: once started. Threads: any. Errors: DAYTIME_ERR_TRUNCATED;
- * DAYTIME_ERR_INVALID if the server only has listeners for RFC 867 and RFC 868; DAYTIME_ERR_STATE before start.
+ * DAYTIME_ERR_INVALID if the server has no listener for it; DAYTIME_ERR_STATE before start.
  */
 daytime_status daytime_server_local_addr(const daytime_server *server, char *buf, size_t cap);
 

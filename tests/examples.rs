@@ -149,6 +149,7 @@ fn the_links_of_the_documents_have_targets() {
         ".github/CONTRIBUTING.md",
         "examples/c/README.md",
         "examples/systemd/README.md",
+        "examples/prometheus/README.md",
         "python/README.md",
         "src/protocol/protocol.md",
         "tests/bench/README.md",
