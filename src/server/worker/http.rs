@@ -21,10 +21,13 @@ use super::{
         shared::Shared,
         tick::{NEVER, Tick, ticks},
     },
-    HTTP, HTTP_LISTENERS,
     acceptor::{accept, concerns_one_connection},
 };
 use crate::protocol::http::{Page, REQUEST_MAX, Request, Status};
+
+/// The poller's tokens of the listeners, and those of their connections, start here.
+pub(super) const LISTENERS: usize = usize::MAX / 4 * 3;
+pub(super) const CONNECTIONS: usize = usize::MAX / 8 * 7;
 
 /// The most connections at a time. Further ones are closed at once.
 const CONNECTIONS_MAX: usize = 32;
@@ -69,7 +72,7 @@ impl HttpServer {
 
     pub(crate) fn register(&mut self, registry: &Registry) -> io::Result<()> {
         let mut listeners = self.listeners.iter_mut().enumerate();
-        listeners.try_for_each(|(i, listener)| listener.register(registry, Token(HTTP_LISTENERS + i)))
+        listeners.try_for_each(|(i, listener)| listener.register(registry, Token(LISTENERS + i)))
     }
 
     /// When to call [`expire`](Self::expire).
@@ -112,7 +115,7 @@ impl HttpServer {
         let connection =
             entry.insert(Connection { stream, input: Vec::new(), response: None, lingers: None, deadline });
         let interests = Interest::READABLE | Interest::WRITABLE;
-        match registry.register(&mut connection.stream, Token(HTTP + slot), interests) {
+        match registry.register(&mut connection.stream, Token(CONNECTIONS + slot), interests) {
             Ok(()) => self.drive(slot, now),
             Err(_) => drop(self.connections.remove(slot)),
         }

@@ -43,9 +43,8 @@ pub(super) use http::HttpServer;
 pub(super) const WAKER: Token = Token(usize::MAX);
 /// The poller's tokens of listeners start here. Smaller ones are slots of connections.
 pub(super) const LISTENERS: usize = usize::MAX / 2;
-/// Those of listeners for metrics, and of their connections, start here.
-const HTTP_LISTENERS: usize = LISTENERS + usize::MAX / 8;
-const HTTP: usize = LISTENERS + usize::MAX / 4;
+/// Those of listeners for metrics, and of their connections, are larger.
+const _: () = assert!(LISTENERS < http::LISTENERS && http::LISTENERS < http::CONNECTIONS);
 
 /// What the poller reports for each connection: input, EOF, and urgent data, at which a read ends early.
 #[cfg(target_os = "linux")]
@@ -324,10 +323,10 @@ impl Worker {
 
     /// The poller reports a listener, or a connection of a listener for metrics.
     fn listener_ready(&mut self, token: usize) {
-        if token >= HTTP_LISTENERS {
+        if token >= http::LISTENERS {
             let Some(http) = &mut self.http else { return };
             return match token {
-                HTTP.. => http.drive(token - HTTP, self.cx.now),
+                http::CONNECTIONS.. => http.drive(token - http::CONNECTIONS, self.cx.now),
                 _ => http.accept(self.poll.registry(), self.cx.now),
             };
         }
