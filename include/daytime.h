@@ -5,10 +5,9 @@
  *
  * Ownership  What daytime_server_new(), daytime_client_connect() or daytime_request_defer() made, the matching *_free()
  *            releases. Nothing else is ever freed by you.
- * Errors     Functions that can fail return DAYTIME_OK, which is 0, or a negative daytime_status. After a failure
- *            daytime_last_error() has the words. A parameter err gets the same; it may be NULL. Out-parameters are
- *            written only on success, but for DAYTIME_ERR_TRUNCATED; a handle out-parameter is NULL on failure.
- *            errno is left alone. Without memory the process is aborted.
+ * Errors     Functions that can fail return DAYTIME_OK, which is 0, or a negative daytime_status. Out-parameters are
+ *            written only on success, but for DAYTIME_ERR_TRUNCATED; a handle out-parameter is NULL on failure. err may
+ *            be NULL, and is written only on failure. errno is left alone. Without memory the process is aborted.
  * NULL       A function without a result does nothing with NULL, one that returns a pointer or a number gives NULL or 0,
  *            any other DAYTIME_ERR_INVALID.
  * Strings    In: NUL-terminated UTF-8 without CR and LF, copied. Out: your buffer of cap bytes, always NUL-terminated.
@@ -61,6 +60,16 @@
 #define DAYTIME_ADDR_MAX 128
 
 /**
+ * The size of daytime_stats.by_service, which has places for services of later versions.
+ */
+#define DAYTIME_SERVICES_MAX 8
+
+/**
+ * The size of daytime_stats.by_reason, which has places for reasons of later versions.
+ */
+#define DAYTIME_REASONS_MAX 32
+
+/**
  * Status codes. Functions that take one accept any int. Values are stable across versions.
  */
 typedef enum {
@@ -103,7 +112,7 @@ typedef enum {
     /**
      * A bug of the library, which was caught. Free the handle.
      */
-    DAYTIME_ERR_PANIC = -9
+    DAYTIME_ERR_PANIC = -9,
 } daytime_status;
 
 /**
@@ -133,7 +142,7 @@ typedef enum {
     /**
      * The system lacks file descriptors or memory to accept clients; the server retries: error.
      */
-    DAYTIME_EVENT_ACCEPT_PAUSED = 6
+    DAYTIME_EVENT_ACCEPT_PAUSED = 6,
 } daytime_event_kind;
 
 /**
@@ -187,7 +196,7 @@ typedef enum {
     /**
      * The reply of RFC 867 or RFC 868 was sent.
      */
-    DAYTIME_REASON_ANSWERED = 12
+    DAYTIME_REASON_ANSWERED = 12,
 } daytime_reason;
 
 /**
@@ -201,7 +210,7 @@ typedef enum {
     /**
      * Lines from the start, for deployments without clients of the original.
      */
-    DAYTIME_FRAMING_LINE = 1
+    DAYTIME_FRAMING_LINE = 1,
 } daytime_framing;
 
 /**
@@ -221,7 +230,14 @@ typedef enum {
      * The time protocol (RFC 868), by default on port 37. Each client gets the seconds since 1900 in four bytes, and is
      * closed.
      */
-    DAYTIME_SERVICE_RFC868 = 2
+    DAYTIME_SERVICE_RFC868 = 2,
+    /**
+     * HTTP for Prometheus and for health checks, by default on port 9991. "/metrics" has the text of
+     * daytime_server_metrics(); "/healthz" answers 200 while the first worker works; "/readyz" answers 200, or 503 while the
+     * server drains or is full. Its connections are no clients, and at most 32 are open at a time. Anyone who reaches the
+     * port reads the counters. While the server drains, it answers until the last client is gone.
+     */
+    DAYTIME_SERVICE_METRICS = 3,
 } daytime_service;
 
 /**
@@ -260,25 +276,6 @@ typedef struct daytime_responder daytime_responder;
 typedef struct daytime_server daytime_server;
 
 /**
- * The error of a call. Every call that fails writes it for its thread, see daytime_last_error(), and to its parameter err if it
- * has one that is not NULL. This struct never grows.
- */
-typedef struct {
-    /**
-     * The daytime_status that was returned.
-     */
-    int status;
-    /**
-     * errno of DAYTIME_ERR_IO, else 0.
-     */
-    int os_error;
-    /**
-     * The message, NUL-terminated UTF-8, cut if it does not fit.
-     */
-    char message[248];
-} daytime_error;
-
-/**
  * The handler of a custom command. It runs on a thread of the library, several at a time (see
  * daytime_server_set_handler_threads()). Its client waits for the reply, and other clients are not delayed.
  *
@@ -300,6 +297,24 @@ typedef int (*daytime_command_fn)(const daytime_request *request, daytime_reply 
  * server that was started. The same type of function frees the state of a client, see daytime_server_on_connect().
  */
 typedef void (*daytime_free_fn)(void *user_data);
+
+/**
+ * The error of a call, in a struct of yours. It is written only on failure. This struct never grows.
+ */
+typedef struct {
+    /**
+     * The daytime_status that was returned.
+     */
+    int status;
+    /**
+     * errno of DAYTIME_ERR_IO, else 0.
+     */
+    int os_error;
+    /**
+     * The message, NUL-terminated UTF-8, cut if it does not fit.
+     */
+    char message[248];
+} daytime_error;
 
 /**
  * The counters of a server since its start. Pass its sizeof: this struct may grow at its end.
@@ -334,13 +349,41 @@ typedef struct {
      */
     uint64_t bytes_out;
     /**
-     * Events dropped because the queue was full.
+     * Events lost because the queue was full.
      */
     uint64_t events_dropped;
     /**
      * Milliseconds since the start.
      */
     uint64_t uptime_ms;
+    /**
+     * The most clients at a time, see daytime_server_set_max_clients().
+     */
+    uint64_t max_clients;
+    /**
+     * Pauses of accepting, because the system lacked file descriptors or memory. Each pause of an episode counts.
+     */
+    uint64_t accept_pauses;
+    /**
+     * Custom commands that failed: the handler returned a failure or an invalid reply.
+     */
+    uint64_t handler_failures;
+    /**
+     * Hooks that failed. A hook in C cannot.
+     */
+    uint64_t hook_failures;
+    /**
+     * Custom commands and hooks that wait for a handler thread now.
+     */
+    uint64_t handlers_waiting;
+    /**
+     * Clients accepted, by daytime_service. They add up to accepted.
+     */
+    uint64_t by_service[DAYTIME_SERVICES_MAX];
+    /**
+     * Clients refused, or whose connection was closed, by daytime_reason. Index 0 is unused.
+     */
+    uint64_t by_reason[DAYTIME_REASONS_MAX];
 } daytime_stats;
 
 /**
@@ -427,7 +470,7 @@ typedef void (*daytime_disconnect_fn)(const daytime_client_context *client, int 
 
 #ifdef __cplusplus
 extern "C" {
-#endif /* __cplusplus */
+#endif // __cplusplus
 
 /**
  * The version of the library, such as "0.1.0".
@@ -446,14 +489,6 @@ uint32_t daytime_version_number(void);
  * Ownership: the library's. Lifetime: the process. Threads: any. Errors: none, never NULL.
  */
 const char *daytime_strerror(int status);
-
-/**
- * The error of the last call of this thread that failed: which setting or argument is invalid, what was given, and what was
- * expected. A call that succeeds does not change it. Before the first failure, its status is DAYTIME_OK and its message "".
- * Ownership: the library's. Lifetime: until the next call of this thread that fails, or the end of the thread. Threads: any;
- * each has its own. Errors: none, never NULL.
- */
-const daytime_error *daytime_last_error(void);
 
 /**
  * Creates a server with default settings. It does nothing before the start.
@@ -633,7 +668,7 @@ daytime_status daytime_server_set_usage(daytime_server *server,
                                         const char *usage);
 
 /**
- * Buffers events for daytime_server_next_event(), up to capacity (1 to 1,048,576). Further events are dropped and counted; a
+ * Buffers events for daytime_server_next_event(), up to capacity (1 to 1,048,576). Further events are lost and counted; a
  * slow reader never slows the server down. If commands is not 0, each command is an event too, which costs an allocation a
  * command. The last call has effect.
  * Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID for the capacity;
@@ -696,6 +731,18 @@ daytime_status daytime_server_warning(const daytime_server *server,
 daytime_status daytime_server_stats(const daytime_server *server, daytime_stats *out, size_t size);
 
 /**
+ * The counters as text for Prometheus, in its text format 0.0.4: a few kilobytes. An embedder with an HTTP server of its own
+ * appends it to its "/metrics". *needed becomes the size of the text with its NUL. The text grows with its numbers and with
+ * custom commands, so that a later call may need more.
+ * Ownership: the buffer is yours; it may be NULL if cap is 0, which only asks for the size. Lifetime: once started. Threads:
+ * any. Errors: DAYTIME_ERR_TRUNCATED; DAYTIME_ERR_STATE before start.
+ */
+daytime_status daytime_server_metrics(const daytime_server *server,
+                                      char *buf,
+                                      size_t cap,
+                                      size_t *needed);
+
+/**
  * Waits for the next event. A negative timeout_ms means unlimited, and 0 only checks. Each event is returned once.
  * Ownership: the struct is yours; size is its sizeof. Lifetime: once started. Threads: any but the server's own. Errors:
  * DAYTIME_ERR_TIMEOUT; DAYTIME_ERR_CLOSED when the server has ended and the last event was read; DAYTIME_ERR_STATE
@@ -727,8 +774,8 @@ daytime_status daytime_server_disconnect(daytime_server *server, uint64_t client
 
 /**
  * Adds an address to listen on: "localhost:9990", "0.0.0.0" (with port 9990), "[::]:0". A name stands for all of its
- * addresses that this machine has. Port 0 stands for any free port. Default, if nothing else is added: "localhost:9990".
- * Nothing is bound before the start.
+ * addresses that this machine has. Port 0 stands for any free port. Default, if nothing but listeners for metrics is added:
+ * "localhost:9990". Nothing is bound before the start.
  *
  * "unix:/run/daytime.sock" is a Unix socket, and "unix:@daytime" one in Linux's abstract namespace. At most 107 bytes
  * follow "unix:". The start replaces the file of a socket on which no server answers, and no other file. The file is
@@ -807,7 +854,7 @@ daytime_status daytime_server_set_networks(daytime_server *server,
 /**
  * The first bound address of the text protocol, with the port that the system chose. DAYTIME_ADDR_MAX bytes hold it.
  * Ownership: the buffer is yours. Lifetime: once started. Threads: any. Errors: DAYTIME_ERR_TRUNCATED;
- * DAYTIME_ERR_INVALID if the server only has listeners for RFC 867 and RFC 868; DAYTIME_ERR_STATE before start.
+ * DAYTIME_ERR_INVALID if the server has no listener for it; DAYTIME_ERR_STATE before start.
  */
 daytime_status daytime_server_local_addr(const daytime_server *server, char *buf, size_t cap);
 
@@ -982,7 +1029,7 @@ daytime_status daytime_server_on_connect(daytime_server *server,
 
 /**
  * Calls hook for each client that has left, on a handler thread, after its last handler has returned and before its state
- * is freed. Unlike an event, a call is never dropped. It is called for every client for which the hook of
+ * is freed. Unlike an event, a call is never lost. It is called for every client for which the hook of
  * daytime_server_on_connect() was called (or, without that hook, for every client), also when the server stops. Until it
  * has returned, the client counts for daytime_server_set_max_clients(). The last call has effect.
  * Ownership: the server owns the user data from this call on, even if it fails, as in daytime_server_on_connect().
@@ -1089,33 +1136,6 @@ daytime_status daytime_client_datetime(daytime_client *client,
 daytime_status daytime_client_timestamp(daytime_client *client, int64_t *unix_seconds, daytime_error *err);
 
 /**
- * The POSIX TZ string of a zone, "CET-1CEST,M3.5.0,M10.5.0/3", for setenv("TZ") and tzset(3): of a device that has no time
- * zone database. It is right for the two years after the server's time. If the rules of the zone do not fit into such a
- * string, it has the present offset alone, "<+00>0", until daytime_client_next_transition(). zone is an IANA name,
- * "UTC", an offset such as "+05:30", or "" for the server's zone.
- * Ownership: the zone is copied, the buffer is yours. Lifetime: none. Threads: any, one call after another. Errors: those
- * of daytime_client_request(), and DAYTIME_ERR_PROTOCOL if the reply is not such a string. DAYTIME_ERR_REFUSED if the
- * server does not know the zone, or the command, as the original classroom program.
- */
-daytime_status daytime_client_tz(daytime_client *client,
-                                 const char *zone,
-                                 char *buf,
-                                 size_t cap,
-                                 daytime_error *err);
-
-/**
- * The next change of the offset of a zone: its second since the Unix epoch, and the offset that begins then, in seconds
- * east of UTC. INT64_MAX and 0 if the offset does not change any more. The zone is that of daytime_client_tz().
- * Ownership: the zone is copied, *unix_seconds and *utc_offset are yours, and unchanged on failure. Lifetime: none.
- * Threads: any, one call after another. Errors: as daytime_client_tz().
- */
-daytime_status daytime_client_next_transition(daytime_client *client,
-                                              const char *zone,
-                                              int64_t *unix_seconds,
-                                              int *utc_offset,
-                                              daytime_error *err);
-
-/**
  * Sends a command, such as "time Asia/Tokyo", and writes the reply without its line end. DAYTIME_REPLY_MAX bytes hold
  * every reply.
  * Ownership: the command is copied, the buffer is yours. Lifetime: none. Threads: any, one call after another.
@@ -1167,7 +1187,7 @@ daytime_status daytime_rfc868(const char *address,
                               daytime_error *err);
 
 #ifdef __cplusplus
-} /* extern "C" */
-#endif  /* __cplusplus */
+}  // extern "C"
+#endif  // __cplusplus
 
 #endif  /* DAYTIME_H */

@@ -243,6 +243,7 @@ fn the_links_of_the_documents_have_targets() {
         "examples/c/README.md",
         "examples/device/README.md",
         "examples/systemd/README.md",
+        "examples/prometheus/README.md",
         "python/README.md",
         "src/protocol/protocol.md",
         "tests/bench/README.md",

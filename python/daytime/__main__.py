@@ -18,10 +18,11 @@ import daytime
 
 PROMPT = "Enter the command for Day -> day |Date -> date |Time -> time and Exit -> quit or exit: "
 
-_PROTOCOLS: dict[Literal["text", "rfc867", "rfc868"], str] = {
+_PROTOCOLS: dict[Literal["text", "rfc867", "rfc868", "metrics"], str] = {
     "text": "",
     "rfc867": " for RFC 867",
     "rfc868": " for RFC 868",
+    "metrics": " for metrics",
 }
 
 def _seconds(text: str) -> float:
@@ -60,6 +61,10 @@ def _rfc868_address(text: str) -> tuple[str, int]:
     return _address(text, 37)
 
 
+def _metrics_address(text: str) -> tuple[str, int]:
+    return _address(text, 9991)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="daytime",
@@ -80,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--listen", type=_address, **listen, help="HOST:PORT or unix:PATH, repeatable [default: localhost:9990]")
     add("--listen-rfc867", type=_rfc867_address, **listen, help="the same for RFC 867, default port 13 [default: none]")
     add("--listen-rfc868", type=_rfc868_address, **listen, help="the same for RFC 868, default port 37 [default: none]")
+    add("--listen-metrics", type=_metrics_address, **listen, help="the same for metrics over HTTP, default port 9991")
     add("--unix-mode", type=_mode, metavar="MODE", help="octal mode of Unix sockets' files [default: by the umask]")
     add("--allow", metavar="NETWORK", action="append", help="accept its clients, and no others; repeatable")
     add("--deny", metavar="NETWORK", action="append", help="close connections of its clients silently; repeatable")

@@ -23,6 +23,7 @@ class ServerSettings(TypedDict, total=False):
     listen: _Listen
     listen_rfc867: _Listen
     listen_rfc868: _Listen
+    listen_metrics: _Listen
     sock: socket.socket | None
     unix_mode: int | None
     allow: Iterable[str]

@@ -415,6 +415,34 @@ pub unsafe extern "C" fn daytime_server_stats(
     })
 }
 
+/// The counters as text for Prometheus, in its text format 0.0.4: a few kilobytes. An embedder with an HTTP server of its own
+/// appends it to its "/metrics". *needed becomes the size of the text with its NUL. The text grows with its numbers and with
+/// custom commands, so that a later call may need more.
+/// Ownership: the buffer is yours; it may be NULL if cap is 0, which only asks for the size. Lifetime: once started. Threads:
+/// any. Errors: DAYTIME_ERR_TRUNCATED; DAYTIME_ERR_STATE before start.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn daytime_server_metrics(
+    server: *const daytime_server,
+    buf: *mut c_char,
+    cap: usize,
+    needed: *mut usize,
+) -> daytime_status {
+    entry!(server => {
+        if needed.is_null() || (buf.is_null() && cap > 0) {
+            return Err(null());
+        }
+        let text = server.running()?.server.metrics();
+        // SAFETY: it is not NULL, so it may be written.
+        unsafe { needed.write(text.len() + 1) };
+        if cap == 0 {
+            return Ok(());
+        }
+        // SAFETY: the buffer has `cap` bytes.
+        let out = unsafe { super::FromC::convert((buf, cap)) }?;
+        super::Buffer::write(out, text)
+    })
+}
+
 /// Waits for the next event. A negative timeout_ms means unlimited, and 0 only checks. Each event is returned once.
 /// Ownership: the struct is yours; size is its sizeof. Lifetime: once started. Threads: any but the server's own. Errors:
 /// DAYTIME_ERR_TIMEOUT; DAYTIME_ERR_CLOSED when the server has ended and the last event was read; DAYTIME_ERR_STATE

@@ -7,6 +7,7 @@
 //! - [`ClientSession`] is the client's side: it finds the greeting and the replies in the server's bytes.
 //! - [`Commands`] is the table of command names; [`FormattedTime`] holds the replies of one second in one [`Zone`].
 //! - [`parse_datetime`] and its siblings read replies.
+//! - [`http`] reads the requests of a listener for metrics, and writes the responses.
 //! - [`rfc867`] and [`rfc868`] format what a server of those protocols sends.
 //!
 //! A session asks its driver, which implements [`Respond`], for the table and the time:
@@ -40,6 +41,7 @@ mod client_session;
 mod command;
 mod fast_path;
 mod formatted_time;
+pub mod http;
 mod replies;
 mod rfc;
 mod server_session;

@@ -32,6 +32,9 @@ macro_rules! with_settings {
             listen_rfc867 |settings, value| settings.listen(Service::Rfc867, value);
             /// The same for the time protocol (RFC 868), whose default port is 37.
             listen_rfc868 |settings, value| settings.listen(Service::Rfc868, value);
+            /// Addresses for metrics and health checks over HTTP, whose default port is 9991: /metrics, /healthz, /readyz. Anyone
+            /// who reaches the port reads the counters. Default: none.
+            listen_metrics |settings, value| settings.listen(Service::Metrics, value);
             /// A bound TCP or Unix socket in place of host and port. The server takes it over and closes this object.
             sock |settings, value| settings.sock(value);
             /// The permissions of the files of Unix sockets, such as 0o660. Default: 0o777 less the umask.

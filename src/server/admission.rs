@@ -51,6 +51,15 @@ impl Admission {
         Admission { max, admitted: AtomicUsize::new(0), sources, networks: Mutex::new(networks) }
     }
 
+    /// The most clients at a time.
+    pub(super) fn max(&self) -> usize {
+        self.max
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.admitted.load(Relaxed) >= self.max
+    }
+
     /// Replaces the networks for later clients. Admitted clients stay.
     pub(super) fn set_networks(&self, networks: Networks) {
         let former = std::mem::replace(&mut *self.networks.lock().unwrap_or_else(PoisonError::into_inner), networks);
@@ -65,7 +74,7 @@ impl Admission {
         if ip.is_some_and(|ip| !self.networks.lock().unwrap_or_else(PoisonError::into_inner).allows(ip)) {
             return Err(Reason::Denied);
         }
-        if self.admitted.load(Relaxed) >= self.max {
+        if self.is_full() {
             return Err(Reason::Full);
         }
         if let (Some(sources), Some(ip)) = (&self.sources, ip) {

@@ -13,6 +13,7 @@ use super::{
     handler::{ClientContext, Handler, Hooks, IntoReply, Request},
     launch::Parts,
     listen::{self, Addresses, Service},
+    process::ProcessMetrics,
     responder::{Responder, deferred},
 };
 use crate::{
@@ -53,6 +54,7 @@ pub struct ServerBuilder {
     commands: Vec<(String, Handler)>,
     usages: Vec<String>,
     hooks: Hooks,
+    process_metrics: Option<ProcessMetrics>,
 }
 
 impl Default for ServerBuilder {
@@ -67,6 +69,7 @@ impl Default for ServerBuilder {
             commands: Vec::new(),
             usages: Vec::new(),
             hooks: Hooks::default(),
+            process_metrics: None,
         }
     }
 }
@@ -96,7 +99,7 @@ impl Server {
 }
 
 impl ServerBuilder {
-    /// Adds an address to listen on. Default, if nothing else is added: `localhost:9990`.
+    /// Adds an address to listen on. Default, if nothing but listeners for metrics is added: `localhost:9990`.
     ///
     /// A name stands for all of its addresses that this machine has. For port 0 the system chooses a free port, the same
     /// for all addresses of a name. `[::]` also accepts IPv4, unless an IPv4 address with the same port is added.
@@ -260,6 +263,15 @@ impl ServerBuilder {
         self
     }
 
+    /// Adds the metrics of the process to the listeners for metrics: its memory, its file descriptors, its processor time.
+    /// It is for programs that are nothing but this server.
+    #[cfg(feature = "cli")]
+    #[doc(hidden)]
+    pub fn process_metrics(mut self) -> Self {
+        self.process_metrics = Some(ProcessMetrics::new());
+        self
+    }
+
     /// Checks every setting without binding anything.
     ///
     /// # Errors
@@ -277,7 +289,10 @@ impl ServerBuilder {
         let Checked { backlog, formats, commands, networks, zones } = self.checked()?;
         let (workers, max_clients) = (self.effective_workers(), self.effective_max_clients());
         let mut addresses = self.listen;
-        if addresses.is_empty() && self.listeners.is_empty() {
+        let services = addresses.iter().map(|(service, _)| *service);
+        let serves_clients =
+            services.chain(self.listeners.iter().map(|(service, _)| *service)).any(Service::has_clients);
+        if !serves_clients {
             addresses.push((Service::Text, "localhost".into()));
         }
         let mut listeners = listen::bind(&addresses, backlog, self.settings.unix_mode)?;
@@ -293,6 +308,7 @@ impl ServerBuilder {
             events: Events::new(),
             admission: Admission::new(max_clients, self.settings.max_clients_per_source, networks),
             config: Config { settings: self.settings, formats, zones, commands, handlers, hooks: self.hooks },
+            process_metrics: self.process_metrics,
             threads: None,
         }))
     }

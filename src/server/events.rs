@@ -142,23 +142,47 @@ impl Event {
     }
 }
 
-impl Reason {
-    /// The name of the reason, for logs that programs read: its name in Python, such as `write_timeout`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Reason::Quit => "quit",
-            Reason::Eof => "eof",
-            Reason::Idle => "idle",
-            Reason::NoCommand => "no_command",
-            Reason::WriteTimeout => "write_timeout",
-            Reason::Error => "error",
-            Reason::Kicked => "kicked",
-            Reason::Full => "full",
-            Reason::PerSource => "per_source",
-            Reason::Denied => "denied",
-            Reason::Shutdown => "shutdown",
-            Reason::Answered => "answered",
+/// Lists every reason once: the compiler rejects a list that lacks one.
+macro_rules! reasons {
+    (closed { $($closed:ident = $closed_name:literal,)* } refused { $($refused:ident = $refused_name:literal,)* }) => {
+        impl Reason {
+            /// Every reason.
+            pub const ALL: &[Reason] = &[$(Reason::$closed,)* $(Reason::$refused,)*];
+
+            /// The name, such as `no_command`: one word for a label of a metric or a field of a log.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Reason::$closed => $closed_name,)*
+                    $(Reason::$refused => $refused_name,)*
+                }
+            }
+
+            /// Whether it is a reason of [`Event::Refused`], as opposed to [`Event::Disconnected`].
+            pub fn is_refusal(self) -> bool {
+                match self {
+                    $(Reason::$closed => false,)*
+                    $(Reason::$refused => true,)*
+                }
+            }
         }
+    };
+}
+reasons! {
+    closed {
+        Quit = "quit",
+        Eof = "eof",
+        Idle = "idle",
+        NoCommand = "no_command",
+        WriteTimeout = "write_timeout",
+        Error = "error",
+        Kicked = "kicked",
+        Shutdown = "shutdown",
+        Answered = "answered",
+    }
+    refused {
+        Full = "full",
+        PerSource = "per_source",
+        Denied = "denied",
     }
 }
 

@@ -46,6 +46,8 @@ mod listen;
 #[cfg(feature = "tracing")]
 mod log;
 mod mailbox;
+mod metrics;
+mod process;
 mod responder;
 mod shared;
 mod sleep;

@@ -96,6 +96,7 @@ fn help_and_version_are_printed() {
         "--listen",
         "--listen-rfc867",
         "--listen-rfc868",
+        "--listen-metrics",
         "--unix-mode",
         "--allow",
         "--deny",

@@ -130,6 +130,7 @@ fn printed_settings_are_a_valid_file() {
         "--listen=unix:@name",
         "--listen-rfc867=[::1]:13",
         "--listen-rfc868=127.0.0.1",
+        "--listen-metrics=127.0.0.1:0",
         "--unix-mode=640",
         "--allow=10.0.0.0/8",
         "--deny=10.1.0.0/16",
@@ -170,17 +171,27 @@ fn check_prints_the_addresses_and_does_not_bind_them() {
     let taken = TcpListener::bind(local(0)).unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let (listen, unix) = (format!("--listen={address}"), format!("--listen=unix:{socket}"));
-    let arguments = [&*listen, &unix, "--listen-rfc867=127.0.0.1", "--listen-rfc868=[::1]", "--deny=10.0.0.0/8"];
+    let arguments = [
+        &*listen,
+        &unix,
+        "--listen-rfc867=127.0.0.1",
+        "--listen-rfc868=[::1]",
+        "--listen-metrics=127.0.0.1",
+        "--deny=10.0.0.0/8",
+    ];
     let limits = ["--workers=3", "--max-clients=100", "--max-clients-per-source=9", "--idle-timeout=2.5", "--check"];
     let expected = format!(
         "listen: {address}\nlisten: unix:{socket}\nlisten-rfc867: 127.0.0.1:13\nlisten-rfc868: [::1]:37\n\
-         networks: 0 allowed, 1 denied, others allowed\nworkers: 3\nmax-clients: 100\nmax-clients-per-source: 9\n\
+         listen-metrics: 127.0.0.1:9991\nnetworks: 0 allowed, 1 denied, others allowed\nworkers: 3\nmax-clients: 100\nmax-clients-per-source: 9\n\
          idle-timeout: 2.5 s\nfirst-command-timeout: never\nwrite-timeout: 10 s\n"
     );
     run(SERVER, &[&arguments[..], &limits].concat(), "").assert(0, &expected, "");
     assert!(!Path::new(&socket).exists());
+    for metrics in [&[][..], &["--listen-metrics=127.0.0.1"]] {
+        let outcome = run(SERVER, &[&["--check"], metrics].concat(), "");
+        assert!(outcome.out.starts_with("listen: ") && outcome.out.contains(":9990"), "{outcome:?}");
+    }
     let outcome = run(SERVER, &["--check"], "");
-    assert!(outcome.out.starts_with("listen: ") && outcome.out.contains(":9990"), "{outcome:?}");
     assert!(
         outcome.out.contains("networks: all allowed\n") && outcome.out.contains("max-clients-per-source: no limit\n")
     );

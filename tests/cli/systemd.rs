@@ -53,11 +53,16 @@ fn activated(sockets: &[(&str, &dyn AsFd)], process: &str, arguments: &str) -> P
 fn sockets_of_a_service_manager_are_served_by_their_names() {
     let folder = Folder::new();
     let (tcp, v6) = (TcpListener::bind(local(0)).unwrap(), TcpListener::bind((Ipv6Addr::LOCALHOST, 0)));
-    let [rfc867, rfc868] = [(); 2].map(|()| TcpListener::bind(local(0)).unwrap());
+    let [rfc867, rfc868, metrics] = [(); 3].map(|()| TcpListener::bind(local(0)).unwrap());
     let path = folder.name("socket");
     let unix = UnixListener::bind(&path).unwrap();
-    let mut sockets: Vec<(&str, &dyn AsFd)> =
-        vec![("daytime.socket", &tcp), ("rfc868", &rfc868), ("unknown", &unix), ("rfc867", &rfc867)];
+    let mut sockets: Vec<(&str, &dyn AsFd)> = vec![
+        ("daytime.socket", &tcp),
+        ("rfc868", &rfc868),
+        ("unknown", &unix),
+        ("rfc867", &rfc867),
+        ("metrics", &metrics),
+    ];
     match &v6 {
         Ok(v6) => sockets.push(("", v6)),
         Err(_) => skip("this machine does not have IPv6"),
@@ -71,9 +76,9 @@ fn sockets_of_a_service_manager_are_served_by_their_names() {
         assert_eq!(server.out.line(), format!("Server is listening on IP: ::1 and Port: {port}"));
     }
     // A server with passed sockets does not bind its default address.
-    for (socket, rfc) in [(&rfc867, "867"), (&rfc868, "868")] {
+    for (socket, service) in [(&rfc867, "RFC 867"), (&rfc868, "RFC 868"), (&metrics, "metrics")] {
         let address = socket.local_addr().unwrap();
-        assert_eq!(server.out.line(), format!("Server is listening on {address} for RFC {rfc}"));
+        assert_eq!(server.out.line(), format!("Server is listening on {address} for {service}"));
     }
     assert!(replies_to(port, "\nday\nquit\n").ends_with("day\n"));
     let outcome = run(CLIENT, &["--connect", &format!("unix:{path}"), "timestamp"], "");

@@ -11,6 +11,7 @@ mod client_rules;
 mod commands;
 mod conversation;
 mod formats;
+mod http;
 mod properties;
 mod rfc;
 mod server_rules;

@@ -23,7 +23,7 @@ use crate::{
 /// The maximum of owed bytes that one line adds: a reply, and a terminator before and after it.
 const STEP_MAX: usize = REPLY_MAX + 4;
 
-fn cases(cases: u32) -> ProptestConfig {
+pub(crate) fn cases(cases: u32) -> ProptestConfig {
     let default = ProptestConfig::default();
     ProptestConfig {
         cases: if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { cases },

@@ -7,6 +7,7 @@ import socket
 import stat
 import tempfile
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -215,7 +216,7 @@ def test_rfc_867_and_868(make_daytime_server: Make, path: Path) -> None:
     (text,) = server.addresses_of("rfc867")
     binary, local = server.addresses_of("rfc868")
     assert server.addresses_of("text") == server.addresses == (server.address,)
-    with pytest.raises(ValueError, match="is not a service; expected text, rfc867 or rfc868"):
+    with pytest.raises(ValueError, match="is not a service; expected one of text, rfc867, rfc868, metrics"):
         server.addresses_of("rfc869")  # type: ignore[arg-type]
     assert local == (f"unix:{path}", 0)
     assert len({server.port, text.port, binary.port}) == 3
@@ -235,6 +236,27 @@ def test_rfc_867_and_868(make_daytime_server: Make, path: Path) -> None:
     ):
         server.set_clock(moment)
         assert daytime.rfc868(*binary) == moment
+
+
+def test_metrics(make_daytime_server: Make) -> None:
+    server = make_daytime_server(listen_metrics=LOCAL, commands={"one": lambda request: "1"})
+    assert daytime.request("one", *server.address) == "1"
+    ((host, port),) = server.addresses_of("metrics")
+    with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=5) as response:
+        assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+        scraped = response.read().decode()
+    without_uptime = [
+        [line for line in text.splitlines() if not line.startswith("daytime_uptime_seconds ")]
+        for text in (scraped, server.metrics())
+    ]
+    assert without_uptime[0] == without_uptime[1]
+    assert 'daytime_handler_duration_seconds_count{command="one"} 1' in without_uptime[0]
+    assert "process_" not in scraped, "the process is the host's"
+    assert server.stats().by_service == {"text": 1, "rfc867": 0, "rfc868": 0, "metrics": 0}
+    ready = daytime.Server(port=0)
+    with pytest.raises(daytime.StateError, match="not started"):
+        ready.metrics()
+    ready.stop()
 
 
 def test_clients_of_rfc_867_are_events(make_daytime_server: Make) -> None:

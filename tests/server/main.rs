@@ -16,6 +16,7 @@ mod handlers;
 mod lifecycle;
 mod limits;
 mod listeners;
+mod metrics;
 mod networks;
 mod rfc;
 mod unix_sockets;

@@ -80,7 +80,7 @@ args! {
         #[serde(skip)]
         pub(crate) check: bool,
         /// Address to listen on, HOST:PORT, unix:PATH or unix:@NAME; repeatable. A name stands for all its addresses, port 0
-        /// for any free port [default: localhost:9990, if nothing else is given]
+        /// for any free port [default: localhost:9990, if nothing else serves clients]
         #[arg(long, value_name = "ADDR", value_parser = address)]
         #[serde(skip_serializing_if = "Vec::is_empty")]
         pub(crate) listen: Vec<String>,
@@ -92,6 +92,10 @@ args! {
         #[arg(long, value_name = "ADDR", value_parser = address)]
         #[serde(skip_serializing_if = "Vec::is_empty")]
         pub(crate) listen_rfc868: Vec<String>,
+        /// Address for metrics and health checks over HTTP, /metrics, /healthz and /readyz; repeatable. The default port is 9991
+        #[arg(long, value_name = "ADDR", value_parser = address)]
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        pub(crate) listen_metrics: Vec<String>,
         /// Network whose clients are accepted, such as 192.0.2.0/24, and others rejected; repeatable. The longest prefix decides
         #[arg(long, value_name = "NETWORK")]
         #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -194,11 +198,12 @@ impl Args {
 
     /// The builder with these settings, which it checks when it binds.
     pub(crate) fn builder(&self) -> Result<ServerBuilder, Error> {
-        let mut builder = self.apply(Server::builder().networks(self.networks()?));
+        let mut builder = self.apply(Server::builder().process_metrics().networks(self.networks()?));
         let services = [
             (Service::Text, &self.listen),
             (Service::Rfc867, &self.listen_rfc867),
             (Service::Rfc868, &self.listen_rfc868),
+            (Service::Metrics, &self.listen_metrics),
         ];
         for (service, addresses) in services {
             for address in addresses {

@@ -24,6 +24,7 @@ pub(crate) fn plan(args: &Args, builder: &ServerBuilder) -> Result<String, Error
         ("listen", text, Service::Text),
         ("listen-rfc867", &args.listen_rfc867, Service::Rfc867),
         ("listen-rfc868", &args.listen_rfc868, Service::Rfc868),
+        ("listen-metrics", &args.listen_metrics, Service::Metrics),
     ];
     for (name, addresses, service) in lists {
         for address in addresses {

@@ -44,14 +44,11 @@ struct Line<'a> {
 impl LogFormat {
     /// An address that the server listens on, for TCP with the words of the original.
     pub(crate) fn listening(self, address: &Address, service: Service) -> String {
-        let protocol = match service {
-            Service::Rfc867 => "rfc867",
-            Service::Rfc868 => "rfc868",
-            _ => "text",
-        };
+        let protocol = service.name();
         let message = match (service, address) {
             (Service::Rfc867, _) => format!("Server is listening on {address} for RFC 867"),
             (Service::Rfc868, _) => format!("Server is listening on {address} for RFC 868"),
+            (Service::Metrics, _) => format!("Server is listening on {address} for metrics"),
             (_, Address::Tcp(tcp)) => format!("Server is listening on IP: {} and Port: {}", tcp.ip(), tcp.port()),
             _ => format!("Server is listening on {address}"),
         };

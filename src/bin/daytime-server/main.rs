@@ -178,10 +178,10 @@ fn bind(builder: ServerBuilder, timeout: Duration, format: LogFormat) -> Result<
 /// A line for each address.
 fn listening(server: &Server, format: LogFormat) -> Vec<String> {
     let text = server.addresses().iter().map(|address| format.listening(address, Service::Text));
-    let older = [Service::Rfc867, Service::Rfc868].into_iter();
-    let older = older
+    let others = [Service::Rfc867, Service::Rfc868, Service::Metrics].into_iter();
+    let others = others
         .flat_map(|service| server.addresses_of(service).iter().map(move |address| format.listening(address, service)));
-    text.chain(older).collect()
+    text.chain(others).collect()
 }
 
 /// Logs the addresses of a server that has started, and its events.
