@@ -113,9 +113,12 @@ impl Image {
         self.buildah(&["inspect", "--type", "image", "--format", &format, "localhost/daytime"])
     }
 
-    /// A program in the image, as the image's user.
+    /// A program in the image, as the image's user and with its environment.
     fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new("chroot");
+        let variables = self.inspect("Env");
+        let variables = variables.trim_matches(['[', ']']).split(' ').filter_map(|pair| pair.split_once('='));
+        command.env_clear().envs(variables);
         command.args(["--userspec=65532:65532", "--groups=65532", &self.root]).arg(program.as_ref());
         command
     }
