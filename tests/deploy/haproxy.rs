@@ -93,7 +93,7 @@ impl Balanced {
 
 /// A server that is asked to end, and started again, while clients begin sessions all the time.
 #[test]
-fn a_rolling_restart_loses_no_session() {
+fn every_session_survives_a_rolling_restart() {
     const RESTARTS: usize = 8;
     let Some(mut balanced) = Balanced::start(&["--quiet"], |config| config) else { return };
     let load = Load::default();
