@@ -5,9 +5,10 @@
  *
  * Ownership  What daytime_server_new(), daytime_client_connect() or daytime_request_defer() made, the matching *_free()
  *            releases. Nothing else is ever freed by you.
- * Errors     Functions that can fail return DAYTIME_OK, which is 0, or a negative daytime_status. Out-parameters are
- *            written only on success, but for DAYTIME_ERR_TRUNCATED; a handle out-parameter is NULL on failure. err may
- *            be NULL, and is written only on failure. errno is left alone. Without memory the process is aborted.
+ * Errors     Functions that can fail return DAYTIME_OK, which is 0, or a negative daytime_status. After a failure
+ *            daytime_last_error() has the words. A parameter err gets the same; it may be NULL. Out-parameters are
+ *            written only on success, but for DAYTIME_ERR_TRUNCATED; a handle out-parameter is NULL on failure.
+ *            errno is left alone. Without memory the process is aborted.
  * NULL       A function without a result does nothing with NULL, one that returns a pointer or a number gives NULL or 0,
  *            any other DAYTIME_ERR_INVALID.
  * Strings    In: NUL-terminated UTF-8 without CR and LF, copied. Out: your buffer of cap bytes, always NUL-terminated.
@@ -102,7 +103,7 @@ typedef enum {
     /**
      * A bug of the library, which was caught. Free the handle.
      */
-    DAYTIME_ERR_PANIC = -9,
+    DAYTIME_ERR_PANIC = -9
 } daytime_status;
 
 /**
@@ -132,7 +133,7 @@ typedef enum {
     /**
      * The system lacks file descriptors or memory to accept clients; the server retries: error.
      */
-    DAYTIME_EVENT_ACCEPT_PAUSED = 6,
+    DAYTIME_EVENT_ACCEPT_PAUSED = 6
 } daytime_event_kind;
 
 /**
@@ -186,7 +187,7 @@ typedef enum {
     /**
      * The reply of RFC 867 or RFC 868 was sent.
      */
-    DAYTIME_REASON_ANSWERED = 12,
+    DAYTIME_REASON_ANSWERED = 12
 } daytime_reason;
 
 /**
@@ -200,7 +201,7 @@ typedef enum {
     /**
      * Lines from the start, for deployments without clients of the original.
      */
-    DAYTIME_FRAMING_LINE = 1,
+    DAYTIME_FRAMING_LINE = 1
 } daytime_framing;
 
 /**
@@ -220,7 +221,7 @@ typedef enum {
      * The time protocol (RFC 868), by default on port 37. Each client gets the seconds since 1900 in four bytes, and is
      * closed.
      */
-    DAYTIME_SERVICE_RFC868 = 2,
+    DAYTIME_SERVICE_RFC868 = 2
 } daytime_service;
 
 /**
@@ -259,6 +260,25 @@ typedef struct daytime_responder daytime_responder;
 typedef struct daytime_server daytime_server;
 
 /**
+ * The error of a call. Every call that fails writes it for its thread, see daytime_last_error(), and to its parameter err if it
+ * has one that is not NULL. This struct never grows.
+ */
+typedef struct {
+    /**
+     * The daytime_status that was returned.
+     */
+    int status;
+    /**
+     * errno of DAYTIME_ERR_IO, else 0.
+     */
+    int os_error;
+    /**
+     * The message, NUL-terminated UTF-8, cut if it does not fit.
+     */
+    char message[248];
+} daytime_error;
+
+/**
  * The handler of a custom command. It runs on a thread of the library, several at a time (see
  * daytime_server_set_handler_threads()). Its client waits for the reply, and other clients are not delayed.
  *
@@ -280,24 +300,6 @@ typedef int (*daytime_command_fn)(const daytime_request *request, daytime_reply 
  * server that was started. The same type of function frees the state of a client, see daytime_server_on_connect().
  */
 typedef void (*daytime_free_fn)(void *user_data);
-
-/**
- * The error of a call, in a struct of yours. It is written only on failure. This struct never grows.
- */
-typedef struct {
-    /**
-     * The daytime_status that was returned.
-     */
-    int status;
-    /**
-     * errno of DAYTIME_ERR_IO, else 0.
-     */
-    int os_error;
-    /**
-     * The message, NUL-terminated UTF-8, cut if it does not fit.
-     */
-    char message[248];
-} daytime_error;
 
 /**
  * The counters of a server since its start. Pass its sizeof: this struct may grow at its end.
@@ -425,7 +427,7 @@ typedef void (*daytime_disconnect_fn)(const daytime_client_context *client, int 
 
 #ifdef __cplusplus
 extern "C" {
-#endif // __cplusplus
+#endif /* __cplusplus */
 
 /**
  * The version of the library, such as "0.1.0".
@@ -444,6 +446,14 @@ uint32_t daytime_version_number(void);
  * Ownership: the library's. Lifetime: the process. Threads: any. Errors: none, never NULL.
  */
 const char *daytime_strerror(int status);
+
+/**
+ * The error of the last call of this thread that failed: which setting or argument is invalid, what was given, and what was
+ * expected. A call that succeeds does not change it. Before the first failure, its status is DAYTIME_OK and its message "".
+ * Ownership: the library's. Lifetime: until the next call of this thread that fails, or the end of the thread. Threads: any;
+ * each has its own. Errors: none, never NULL.
+ */
+const daytime_error *daytime_last_error(void);
 
 /**
  * Creates a server with default settings. It does nothing before the start.
@@ -1079,6 +1089,33 @@ daytime_status daytime_client_datetime(daytime_client *client,
 daytime_status daytime_client_timestamp(daytime_client *client, int64_t *unix_seconds, daytime_error *err);
 
 /**
+ * The POSIX TZ string of a zone, "CET-1CEST,M3.5.0,M10.5.0/3", for setenv("TZ") and tzset(3): of a device that has no time
+ * zone database. It is right for the two years after the server's time. If the rules of the zone do not fit into such a
+ * string, it has the present offset alone, "<+00>0", until daytime_client_next_transition(). zone is an IANA name,
+ * "UTC", an offset such as "+05:30", or "" for the server's zone.
+ * Ownership: the zone is copied, the buffer is yours. Lifetime: none. Threads: any, one call after another. Errors: those
+ * of daytime_client_request(), and DAYTIME_ERR_PROTOCOL if the reply is not such a string. DAYTIME_ERR_REFUSED if the
+ * server does not know the zone, or the command, as the original classroom program.
+ */
+daytime_status daytime_client_tz(daytime_client *client,
+                                 const char *zone,
+                                 char *buf,
+                                 size_t cap,
+                                 daytime_error *err);
+
+/**
+ * The next change of the offset of a zone: its second since the Unix epoch, and the offset that begins then, in seconds
+ * east of UTC. INT64_MAX and 0 if the offset does not change any more. The zone is that of daytime_client_tz().
+ * Ownership: the zone is copied, *unix_seconds and *utc_offset are yours, and unchanged on failure. Lifetime: none.
+ * Threads: any, one call after another. Errors: as daytime_client_tz().
+ */
+daytime_status daytime_client_next_transition(daytime_client *client,
+                                              const char *zone,
+                                              int64_t *unix_seconds,
+                                              int *utc_offset,
+                                              daytime_error *err);
+
+/**
  * Sends a command, such as "time Asia/Tokyo", and writes the reply without its line end. DAYTIME_REPLY_MAX bytes hold
  * every reply.
  * Ownership: the command is copied, the buffer is yours. Lifetime: none. Threads: any, one call after another.
@@ -1130,7 +1167,7 @@ daytime_status daytime_rfc868(const char *address,
                               daytime_error *err);
 
 #ifdef __cplusplus
-}  // extern "C"
-#endif  // __cplusplus
+} /* extern "C" */
+#endif  /* __cplusplus */
 
 #endif  /* DAYTIME_H */

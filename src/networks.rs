@@ -29,6 +29,7 @@ use crate::Error;
 /// # Ok::<(), daytime::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
+#[must_use]
 pub struct Networks {
     v4: PrefixMap<Ipv4Net, Verdict>,
     v6: PrefixMap<Ipv6Net, Verdict>,
@@ -68,6 +69,7 @@ impl Networks {
     }
 
     /// Whether a client with this address is accepted.
+    #[must_use]
     pub fn allows(&self, ip: IpAddr) -> bool {
         let verdict = match ip.to_canonical() {
             IpAddr::V4(ip) => self.v4.get_lpm(&ip.into()).map(|(_, verdict)| *verdict),

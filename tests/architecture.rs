@@ -49,7 +49,7 @@ const NOT_IN_PROTOCOL: &[&str] = &[
 
 /// The crate that knows the time zones, and the only files that may name it: none of its types is public.
 const ZONES: &str = "jiff";
-const ZONES_USERS: &[&str] = &["src/protocol/formatted_time.rs", "src/clock.rs"];
+const ZONES_USERS: &[&str] = &["src/protocol/zone.rs", "src/clock.rs"];
 
 /// The files that include another by `#[path]`, and that path. No file may use `include!`.
 const INCLUDES: &[(&str, &str)] = &[];
@@ -100,6 +100,28 @@ fn the_table_of_faults_names_tests_that_exist() {
         let is_defined = ["fn ", "def ", "void ", "int "].iter().any(|kind| source.contains(&format!("{kind}{name}(")));
         assert!(is_defined, "{file} has no {name}");
     }
+}
+
+/// The fuzz targets are a package of their own, which nothing here compiles, and which includes files of this one.
+#[test]
+fn the_fuzz_package_depends_on_the_crates_that_it_uses() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |file: &Path| fs::read_to_string(file).unwrap();
+    let crates = |manifest: &str| -> Vec<String> {
+        let names = manifest.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name.to_owned());
+        names.filter(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))).collect()
+    };
+    let known = crates(&read(&root.join("Cargo.toml")));
+    let available = crates(&read(&root.join("tests/fuzz/Cargo.toml")));
+    let oracles = fs::read_dir(root.join("tests/oracles")).unwrap().map(|entry| entry.unwrap().path());
+    let mut used = BTreeSet::new();
+    for file in oracles.chain([root.join("src/bin/daytime-server/args.rs")]) {
+        let paths = Uses::of(&read(&file), &[]).resolved();
+        used.extend(paths.iter().map(|path| first(path).to_owned()).filter(|name| known.contains(name)));
+    }
+    assert!(used.contains("clap") && used.contains("nix"), "{used:?}");
+    let missing: Vec<&String> = used.iter().filter(|name| !available.contains(name)).collect();
+    assert!(missing.is_empty(), "tests/fuzz/Cargo.toml lacks {missing:?}");
 }
 
 #[test]
@@ -195,7 +217,7 @@ fn a_forbidden_import_is_found() {
             "mod tests { use super::*; use crate::protocol::errors; } use super::protocol::errors;",
         ),
         ("src/protocol/server_session.rs", "use super::{COMMAND_MAX, is_blank}; impl<'a> X<'a> { fn f(&'a self) {} }"),
-        ("src/protocol/formatted_time.rs", "use jiff::{Timestamp, tz::TimeZone}; fn f() { Timestamp::now() }"),
+        ("src/protocol/zone.rs", "use jiff::{Timestamp, tz::TimeZone}; fn f() { Timestamp::now() }"),
         ("src/client/mod.rs", "use std::net::TcpStream; use crate::{Error, Place, protocol::ClientSession, thread};"),
         ("src/server/mod.rs", "mod client; use client::Slot; use crate::{Clock, Error, clock::Zones};"),
         ("src/server/mod.rs", "use crate::thread; fn f() { thread::spawn(); std::thread::yield_now() }"),

@@ -1,4 +1,4 @@
-"""The command line: `python -m daytime serve` and `python -m daytime ask`, with the options of the two programs.
+"""The command line: `python -m daytime serve` and `python -m daytime ask`, with the common options of the two programs.
 
 The prompt and the log lines are those of the original classroom program, a Python server and client.
 """
@@ -23,13 +23,6 @@ _PROTOCOLS: dict[Literal["text", "rfc867", "rfc868"], str] = {
     "rfc867": " for RFC 867",
     "rfc868": " for RFC 868",
 }
-
-_REASONS = {
-    "full": "the server is full",
-    "per_source": "too many connections from its address",
-    "denied": "its network is denied",
-}
-
 
 def _seconds(text: str) -> float:
     seconds = float(text)
@@ -69,7 +62,10 @@ def _rfc868_address(text: str) -> tuple[str, int]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="daytime", description=daytime.__doc__.splitlines()[0] if daytime.__doc__ else ""
+        prog="daytime",
+        description=daytime.__doc__.splitlines()[0] if daytime.__doc__ else "",
+        epilog="serve and ask have the common options of the programs daytime-server and daytime-client. Those are built "
+        "from the same package by cargo, and also read a configuration file, reload it, talk to systemd, and print JSON.",
     )
     parser.add_argument("--version", action="version", version=f"daytime {daytime.__version__}")
     programs = parser.add_subparsers(dest="program", required=True)
@@ -184,25 +180,10 @@ def _print(lines: Iterable[str], events: Iterable[daytime.Event]) -> None:
         for line in lines:
             print(line, flush=True)
         for event in events:
-            if (log_line := _log_line(event)) is not None:
-                print(log_line, flush=True)
+            if isinstance(event, (daytime.Connected, daytime.Refused, daytime.AcceptPaused)):
+                print(event, flush=True)
     except (OSError, ValueError):
         pass  # a closed or full standard output does not stop the server
-
-
-def _log_line(event: daytime.Event) -> str | None:
-    match event:
-        case daytime.Connected(peer=(host, port)) if not host.startswith("unix:"):
-            return f"Connection has been established with client IP {host} and port is {port}"
-        case daytime.Connected(peer=peer):
-            return f"Connection has been established with client {peer.host}"
-        case daytime.Refused(peer=(host, port), reason=reason):
-            peer_shown = host if host.startswith("unix:") else f"{host}:{port}"
-            return f"Connection from {peer_shown} has been refused: {_REASONS[reason]}"
-        case daytime.AcceptPaused(error=error):
-            return f"Accepting clients is paused, the system lacks file descriptors or memory: {error}"
-        case _:
-            return None
 
 
 def _ask(*, connect: tuple[str, int], timeout: float, commands: list[str]) -> int:

@@ -11,6 +11,7 @@ use std::{
 };
 
 use crossbeam_channel::RecvTimeoutError;
+use nix::errno::Errno;
 
 use super::{
     Failure, Opaque,
@@ -348,13 +349,18 @@ pub unsafe extern "C" fn daytime_server_start(server: *mut daytime_server, err: 
 /// Errors: does nothing with NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_server_stop(server: *mut daytime_server) {
-    entry!(server => {
+    // Without `entry!`, which records a failure: its text is allocated, which a signal handler must not do.
+    let errno = Errno::last_raw();
+    // SAFETY: NULL, or a server that is not freed yet.
+    if let Some(server) = unsafe { server.as_ref() }
+        && server.process == process::id()
+    {
         server.stopped.store(true, SeqCst);
         if let Some(running) = server.running.get() {
             running.server.stop();
         }
-        Ok(())
-    })
+    }
+    Errno::set_raw(errno);
 }
 
 /// Starts to shut down, and returns at once. The server accepts no more clients, closes idle ones, and sends the replies

@@ -20,6 +20,10 @@ pub enum Command {
     Datetime,
     /// `timestamp`: seconds since the Unix epoch.
     Timestamp,
+    /// `tz [ZONE]`: the POSIX TZ string of the zone, right for two years.
+    Tz,
+    /// `next [ZONE]`: the next change of the zone's offset.
+    Next,
     /// `help [COMMAND]`: every command in one line, or the usage of one.
     Help,
     /// `quit` and `exit`
@@ -35,6 +39,8 @@ impl Command {
         ("time", Command::Time),
         ("datetime", Command::Datetime),
         ("timestamp", Command::Timestamp),
+        ("tz", Command::Tz),
+        ("next", Command::Next),
         ("help", Command::Help),
         ("quit", Command::Quit),
         ("exit", Command::Quit),
@@ -46,7 +52,8 @@ impl Command {
     }
 
     pub(super) fn takes_zone(self) -> bool {
-        matches!(self, Command::Day | Command::Date | Command::Time | Command::Datetime)
+        use Command::*;
+        matches!(self, Day | Date | Time | Datetime | Tz | Next)
     }
 }
 

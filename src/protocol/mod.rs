@@ -43,15 +43,20 @@ mod formatted_time;
 mod replies;
 mod rfc;
 mod server_session;
+mod zone;
 
 use std::time::Duration;
 
 pub use client_session::{ClientSession, SessionError};
 pub use command::{Command, Commands};
-pub use formatted_time::{Formats, FormattedTime, Zone};
-pub use replies::{day_name, parse_date, parse_datetime, parse_day, parse_time, parse_timestamp};
+pub use formatted_time::{Formats, FormattedTime};
+pub use replies::{
+    day_name, parse_date, parse_datetime, parse_day, parse_next_transition, parse_time, parse_timestamp, parse_tz,
+};
 pub use rfc::{rfc867, rfc868, rfc868_seconds};
 pub use server_session::{Call, Framing, Next, Received, Reply, Respond, ServerSession};
+pub use zone::Zone;
+pub(crate) use zone::footer;
 
 /// The default greeting, which a client reads first.
 pub const GREETING: &str = "Welcome to the server";

@@ -133,12 +133,26 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Host {
     type Error = PyErr;
 
     fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        let text: OsString = value.extract()?;
-        match text.as_bytes().strip_prefix(UNIX.as_bytes()) {
-            Some(path) => Ok(Host::Unix(OsStr::from_bytes(path).into())),
-            None => value.extract().map(Host::Name),
+        if let Some(path) = unix(&value)? {
+            return Ok(Host::Unix(path));
+        }
+        let host: String = value.extract()?;
+        match host.rsplit_once(':') {
+            // Not an IPv6 address, whose last group looks like a port.
+            Some((name, port)) if host.parse::<IpAddr>().is_err() && port.parse::<u16>().is_ok() => {
+                let name = name.trim_start_matches('[').trim_end_matches(']');
+                let error = format!("the host {host:?} has a port; expected host {name:?} and port {port}");
+                Err(PyValueError::new_err(error))
+            }
+            _ => Ok(Host::Name(host)),
         }
     }
+}
+
+/// The path of `unix:PATH`.
+pub(super) fn unix(value: &Bound<'_, PyAny>) -> PyResult<Option<PathBuf>> {
+    let text: OsString = value.extract()?;
+    Ok(text.as_bytes().strip_prefix(UNIX.as_bytes()).map(|path| OsStr::from_bytes(path).into()))
 }
 
 /// The host and the port of an address in Python. `Host` and `Port` convert them back to the same address.

@@ -28,10 +28,11 @@ pub(super) fn items<'py>(value: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, P
 /// An address to listen on: "HOST:PORT", "unix:PATH", or (host, port).
 pub(super) fn address(value: &Bound<'_, PyAny>) -> PyResult<Address> {
     if value.is_instance_of::<PyString>() {
-        return Ok(match value.extract()? {
-            Host::Unix(path) => Address::Unix(path),
-            Host::Name(text) => text.into(),
-        });
+        // A path may have bytes that are not UTF-8.
+        return match convert::unix(value)? {
+            Some(path) => Ok(Address::Unix(path)),
+            None => Ok(value.extract::<String>()?.into()),
+        };
     }
     let (host, port): (Host, Port) = value.extract()?;
     Ok(host.with_port(port))

@@ -26,12 +26,12 @@ use super::{
     listen,
     settings::{Settings, add_networks, documentation, signature, with_settings},
 };
-use crate::{Address, Bound as BoundServer, ClientId, Error, Networks, Service};
+use crate::{Address, Bound as BoundServer, ClientId, Error, EventOptions, Networks, Service};
 
 /// How long `serve_forever` waits for the server's threads after an interrupt.
 const INTERRUPT_WAIT: Duration = Duration::from_millis(100);
-/// The largest buffer of a subscription, whose memory is allocated at once.
-const BUFFER_MAX: usize = 1 << 20;
+/// The largest capacity of a subscription, whose memory is allocated at once.
+const CAPACITY_MAX: usize = 1 << 20;
 /// The order of [`Server::addresses`].
 const SERVICES: [Service; 3] = [Service::Text, Service::Rfc867, Service::Rfc868];
 
@@ -482,27 +482,46 @@ impl Server {
     }
 
     /// An iterator over the events from now on, for `for` and for `async for`. It ends once the server has stopped, or when no event came for `timeout`
-    /// seconds (None: it waits). It buffers `buffer` events, 1 to 1,048,576. Further events are lost, and
+    /// seconds (None: it waits). It buffers `capacity` events, 1 to 1,048,576. Further events are lost, and
     /// stats().events_dropped counts them. With `commands`, each executed command is an event too.
     ///
     /// Raises StateError before the start.
     #[pyo3(
-        signature = (*, buffer=1024, commands=false, timeout=Seconds(None)),
-        text_signature = "($self, *, buffer=1024, commands=False, timeout=None)"
+        signature = (*, capacity=1024, commands=false, timeout=Seconds(None)),
+        text_signature = "($self, *, capacity=1024, commands=False, timeout=None)"
     )]
-    fn events(slf: &Bound<'_, Self>, buffer: usize, commands: bool, timeout: Seconds) -> PyResult<Events> {
+    fn events(slf: &Bound<'_, Self>, capacity: usize, commands: bool, timeout: Seconds) -> PyResult<Events> {
         let (py, server) = (slf.py(), slf.get());
         server.check(py)?;
-        if !(1..=BUFFER_MAX).contains(&buffer) {
-            return Err(PyValueError::new_err(format!("buffer must be between 1 and 1,048,576, got {buffer}")));
+        if !(1..=CAPACITY_MAX).contains(&capacity) {
+            return Err(PyValueError::new_err(format!("capacity must be between 1 and 1,048,576, got {capacity}")));
         }
         let Some(engine) = server.core.server.get() else {
             return Err(state_error(py, "the server was not started"));
         };
         let bell = Arc::new(Bell::default());
         let ringer = bell.clone();
-        let events = interpreter::detach(py, || engine.events_ringing(buffer, commands, move || ringer.ring()));
+        let options = EventOptions::new().capacity(capacity).commands(commands);
+        let events = interpreter::detach(py, || engine.events_ringing(options, move || ringer.ring()));
         Ok(Events::new(slf.clone().into_any().unbind(), server.core.generation, events, bell, timeout.0))
+    }
+
+    /// Logs the events from now on, on a thread of its own: a slow handler of the log delays no client. `logger` is a
+    /// logging.Logger (default: that of the name "daytime"). With `commands`, each command is an event too.
+    ///
+    /// The message is str(event), and the record has the event as its attribute `event`. The level of CommandFailed and
+    /// AcceptPaused is WARNING, that of CommandServed DEBUG, that of the others INFO.
+    ///
+    /// Returns the thread, a daemon, which ends after the server and after the last event was logged. Raises StateError
+    /// before the start.
+    #[pyo3(signature = (logger=None, *, commands=false), text_signature = "($self, logger=None, *, commands=False)")]
+    fn log_events<'py>(
+        slf: &Bound<'py, Self>,
+        logger: Option<Bound<'py, PyAny>>,
+        commands: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let events = Self::events(slf, 1024, commands, Seconds(None))?;
+        import_attr(slf.py(), "daytime._log", "start")?.call1((events, logger))
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {

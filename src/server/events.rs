@@ -174,6 +174,48 @@ impl fmt::Display for Reason {
     }
 }
 
+/// How [`Server::events_with`](super::Server::events_with) subscribes to events.
+///
+/// ```
+/// use daytime::{EventOptions, Server};
+///
+/// let server = Server::builder().listen("127.0.0.1:0").start()?;
+/// let events = server.events_with(EventOptions::new().capacity(64).commands(true));
+/// # Ok::<(), daytime::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "it is an argument of `events_with`"]
+pub struct EventOptions {
+    pub(super) capacity: usize,
+    pub(super) commands: bool,
+}
+
+impl EventOptions {
+    /// A capacity of 1,024, without [`Event::CommandServed`].
+    pub fn new() -> Self {
+        EventOptions { capacity: 1024, commands: false }
+    }
+
+    /// The most events that are buffered, at least 1. Further events are lost, which
+    /// [`Stats::events_dropped`](super::Stats::events_dropped) counts. Default: 1,024.
+    pub fn capacity(mut self, capacity: usize) -> Self {
+        self.capacity = capacity;
+        self
+    }
+
+    /// Whether each command is an event too, [`Event::CommandServed`], which costs an allocation a command. Default: false.
+    pub fn commands(mut self, commands: bool) -> Self {
+        self.commands = commands;
+        self
+    }
+}
+
+impl Default for EventOptions {
+    fn default() -> Self {
+        EventOptions::new()
+    }
+}
+
 /// The subscribers. A full subscription loses events, which are counted. Without subscribers an event is not even made.
 #[derive(Debug)]
 pub(super) struct Events {
@@ -251,22 +293,17 @@ impl Events {
         }
     }
 
-    pub(super) fn subscribe(&self, capacity: usize, commands: bool) -> Receiver<Event> {
-        let (sender, receiver) = bounded(capacity.max(1));
-        self.add(Box::new(sender), commands);
+    pub(super) fn subscribe(&self, options: EventOptions) -> Receiver<Event> {
+        let (sender, receiver) = bounded(options.capacity.max(1));
+        self.add(Box::new(sender), options.commands);
         receiver
     }
 
     /// Like [`subscribe`](Self::subscribe), for a reader that waits elsewhere: `ring` must neither wait nor panic.
     #[cfg(feature = "python")]
-    pub(super) fn subscribe_ringing(
-        &self,
-        capacity: usize,
-        commands: bool,
-        ring: impl Fn() + Send + 'static,
-    ) -> Receiver<Event> {
-        let (sender, receiver) = bounded(capacity.max(1));
-        self.add(Box::new(Ringing { sender: Some(sender), ring }), commands);
+    pub(super) fn subscribe_ringing(&self, options: EventOptions, ring: impl Fn() + Send + 'static) -> Receiver<Event> {
+        let (sender, receiver) = bounded(options.capacity.max(1));
+        self.add(Box::new(Ringing { sender: Some(sender), ring }), options.commands);
         receiver
     }
 

@@ -19,6 +19,7 @@ use crate::{Networks, channel::channel, clock::Clock};
 /// [`Server`](super::Server) derefs to its handle; [`Server::handle`](super::Server::handle) returns a clone, and
 /// [`Request::server`](super::Request::server) the handle of a handler's server.
 #[derive(Clone)]
+#[must_use]
 pub struct Handle {
     pub(super) shared: Arc<Shared>,
 }
@@ -65,6 +66,7 @@ impl Handle {
     }
 
     /// The connected clients, in the order of their ids. Clients that are being closed are left out.
+    #[must_use]
     pub fn clients(&self) -> Vec<ClientInfo> {
         if self.shared.is_inherited() {
             return Vec::new();

@@ -12,6 +12,7 @@ use crate::Address;
 /// runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
+#[must_use]
 pub struct Stats {
     /// Connections open now, including those that are being closed.
     pub clients: u64,

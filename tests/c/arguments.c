@@ -125,12 +125,14 @@ int main(void) {
     const char *const network[] = { "192.0.2.0/24" }, *const hole[] = { "192.0.2.0/24", NULL };
     const char *const no_network[] = { "192.0.2.0/24", "localhost" }, *const no_text[] = { "192.0.2.0/24\n" };
     int64_t second = 4711;
+    int offset = 4711;
     daytime_command_fn no_handler = NULL;
     daytime_connect_fn no_connect_hook = NULL;
     daytime_disconnect_fn no_disconnect_hook = NULL;
 
     struct line nulls[] = {
         GIVES(0, daytime_version() == NULL), GIVES(DAYTIME_VERSION_NUMBER, daytime_version_number()),
+        GIVES(0, daytime_last_error() == NULL),
         GIVES(0, daytime_strerror(INVALID) == NULL), GIVES(0, daytime_strerror(12345) == NULL),
         GIVES(0, daytime_strerror(-2147483647 - 1) == NULL),
         NOTHING(daytime_server_free(NULL)), NOTHING(daytime_server_stop(NULL)), NOTHING(daytime_client_free(NULL)),
@@ -198,6 +200,7 @@ int main(void) {
         GIVES(INVALID, daytime_client_connect("127.0.0.1:1", 0, NULL, &err)),
         GIVES(INVALID, daytime_client_greeting(NULL, buf, 9, NULL)), GIVES(INVALID, daytime_client_peer(NULL, buf, 9, NULL)),
         GIVES(INVALID, daytime_client_timestamp(NULL, NULL, NULL)), GIVES(INVALID, daytime_client_day(NULL, buf, 9, NULL)), GIVES(INVALID, daytime_client_date(NULL, buf, 9, NULL)),
+        GIVES(INVALID, daytime_client_tz(NULL, "", buf, 9, NULL)), GIVES(INVALID, daytime_client_next_transition(NULL, "", &second, &offset, NULL)),
         GIVES(INVALID, daytime_client_time(NULL, buf, 9, NULL)), GIVES(INVALID, daytime_client_datetime(NULL, buf, 9, NULL)),
         GIVES(INVALID, daytime_client_request(NULL, "day", buf, 9, NULL)), GIVES(INVALID, daytime_client_quit(NULL, NULL)),
         GIVES(INVALID, daytime_rfc867(NULL, 0, buf, 9, NULL)), GIVES(INVALID, daytime_rfc867("127.0.0.1:1", 0, NULL, 9, &err)),
@@ -304,12 +307,16 @@ int main(void) {
         GIVES(INVALID, daytime_client_greeting(c, NULL, 9, NULL)), GIVES(INVALID, daytime_client_peer(c, NULL, 9, NULL)),
         GIVES(INVALID, daytime_client_timestamp(c, NULL, NULL)), GIVES(INVALID, daytime_client_day(c, NULL, 9, NULL)), GIVES(INVALID, daytime_client_date(c, buf, 0, NULL)),
         GIVES(INVALID, daytime_client_time(c, NULL, 9, NULL)), GIVES(INVALID, daytime_client_datetime(c, buf, 0, NULL)),
+        GIVES(INVALID, daytime_client_tz(c, NULL, buf, 9, NULL)), GIVES(INVALID, daytime_client_tz(c, "", NULL, 9, NULL)),
+        GIVES(INVALID, daytime_client_tz(c, "a\nb", buf, 9, &err)), GIVES(INVALID, daytime_client_next_transition(c, NULL, &second, &offset, NULL)),
+        GIVES(INVALID, daytime_client_next_transition(c, "", NULL, &offset, NULL)), GIVES(INVALID, daytime_client_next_transition(c, "", &second, NULL, &err)),
         GIVES(INVALID, daytime_client_request(c, NULL, buf, 9, NULL)), GIVES(INVALID, daytime_client_request(c, "day", NULL, 9, &err)),
         GIVES(INVALID, daytime_client_request(c, " ", buf, 9, &err)), GIVES(INVALID, daytime_client_request(c, "quit", buf, 9, &err)),
         GIVES(INVALID, daytime_client_request(c, long_name, buf, 9, &err)), GIVES(DAYTIME_OK, daytime_client_quit(c, &err)),
         GIVES(CLOSED, daytime_client_quit(c, &err)), GIVES(CLOSED, daytime_client_greeting(c, buf, 9, NULL)),
         GIVES(CLOSED, daytime_client_peer(c, buf, 9, NULL)), GIVES(CLOSED, daytime_client_day(c, buf, 9, NULL)),
         GIVES(CLOSED, daytime_client_date(c, buf, 9, NULL)), GIVES(CLOSED, daytime_client_time(c, buf, 9, NULL)),
+        GIVES(CLOSED, daytime_client_tz(c, "", buf, 9, NULL)), GIVES(CLOSED, daytime_client_next_transition(c, "", &second, &offset, NULL)),
         GIVES(CLOSED, daytime_client_datetime(c, buf, 9, NULL)), GIVES(CLOSED, daytime_client_request(c, "day", buf, 9, NULL)),
     };
     VERIFY(started);

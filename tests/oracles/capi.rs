@@ -153,6 +153,20 @@ unsafe extern "C" {
     fn daytime_client_date(client: *mut Client, buf: Buffer, cap: usize, err: *mut CError) -> c_int;
     fn daytime_client_time(client: *mut Client, buf: Buffer, cap: usize, err: *mut CError) -> c_int;
     fn daytime_client_datetime(client: *mut Client, buf: Buffer, cap: usize, err: *mut CError) -> c_int;
+    fn daytime_client_tz(
+        client: *mut Client,
+        zone: *const c_char,
+        buf: *mut c_char,
+        cap: usize,
+        err: *mut CError,
+    ) -> c_int;
+    fn daytime_client_next_transition(
+        client: *mut Client,
+        zone: *const c_char,
+        seconds: *mut i64,
+        offset: *mut c_int,
+        err: *mut CError,
+    ) -> c_int;
     fn daytime_client_timestamp(client: *mut Client, seconds: *mut i64, err: *mut CError) -> c_int;
     fn daytime_client_request(client: *mut Client, command: Text, buf: Buffer, cap: usize, err: *mut CError) -> c_int;
     fn daytime_client_quit(client: *mut Client, err: *mut CError) -> c_int;
@@ -550,7 +564,13 @@ impl Calls<'_> {
                     written(cap, |buf, cap| daytime_client_datetime(client, buf, cap, err))
                 }
                 61 if cap < 64 => status(daytime_client_quit(client, err)),
-                61 => status(daytime_client_timestamp(client, &raw mut seconds, err)),
+                61 if cap < 128 => {
+                    let mut offset = 0;
+                    status(daytime_client_timestamp(client, &raw mut seconds, err));
+                    let next = daytime_client_next_transition;
+                    status(next(client, command.as_ptr(), &raw mut seconds, &raw mut offset, err))
+                }
+                61 => written(cap, |buf, cap| daytime_client_tz(client, command.as_ptr(), buf, cap, err)),
                 _ => written(cap, |buf, cap| daytime_client_request(client, command.as_ptr(), buf, cap, err)),
             }
         };

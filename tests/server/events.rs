@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use daytime::{Address, ClientId, Event, Reason, Stats, protocol::errors::INVALID};
+use daytime::{Address, ClientId, Event, EventOptions, Reason, Stats, protocol::errors::INVALID};
 
 use crate::common::{TIMEOUT, builder, eventually, next_event, next_event_or_end, peer::Peer, server, tcp};
 use crate::helpers::EventWatcher;
@@ -84,8 +84,8 @@ fn events_report_why_a_client_left() {
 #[test]
 fn a_subscriber_that_does_not_read_loses_events() {
     let server = server();
-    let slow = server.events_with(0, false); // at least 1
-    let dropped = server.events_with(1, false);
+    let slow = server.events_with(EventOptions::new().capacity(0)); // at least 1
+    let dropped = server.events_with(EventOptions::new().capacity(1));
     drop(dropped); // a dropped subscription loses no events
     let events = EventWatcher::new(&server);
     let addresses: Vec<SocketAddr> = (0..5).map(|_| Peer::greeted(server.port()).address()).collect();
@@ -186,7 +186,11 @@ fn disconnect_closes_only_the_client_with_that_number() {
 #[test]
 fn subscriptions_are_independent_and_only_some_have_commands() {
     let server = builder().command("own", |_| "x").command("bad", |_| Err::<daytime::Reply, _>("y")).start().unwrap();
-    let (plain, all, slow) = (server.events(), server.events_with(100, true), server.events_with(1, true));
+    let (plain, all, slow) = (
+        server.events(),
+        server.events_with(EventOptions::new().capacity(100).commands(true)),
+        server.events_with(EventOptions::new().capacity(1).commands(true)),
+    );
     let mut peer = Peer::greeted(server.port());
     peer.send("day\nTIME Asia/Tokyo\n\ntime nowhere\n bad\x01 word\nown 1\nbad\nquit\n");
     peer.rest();

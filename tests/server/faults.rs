@@ -66,6 +66,7 @@
 //! | C8 | RFC 868 in 2036: the counter wraps around, and readers know that. | `server/rfc.rs::the_replies_of_rfc_867_and_rfc_868_are_exact`, `protocol/rfc.rs::bytes_of_rfc_868_mean_a_time_about_2036` |
 //! | C9 | The host calls `setenv("TZ")` on another thread. | None: the library reads TZ once, through std, and never calls localtime_r or setenv. `src/clock.rs::tz_is_read_as_tzset_does` shows how TZ is read. |
 //! | C10 | The file of a zone cannot be opened for a moment: an error line, and the right reply at once afterwards. | `server/clock_and_zones.rs::a_zone_whose_file_cannot_be_opened_for_a_moment_is_right_again_at_once` |
+//! | C11 | Rules that a POSIX TZ string cannot say, or a zone file that changes between two reads: `tz` is the present offset alone, right until `next`. | `server/clock_and_zones.rs::tz_and_next_are_right_for_every_zone_for_two_years`, `src/protocol/zone.rs::a_footer_is_the_answer_if_the_next_two_years_follow_it`, `src/clock.rs::the_footer_is_read_again_with_its_file` |
 //!
 //! # Client
 //!
@@ -399,9 +400,10 @@ fn s11_zone_names_open_only_files_of_the_database() {
     for zone in
         ["../../etc/passwd", "/etc/passwd", ".", "..", "tzdata.zi", "etc/passwd", "passwd", "localtime", "No/Where"]
     {
-        peer.ask(format!("time {zone}\n"), format!("{UNKNOWN_ZONE}\n"));
+        peer.ask(format!("time {zone}\ntz {zone}\n"), format!("{UNKNOWN_ZONE}\n{UNKNOWN_ZONE}\n"));
     }
     peer.ask("day Europe/Berlin\n", "Sunday\n");
+    peer.ask("tz Europe/Berlin\n", "CET-1CEST,M3.5.0,M10.5.0/3\n");
     program.signal(Signal::SIGTERM);
     assert_eq!(program.wait(), (Some(0), String::new()));
     let text = fs::read_to_string(&trace).unwrap();

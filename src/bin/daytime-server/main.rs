@@ -63,7 +63,7 @@ fn run() -> Result<(), Error> {
     // Before the first thread, so that every thread inherits the mask. Until here, a signal ends the program at once.
     signals().thread_block().map_err(|error| Error::Io(error.into(), "block signals".into()))?;
     let (out, err) = (Output::start(&io::stdout())?, Output::start(&io::stderr())?);
-    let events = (!args.quiet).then(|| bound.events_with(1024, false));
+    let events = (!args.quiet).then(|| bound.events());
     let server = bound.start()?;
     let requested = Arc::new(AtomicBool::new(false));
     let (reloads, requests) = sync_channel(1);

@@ -163,10 +163,9 @@ impl Addresses {
         }
     }
 
-    /// The port of the first TCP address of the text protocol, or 0.
-    pub(super) fn port(&self) -> u16 {
-        let port = |address: &Address| if let Address::Tcp(address) = address { Some(address.port()) } else { None };
-        self.text.iter().find_map(port).unwrap_or(0)
+    /// The first TCP address of the text protocol.
+    pub(super) fn local_addr(&self) -> Option<SocketAddr> {
+        self.text.iter().find_map(Address::socket_addr)
     }
 }
 
