@@ -46,7 +46,9 @@ CommandFailed = _tuple(
     "client command error",
     "The handler of a custom command raised an exception, or returned an invalid reply.",
 )
-Refused = _tuple("Refused", "peer reason", "A client was rejected. The reason is full, per_source or denied.")
+Refused = _tuple(
+    "Refused", "peer reason", "A client was rejected. The reason is full, per_source, denied or proxy_header."
+)
 AcceptPaused = _tuple(
     "AcceptPaused",
     "error",

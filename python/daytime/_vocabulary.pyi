@@ -41,7 +41,7 @@ class CommandFailed(NamedTuple):
 
 class Refused(NamedTuple):
     peer: Address
-    reason: Literal["full", "per_source", "denied"]
+    reason: Literal["full", "per_source", "denied", "proxy_header"]
 
 class AcceptPaused(NamedTuple):
     error: str

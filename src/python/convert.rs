@@ -233,6 +233,7 @@ pub(super) fn reason(reason: Reason) -> &'static str {
         Reason::Denied => "denied",
         Reason::Shutdown => "shutdown",
         Reason::Answered => "answered",
+        Reason::ProxyHeader => "proxy_header",
     }
 }
 

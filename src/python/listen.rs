@@ -43,7 +43,8 @@ pub(super) fn service(name: &str) -> PyResult<Service> {
         "text" => Ok(Service::Text),
         "rfc867" => Ok(Service::Rfc867),
         "rfc868" => Ok(Service::Rfc868),
-        _ => Err(PyValueError::new_err(format!("{name:?} is not a service; expected text, rfc867 or rfc868"))),
+        "proxied" => Ok(Service::Proxied),
+        _ => Err(PyValueError::new_err(format!("{name:?} is not a service; expected text, rfc867, rfc868 or proxied"))),
     }
 }
 

@@ -33,7 +33,7 @@ const INTERRUPT_WAIT: Duration = Duration::from_millis(100);
 /// The largest buffer of a subscription, whose memory is allocated at once.
 const BUFFER_MAX: usize = 1 << 20;
 /// The order of [`Server::addresses`].
-const SERVICES: [Service; 3] = [Service::Text, Service::Rfc867, Service::Rfc868];
+const SERVICES: [Service; 4] = [Service::Text, Service::Rfc867, Service::Rfc868, Service::Proxied];
 
 /// A server without its Python object. It stays reachable for forks and for the finalization of the interpreter.
 pub(super) struct Core {
@@ -281,7 +281,7 @@ impl Server {
         self.addresses_of(py, "text")
     }
 
-    /// The bound addresses of a service: "text", "rfc867" or "rfc868". Raises ValueError for another name.
+    /// The bound addresses of a service: "text", "rfc867", "rfc868" or "proxied". Raises ValueError for another name.
     #[pyo3(signature = (service, /))]
     fn addresses_of<'py>(&self, py: Python<'py>, service: &str) -> PyResult<Bound<'py, PyTuple>> {
         let service = listen::service(service)?;
@@ -443,6 +443,23 @@ impl Server {
         } else if let Some(server) = self.core.server.get() {
             // A worker may be reading the networks, and the wait for it needs no interpreter.
             interpreter::detach(py, || server.set_networks(networks));
+        }
+        Ok(())
+    }
+
+    /// Replaces the networks of the proxies that may connect to a TCP address of `listen_proxied`. A connection that waits
+    /// for its header stays. With an empty iterable each later one is refused.
+    ///
+    /// Raises ValueError if a text is not a network. The server is unchanged then.
+    #[pyo3(signature = (proxy, /))]
+    fn set_proxies(&self, py: Python<'_>, proxy: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.check(py)?;
+        let mut proxies = Networks::new();
+        add_networks(&mut proxies, Networks::allow, proxy)?;
+        if let Some(ready) = self.core.ready().as_mut() {
+            ready.set_proxies(proxies);
+        } else if let Some(server) = self.core.server.get() {
+            interpreter::detach(py, || server.set_proxies(proxies));
         }
         Ok(())
     }

@@ -383,6 +383,11 @@ impl ServerBuilder {
         self.settings.write_timeout
     }
 
+    /// The time for the header of a proxy of a server with these settings.
+    pub fn effective_proxy_timeout(&self) -> Duration {
+        self.settings.proxy_timeout
+    }
+
     /// The backlog of the listeners of a server with these settings.
     pub fn effective_backlog(&self) -> u32 {
         self.settings.backlog

@@ -17,5 +17,6 @@ mod lifecycle;
 mod limits;
 mod listeners;
 mod networks;
+mod proxied;
 mod rfc;
 mod unix_sockets;

@@ -135,11 +135,14 @@ fn handle_signals(
     }
 }
 
-/// Reloads the networks of the configuration file for each request. The file may be on a file system that hangs.
+/// Reloads the networks of clients and of proxies in the configuration file for each request. The file may be on a file system that hangs.
 fn reload_networks(requests: &Receiver<()>, server: &Handle, err: &Output) {
     for () in requests {
-        match Args::reload().and_then(|args| args.networks()) {
-            Ok(networks) => server.set_networks(networks),
+        match Args::reload().and_then(|args| Ok((args.networks()?, args.proxies()?))) {
+            Ok((networks, proxies)) => {
+                server.set_networks(networks);
+                server.set_proxies(proxies);
+            }
             Err(error) => err.error(format!("the networks are unchanged: {error}")),
         }
     }
@@ -175,7 +178,9 @@ fn listening(server: &Server) -> Vec<String> {
     let older = older.into_iter().flat_map(|(rfc, addresses)| {
         addresses.iter().map(move |address| format!("Server is listening on {address} for {rfc}"))
     });
-    text.chain(older).collect()
+    let proxied = server.addresses_of(Service::Proxied).iter();
+    let proxied = proxied.map(|address| format!("Server is listening on {address} behind a proxy"));
+    text.chain(older).chain(proxied).collect()
 }
 
 /// Prints the lines of a server that has started, and a line for each event but the ends of connections.

@@ -22,7 +22,8 @@ use crate::output::Output;
 const SOCKET: &str = "NOTIFY_SOCKET";
 
 /// Adopts the sockets that systemd passes (sd_listen_fds(3)). A socket named `rfc867` or `rfc868`
-/// (`FileDescriptorName=` in systemd.socket(5)) serves that protocol, the others the text protocol.
+/// (`FileDescriptorName=` in systemd.socket(5)) serves that protocol, and one named `proxied` the clients of a proxy. The
+/// others serve the text protocol.
 pub(crate) fn sockets(mut builder: ServerBuilder) -> Result<ServerBuilder, Error> {
     let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':');
@@ -36,6 +37,7 @@ pub(crate) fn sockets(mut builder: ServerBuilder) -> Result<ServerBuilder, Error
         builder = match names.next().unwrap_or_default() {
             "rfc867" => builder.listener_as(Service::Rfc867, socket),
             "rfc868" => builder.listener_as(Service::Rfc868, socket),
+            "proxied" => builder.listener_as(Service::Proxied, socket),
             _ => builder.listener(socket),
         };
     }
