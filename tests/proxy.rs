@@ -226,6 +226,8 @@ fn no_session_is_lost_when_one_server_of_two_ends() {
         assert!(second.wait(Some(Duration::from_secs(25))));
         more(100);
         ended.store(true, SeqCst);
+        // While the last server serves them.
+        clients.into_iter().for_each(|client| client.join().unwrap());
     });
     assert!(sessions.load(SeqCst) >= 400);
 }
@@ -244,7 +246,7 @@ fn nginx_names_its_clients_and_serves_half_closed_ones() {
     let module = "/usr/lib/nginx/modules/ngx_stream_module.so";
     let load = if Path::new(module).exists() { format!("load_module {module};\n") } else { String::new() };
     let config = format!(
-        "{load}daemon off;\nmaster_process off;\npid {};\nerror_log stderr;\nevents {{}}\nstream {{\n  server {{\n    \
+        "{load}daemon off;\nworker_processes 1;\npid {};\nerror_log stderr;\nevents {{}}\nstream {{\n  server {{\n    \
          listen {};\n    proxy_pass {};\n    proxy_protocol on;\n    proxy_half_close on;\n  }}\n}}\n",
         folder.name("pid"),
         front.local_addr().unwrap(),
