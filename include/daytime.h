@@ -187,6 +187,10 @@ typedef enum {
      * The reply of RFC 867 or RFC 868 was sent.
      */
     DAYTIME_REASON_ANSWERED = 12,
+    /**
+     * The header of the PROXY protocol is invalid, or did not arrive in time.
+     */
+    DAYTIME_REASON_PROXY_HEADER = 13,
 } daytime_reason;
 
 /**
@@ -221,6 +225,11 @@ typedef enum {
      * closed.
      */
     DAYTIME_SERVICE_RFC868 = 2,
+    /**
+     * Commands and replies for the clients of a proxy, by default on port 9990. Each connection must begin with a header
+     * of the PROXY protocol, version 1 or 2, which names the client's address: daytime_server_proxy().
+     */
+    DAYTIME_SERVICE_PROXIED = 3,
 } daytime_service;
 
 /**
@@ -312,7 +321,7 @@ typedef struct {
      */
     uint64_t accepted;
     /**
-     * Connections refused, because of a limit or a denied network.
+     * Connections refused, because of a limit, a denied network, or the header of a proxy.
      */
     uint64_t refused;
     /**
@@ -324,7 +333,7 @@ typedef struct {
      */
     uint64_t invalid;
     /**
-     * Bytes received from clients.
+     * Bytes received from clients, and from proxies for them.
      */
     uint64_t bytes_in;
     /**
@@ -519,6 +528,15 @@ daytime_status daytime_server_set_first_command_timeout(daytime_server *server, 
  * started.
  */
 daytime_status daytime_server_set_write_timeout(daytime_server *server, uint32_t ms);
+
+/**
+ * How long a proxy may take to send its header after it has connected, in milliseconds, at least 3,000: the time of a TCP
+ * retransmission. Default: 5,000.
+ * Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID below 3,000; DAYTIME_ERR_STATE once
+ * started.
+ */
+daytime_status daytime_server_set_proxy_timeout(daytime_server *server,
+                                                uint32_t ms);
 
 /**
  * How long each worker polls without sleeping when it has nothing to do, in microseconds. Replies come some tens of
@@ -795,9 +813,35 @@ daytime_status daytime_server_set_networks(daytime_server *server,
                                            size_t n_deny);
 
 /**
+ * Trusts the proxies of a network: on a TCP listener for DAYTIME_SERVICE_PROXIED, each connection from there begins with a
+ * header of the PROXY protocol, version 1 or 2, as HAProxy, nginx and cloud load balancers send it. The client's address
+ * in it counts for events, limits and networks. Connections from elsewhere are closed silently. Each call adds a network,
+ * as daytime_server_allow(). A Unix listener accepts each proxy that may connect to its file.
+ *
+ * A header that is missing, invalid or late closes the connection: DAYTIME_REASON_PROXY_HEADER. If the header names no TCP
+ * client, the proxy is the client, as for its health check, and allowed and denied networks do not apply. A named host
+ * can claim any address, so that clients must reach the listener through the proxy only.
+ * Ownership: the text is copied. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID if it is not a
+ * network; DAYTIME_ERR_STATE once started. The start fails with DAYTIME_ERR_INVALID if a TCP listener for
+ * DAYTIME_SERVICE_PROXIED has no named proxy.
+ */
+daytime_status daytime_server_proxy(daytime_server *server,
+                                    const char *network);
+
+/**
+ * Replaces all networks of proxies, see daytime_server_proxy(). On a running server this holds for later connections. With
+ * an empty array each later TCP connection of a proxy is refused.
+ * Ownership: the texts are copied; the array may be NULL if its size is 0. Lifetime: before start and while it runs.
+ * Threads: any. Errors: DAYTIME_ERR_INVALID if a text is NULL or not a network; the proxies are unchanged then.
+ */
+daytime_status daytime_server_set_proxies(daytime_server *server,
+                                          const char *const *networks,
+                                          size_t n);
+
+/**
  * The first bound address of the text protocol, with the port that the system chose. DAYTIME_ADDR_MAX bytes hold it.
  * Ownership: the buffer is yours. Lifetime: once started. Threads: any. Errors: DAYTIME_ERR_TRUNCATED;
- * DAYTIME_ERR_INVALID if the server only has listeners for RFC 867 and RFC 868; DAYTIME_ERR_STATE before start.
+ * DAYTIME_ERR_INVALID if the server only has listeners for other services; DAYTIME_ERR_STATE before start.
  */
 daytime_status daytime_server_local_addr(const daytime_server *server, char *buf, size_t cap);
 
