@@ -18,11 +18,12 @@ import daytime
 
 PROMPT = "Enter the command for Day -> day |Date -> date |Time -> time and Exit -> quit or exit: "
 
-_PROTOCOLS: dict[Literal["text", "rfc867", "rfc868", "metrics"], str] = {
+_PROTOCOLS: dict[Literal["text", "rfc867", "rfc868", "metrics", "proxied"], str] = {
     "text": "",
     "rfc867": " for RFC 867",
     "rfc868": " for RFC 868",
     "metrics": " for metrics",
+    "proxied": " behind a proxy",
 }
 
 def _seconds(text: str) -> float:
@@ -86,6 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--listen-rfc867", type=_rfc867_address, **listen, help="the same for RFC 867, default port 13 [default: none]")
     add("--listen-rfc868", type=_rfc868_address, **listen, help="the same for RFC 868, default port 37 [default: none]")
     add("--listen-metrics", type=_metrics_address, **listen, help="the same for metrics over HTTP, default port 9991")
+    add("--listen-proxied", type=_address, **listen, help="the same for the clients of a proxy [default: none]")
+    add("--proxy", metavar="NETWORK", action="append", help="network of the proxies; repeatable")
     add("--unix-mode", type=_mode, metavar="MODE", help="octal mode of Unix sockets' files [default: by the umask]")
     add("--allow", metavar="NETWORK", action="append", help="accept its clients, and no others; repeatable")
     add("--deny", metavar="NETWORK", action="append", help="close connections of its clients silently; repeatable")
@@ -101,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--idle-timeout", type=_seconds, metavar="SECONDS", help="disconnect silent clients [default: never]")
     add("--first-command-timeout", type=_seconds, metavar="SECONDS", help="for a complete command [default: unlimited]")
     add("--write-timeout", type=_seconds, metavar="SECONDS", help="for a client to read replies [default: 10]")
+    add("--proxy-timeout", type=_seconds, metavar="SECONDS", help="for the header of a proxy, at least 3 [default: 5]")
     add("--busy-poll", type=_microseconds, metavar="MICROSECONDS", help="poll before sleeping [default: not at all]")
     add("--drain", type=_seconds, metavar="SECONDS", default=5.0, help="for owed replies on shutdown [default: 5]")
     add("--bind-timeout", type=_seconds, metavar="SECONDS", default=10.0, help="retry a taken address [default: 10]")

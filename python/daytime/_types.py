@@ -24,6 +24,8 @@ class ServerSettings(TypedDict, total=False):
     listen_rfc867: _Listen
     listen_rfc868: _Listen
     listen_metrics: _Listen
+    listen_proxied: _Listen
+    proxy: Iterable[str]
     sock: socket.socket | None
     unix_mode: int | None
     allow: Iterable[str]
@@ -36,6 +38,7 @@ class ServerSettings(TypedDict, total=False):
     idle_timeout: float | None
     first_command_timeout: float | None
     write_timeout: float | None
+    proxy_timeout: float | None
     busy_poll: float | None
     greeting: str
     framing: Literal["auto", "line"]

@@ -19,6 +19,7 @@ _REASONS = {
     "full": "the server is full",
     "per_source": "too many connections from its address",
     "denied": "its network is denied",
+    "proxy_header": "its PROXY header is missing or invalid",
     "shutdown": "the server stopped",
     "answered": "the reply was sent",
 }
@@ -109,7 +110,12 @@ CommandFailed = _tuple(
     "The handler of a custom command raised an exception, or returned an invalid reply.",
     _command_failed,
 )
-Refused = _tuple("Refused", "peer reason", "A client was rejected. The reason is full, per_source or denied.", _refused)
+Refused = _tuple(
+    "Refused",
+    "peer reason",
+    "A client was rejected. The reason is full, per_source, denied or proxy_header.",
+    _refused,
+)
 AcceptPaused = _tuple(
     "AcceptPaused",
     "error",

@@ -19,8 +19,8 @@ _Reason: TypeAlias = Literal[
     "quit", "eof", "idle", "no_command", "write_timeout", "error", "kicked", "shutdown", "answered"
 ]
 
-_Refusal: TypeAlias = Literal["full", "per_source", "denied"]
-_Service: TypeAlias = Literal["text", "rfc867", "rfc868", "metrics"]
+_Refusal: TypeAlias = Literal["full", "per_source", "denied", "proxy_header"]
+_Service: TypeAlias = Literal["text", "rfc867", "rfc868", "metrics", "proxied"]
 
 class Connected(NamedTuple):
     client: int

@@ -15,13 +15,13 @@ pub struct daytime_stats {
     pub clients: u64,
     /// Clients accepted.
     pub accepted: u64,
-    /// Connections refused, because of a limit or a denied network.
+    /// Connections refused, because of a limit, a denied network, or the header of a proxy.
     pub refused: u64,
     /// Commands executed, invalid ones included.
     pub commands: u64,
     /// Commands answered with an error line.
     pub invalid: u64,
-    /// Bytes received from clients.
+    /// Bytes received from clients, and from proxies for them.
     pub bytes_in: u64,
     /// Bytes that the system took for clients.
     pub bytes_out: u64,
@@ -107,6 +107,8 @@ pub enum daytime_reason {
     DAYTIME_REASON_DENIED = 11,
     /// The reply of RFC 867 or RFC 868 was sent.
     DAYTIME_REASON_ANSWERED = 12,
+    /// The header of the PROXY protocol is invalid, or did not arrive in time.
+    DAYTIME_REASON_PROXY_HEADER = 13,
 }
 
 /// An event. Fields that its kind does not list are 0 or "". Texts are NUL-terminated UTF-8, cut if they do not fit.
@@ -250,6 +252,7 @@ pub(super) fn number(reason: Reason) -> c_int {
         Reason::Shutdown => DAYTIME_REASON_SHUTDOWN,
         Reason::Denied => DAYTIME_REASON_DENIED,
         Reason::Answered => DAYTIME_REASON_ANSWERED,
+        Reason::ProxyHeader => DAYTIME_REASON_PROXY_HEADER,
     };
     reason as c_int
 }

@@ -31,6 +31,9 @@ pub enum daytime_service {
     /// server drains or is full. Its connections are no clients, and at most 32 are open at a time. Anyone who reaches the
     /// port reads the counters. While the server drains, it answers until the last client is gone.
     DAYTIME_SERVICE_METRICS = 3,
+    /// Commands and replies for the clients of a proxy, by default on port 9990. Each connection must begin with a header
+    /// of the PROXY protocol, version 1 or 2, which names the client's address: daytime_server_proxy().
+    DAYTIME_SERVICE_PROXIED = 4,
 }
 
 /// Adds an address to listen on: "localhost:9990", "0.0.0.0" (with port 9990), "[::]:0". A name stands for all of its
@@ -131,6 +134,39 @@ pub unsafe extern "C" fn daytime_server_set_networks(
     })
 }
 
+/// Trusts the proxies of a network: on a TCP listener for DAYTIME_SERVICE_PROXIED, each connection from there begins with a
+/// header of the PROXY protocol, version 1 or 2, as HAProxy, nginx and cloud load balancers send it. The client's address
+/// in it counts for events, limits and networks. Connections from elsewhere are closed silently. Each call adds a network,
+/// as daytime_server_allow(). A Unix listener accepts each proxy that may connect to its file.
+///
+/// A header that is missing, invalid or late closes the connection: DAYTIME_REASON_PROXY_HEADER. If the header names no TCP
+/// client, the proxy is the client, as for its health check, and allowed and denied networks do not apply. A named host
+/// can claim any address, so that clients must reach the listener through the proxy only.
+/// Ownership: the text is copied. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID if it is not a
+/// network; DAYTIME_ERR_STATE once started. The start fails with DAYTIME_ERR_INVALID if a TCP listener for
+/// DAYTIME_SERVICE_PROXIED has no named proxy.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn daytime_server_proxy(server: *mut daytime_server, network: *const c_char) -> daytime_status {
+    entry!(server, network => server.change(|settings| Ok(settings.proxies.allow(network)?)))
+}
+
+/// Replaces all networks of proxies, see daytime_server_proxy(). On a running server this holds for later connections. With
+/// an empty array each later TCP connection of a proxy is refused.
+/// Ownership: the texts are copied; the array may be NULL if its size is 0. Lifetime: before start and while it runs.
+/// Threads: any. Errors: DAYTIME_ERR_INVALID if a text is NULL or not a network; the proxies are unchanged then.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn daytime_server_set_proxies(
+    server: *mut daytime_server,
+    networks: *const *const c_char,
+    n: usize,
+) -> daytime_status {
+    entry!(server, networks = (networks, n) => {
+        let mut proxies = Networks::new();
+        networks.into_iter().try_for_each(|network| proxies.allow(network))?;
+        server.set_proxies(proxies)
+    })
+}
+
 /// The first bound address of the text protocol, with the port that the system chose. DAYTIME_ADDR_MAX bytes hold it.
 /// Ownership: the buffer is yours. Lifetime: once started. Threads: any. Errors: DAYTIME_ERR_TRUNCATED;
 /// DAYTIME_ERR_INVALID if the server has no listener for it; DAYTIME_ERR_STATE before start.
@@ -205,6 +241,7 @@ pub(super) fn number(service: Service) -> c_int {
         Service::Rfc867 => DAYTIME_SERVICE_RFC867,
         Service::Rfc868 => DAYTIME_SERVICE_RFC868,
         Service::Metrics => DAYTIME_SERVICE_METRICS,
+        Service::Proxied => DAYTIME_SERVICE_PROXIED,
     };
     service as c_int
 }

@@ -43,8 +43,9 @@ pub struct daytime_server {
 
 pub(super) struct Settings {
     pub(super) builder: ServerBuilder,
-    /// Kept outside of the builder, which each setter copies: there may be 100,000 networks.
+    /// Both are kept outside of the builder, which each setter copies: there may be 100,000 networks.
     pub(super) networks: Networks,
+    pub(super) proxies: Networks,
     /// The capacity, and whether commands are included.
     events: Option<(usize, bool)>,
 }
@@ -72,7 +73,12 @@ pub enum daytime_framing {
 pub extern "C" fn daytime_server_new() -> *mut daytime_server {
     entry!(=> Ok(Box::into_raw(Box::new(daytime_server {
         process: process::id(),
-        settings: Mutex::new(Some(Settings { builder: Server::builder(), networks: Networks::new(), events: None })),
+        settings: Mutex::new(Some(Settings {
+            builder: Server::builder(),
+            networks: Networks::new(),
+            proxies: Networks::new(),
+            events: None,
+        })),
         running: OnceLock::new(),
         stopped: AtomicBool::new(false),
     }))))
@@ -166,6 +172,15 @@ pub unsafe extern "C" fn daytime_server_set_first_command_timeout(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_server_set_write_timeout(server: *mut daytime_server, ms: u32) -> daytime_status {
     entry!(server => server.set(|builder| builder.write_timeout(millis(ms))))
+}
+
+/// How long a proxy may take to send its header after it has connected, in milliseconds, at least 3,000: the time of a TCP
+/// retransmission. Default: 5,000.
+/// Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID below 3,000; DAYTIME_ERR_STATE once
+/// started.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn daytime_server_set_proxy_timeout(server: *mut daytime_server, ms: u32) -> daytime_status {
+    entry!(server => server.set(|builder| builder.proxy_timeout(millis(ms))))
 }
 
 /// How long each worker polls without sleeping when it has nothing to do, in microseconds. Replies come some tens of
@@ -539,12 +554,20 @@ impl daytime_server {
         Ok(())
     }
 
+    pub(super) fn set_proxies(&self, proxies: Networks) -> Result<(), Failure> {
+        match self.settings().as_mut() {
+            Some(settings) => settings.proxies = proxies,
+            None => self.running()?.server.set_proxies(proxies),
+        }
+        Ok(())
+    }
+
     fn start(&self) -> Result<(), Failure> {
         // Dropped after the lock is released: if the server has ended already, this frees the user data.
         let spent;
         let mut settings = self.settings();
-        let Settings { builder, networks, events } = settings.as_ref().ok_or_else(started)?;
-        let bound = builder.clone().networks(networks.clone()).bind()?;
+        let Settings { builder, networks, proxies, events } = settings.as_ref().ok_or_else(started)?;
+        let bound = builder.clone().networks(networks.clone()).proxies(proxies.clone()).bind()?;
         let events = events.map(|(capacity, commands)| -> Events { Box::new(bound.queue(capacity, commands)) });
         let server = bound.start()?;
         let running = self.running.get_or_init(|| Running { server, events });

@@ -9,6 +9,7 @@
 //! - [`parse_datetime`] and its siblings read replies.
 //! - [`http`] reads the requests of a listener for metrics, and writes the responses.
 //! - [`rfc867`] and [`rfc868`] format what a server of those protocols sends.
+//! - [`ProxyHeader`] finds the client's address in what a proxy sends first.
 //!
 //! A session asks its driver, which implements [`Respond`], for the table and the time:
 //!
@@ -42,6 +43,7 @@ mod command;
 mod fast_path;
 mod formatted_time;
 pub mod http;
+mod proxy;
 mod replies;
 mod rfc;
 mod server_session;
@@ -52,6 +54,7 @@ use std::time::Duration;
 pub use client_session::{ClientSession, SessionError};
 pub use command::{Command, Commands};
 pub use formatted_time::{Formats, FormattedTime};
+pub use proxy::{InvalidProxyHeader, Proxied, ProxyHeader};
 pub use replies::{
     day_name, parse_date, parse_datetime, parse_day, parse_next_transition, parse_time, parse_timestamp, parse_tz,
 };

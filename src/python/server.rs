@@ -280,7 +280,7 @@ impl Server {
         self.addresses_of(py, "text")
     }
 
-    /// The bound addresses of a service: "text", "rfc867", "rfc868" or "metrics". Raises ValueError for another name.
+    /// The bound addresses of a service: "text", "rfc867", "rfc868", "metrics" or "proxied". Raises ValueError for another name.
     #[pyo3(signature = (service, /))]
     fn addresses_of<'py>(&self, py: Python<'py>, service: &str) -> PyResult<Bound<'py, PyTuple>> {
         let service = listen::service(service)?;
@@ -462,6 +462,23 @@ impl Server {
         } else if let Some(server) = self.core.server.get() {
             // A worker may be reading the networks, and the wait for it needs no interpreter.
             interpreter::detach(py, || server.set_networks(networks));
+        }
+        Ok(())
+    }
+
+    /// Replaces the networks of the proxies that may connect to a TCP address of `listen_proxied`. A connection that waits
+    /// for its header stays. With an empty iterable each later one is refused.
+    ///
+    /// Raises ValueError if a text is not a network. The server is unchanged then.
+    #[pyo3(signature = (proxy, /))]
+    fn set_proxies(&self, py: Python<'_>, proxy: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.check(py)?;
+        let mut proxies = Networks::new();
+        add_networks(&mut proxies, Networks::allow, proxy)?;
+        if let Some(ready) = self.core.ready().as_mut() {
+            ready.set_proxies(proxies);
+        } else if let Some(server) = self.core.server.get() {
+            interpreter::detach(py, || server.set_proxies(proxies));
         }
         Ok(())
     }

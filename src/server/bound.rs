@@ -141,6 +141,11 @@ impl Bound {
         self.0.admission.set_networks(networks);
     }
 
+    /// Replaces the proxies, see [`ServerBuilder::proxies`](super::ServerBuilder::proxies).
+    pub fn set_proxies(&mut self, proxies: Networks) {
+        self.0.admission.set_proxies(proxies);
+    }
+
     /// Subscribes to events before the first client, so that none is missed. See [`Server::events`].
     #[must_use = "if the receiver is dropped, the subscription ends"]
     pub fn events(&self) -> Receiver<Event> {

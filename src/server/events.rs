@@ -82,9 +82,9 @@ pub enum Event {
     /// A connection was accepted and closed at once. A client of the text protocol that exceeds a limit gets an error
     /// line, unless 32 others are reading theirs; a client of a denied network gets nothing.
     Refused {
-        /// The address of the client.
+        /// The address of the client, or of the proxy before its header has arrived.
         peer: Address,
-        /// [`Reason::Full`], [`Reason::PerSource`] or [`Reason::Denied`].
+        /// [`Reason::Full`], [`Reason::PerSource`], [`Reason::Denied`] or [`Reason::ProxyHeader`].
         reason: Reason,
     },
     /// The system lacks file descriptors or memory to accept clients. Emitted once for each episode. The server retries
@@ -125,6 +125,8 @@ pub enum Reason {
     Shutdown,
     /// The reply of RFC 867 or RFC 868 was sent.
     Answered,
+    /// The header of the PROXY protocol is invalid, or did not arrive in time.
+    ProxyHeader,
 }
 
 impl Event {
@@ -183,6 +185,7 @@ reasons! {
         Full = "full",
         PerSource = "per_source",
         Denied = "denied",
+        ProxyHeader = "proxy_header",
     }
 }
 
@@ -229,6 +232,7 @@ impl fmt::Display for Reason {
             Reason::Denied => "its network is denied",
             Reason::Shutdown => "the server stopped",
             Reason::Answered => "the reply was sent",
+            Reason::ProxyHeader => "its PROXY header is missing or invalid",
         })
     }
 }

@@ -60,6 +60,13 @@ impl Handle {
         self.shared.admission.set_networks(networks);
     }
 
+    /// Replaces the proxies that may name the address of a client, see
+    /// [`ServerBuilder::proxies`](super::ServerBuilder::proxies). For a connection that waits for its header, the former
+    /// decision holds. With an empty list each later TCP connection of a proxy is refused.
+    pub fn set_proxies(&self, proxies: Networks) {
+        self.shared.admission.set_proxies(proxies);
+    }
+
     /// Reads the files of the time zones again. The server also does that every five minutes.
     pub fn reload_zones(&self) {
         self.shared.zone_reloads.fetch_add(1, Relaxed);

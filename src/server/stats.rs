@@ -21,7 +21,7 @@ pub struct Stats {
     pub clients: u64,
     /// Clients accepted.
     pub accepted: u64,
-    /// Connections refused, because of a limit or a denied network.
+    /// Connections refused, because of a limit, a denied network, or the header of a proxy.
     pub refused: u64,
     /// The most clients at a time, see [`ServerBuilder::max_clients`](super::ServerBuilder::max_clients).
     pub max_clients: u64,
@@ -32,7 +32,7 @@ pub struct Stats {
     pub commands: u64,
     /// Commands answered with an error line.
     pub invalid: u64,
-    /// Bytes received from clients.
+    /// Bytes received from clients, and from proxies for them.
     pub bytes_in: u64,
     /// Bytes that the system took for clients.
     pub bytes_out: u64,
@@ -81,7 +81,7 @@ pub struct ClientInfo {
     pub id: ClientId,
     /// Its address.
     pub peer: Address,
-    /// When it was accepted.
+    /// When it was accepted; for the client of a proxy, when its header had arrived.
     pub connected_at: SystemTime,
     /// The number of commands executed for it, invalid ones included.
     pub commands: u64,

@@ -131,6 +131,8 @@ fn printed_settings_are_a_valid_file() {
         "--listen-rfc867=[::1]:13",
         "--listen-rfc868=127.0.0.1",
         "--listen-metrics=127.0.0.1:0",
+        "--listen-proxied=127.0.0.1:9991",
+        "--proxy=10.0.0.1",
         "--unix-mode=640",
         "--allow=10.0.0.0/8",
         "--deny=10.1.0.0/16",
@@ -144,6 +146,7 @@ fn printed_settings_are_a_valid_file() {
         "--idle-timeout=1.5",
         "--first-command-timeout=2",
         "--write-timeout=0.25",
+        "--proxy-timeout=3.5",
         "--busy-poll=50",
         "--drain=0",
         "--bind-timeout=1",
@@ -194,6 +197,16 @@ fn check_prints_the_addresses_and_does_not_bind_them() {
     let outcome = run(SERVER, &["--check"], "");
     assert!(
         outcome.out.contains("networks: all allowed\n") && outcome.out.contains("max-clients-per-source: no limit\n")
+    );
+    let behind = ["--listen-proxied=127.0.0.1", "--proxy=10.0.0.0/8", "--proxy=::1", "--proxy-timeout=3", "--check"];
+    let outcome = run(SERVER, &behind, "");
+    let expected = "listen-proxied: 127.0.0.1:9990\nproxies: 2 networks\nproxy-timeout: 3 s\nnetworks: all allowed\n";
+    assert!(outcome.code == Some(0) && outcome.out.starts_with(expected), "{outcome:?}");
+    run(SERVER, &behind[..1], "").assert(
+        2,
+        "",
+        "daytime-server: a TCP listener behind a proxy needs the proxy's network, got none; expected a network such as \
+         192.0.2.0/24\n",
     );
     run(SERVER, &["--check", "--deny=x"], "").assert(
         2,

@@ -18,5 +18,6 @@ mod limits;
 mod listeners;
 mod metrics;
 mod networks;
+mod proxied;
 mod rfc;
 mod unix_sockets;

@@ -65,7 +65,7 @@ args! {
     /// Serves the day, the date and the time over TCP and Unix sockets.
     ///
     /// SIGINT and SIGTERM close idle clients, send the replies owed to the others, and end the program. A second one ends it at
-    /// once. SIGHUP reads the time zones again, and the networks of the configuration file.
+    /// once. SIGHUP reads the time zones again, and the networks of clients and proxies in the configuration file.
     program {
         /// Configuration file in TOML, with the names of these flags, such as `idle-timeout = 60`; flags override it
         #[arg(long, value_name = "FILE")]
@@ -96,6 +96,15 @@ args! {
         #[arg(long, value_name = "ADDR", value_parser = address)]
         #[serde(skip_serializing_if = "Vec::is_empty")]
         pub(crate) listen_metrics: Vec<String>,
+        /// Address for the clients of a proxy: each connection begins with a PROXY header, version 1 or 2; repeatable. The
+        /// default port is 9990
+        #[arg(long, value_name = "ADDR", value_parser = address)]
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        pub(crate) listen_proxied: Vec<String>,
+        /// Network of the proxies that may connect to a TCP address of --listen-proxied; repeatable
+        #[arg(long, value_name = "NETWORK")]
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        pub(crate) proxy: Vec<String>,
         /// Network whose clients are accepted, such as 192.0.2.0/24, and others rejected; repeatable. The longest prefix decides
         #[arg(long, value_name = "NETWORK")]
         #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -152,6 +161,8 @@ args! {
         first_command_timeout("SECONDS"): Seconds => first_command_timeout.0;
         /// Disconnect a client that takes none of its replies for this long [default: 10]
         write_timeout("SECONDS"): Seconds => write_timeout.0;
+        /// Disconnect a proxy that has not sent its PROXY header this long after it connected; at least 3 [default: 5]
+        proxy_timeout("SECONDS"): Seconds => proxy_timeout.0;
         /// How long each worker polls without sleeping, for sooner replies and a busy core [default: not at all]
         busy_poll("MICROSECONDS"): u64 => Duration::from_micros(*busy_poll);
     }
@@ -198,12 +209,14 @@ impl Args {
 
     /// The builder with these settings, which it checks when it binds.
     pub(crate) fn builder(&self) -> Result<ServerBuilder, Error> {
-        let mut builder = self.apply(Server::builder().process_metrics().networks(self.networks()?));
+        let builder = Server::builder().process_metrics().networks(self.networks()?).proxies(self.proxies()?);
+        let mut builder = self.apply(builder);
         let services = [
             (Service::Text, &self.listen),
             (Service::Rfc867, &self.listen_rfc867),
             (Service::Rfc868, &self.listen_rfc868),
             (Service::Metrics, &self.listen_metrics),
+            (Service::Proxied, &self.listen_proxied),
         ];
         for (service, addresses) in services {
             for address in addresses {
@@ -220,6 +233,12 @@ impl Args {
         Ok(networks)
     }
 
+    pub(crate) fn proxies(&self) -> Result<Networks, Error> {
+        let mut proxies = Networks::new();
+        self.proxy.iter().try_for_each(|network| proxies.allow(network))?;
+        Ok(proxies)
+    }
+
     /// These settings, with the defaults of the others that have a fixed one.
     pub(crate) fn with_defaults(mut self, builder: &ServerBuilder) -> Self {
         self.drain = Some(Seconds(self.drain()));
@@ -231,6 +250,7 @@ impl Args {
         self.time_format.get_or_insert(Formats::TIME.into());
         self.greeting.get_or_insert(GREETING.into());
         self.write_timeout = Some(Seconds(builder.effective_write_timeout()));
+        self.proxy_timeout = Some(Seconds(builder.effective_proxy_timeout()));
         self
     }
 

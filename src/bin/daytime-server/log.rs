@@ -48,6 +48,7 @@ impl LogFormat {
         let message = match (service, address) {
             (Service::Rfc867, _) => format!("Server is listening on {address} for RFC 867"),
             (Service::Rfc868, _) => format!("Server is listening on {address} for RFC 868"),
+            (Service::Proxied, _) => format!("Server is listening on {address} behind a proxy"),
             (Service::Metrics, _) => format!("Server is listening on {address} for metrics"),
             (_, Address::Tcp(tcp)) => format!("Server is listening on IP: {} and Port: {}", tcp.ip(), tcp.port()),
             _ => format!("Server is listening on {address}"),

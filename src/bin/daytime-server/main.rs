@@ -146,11 +146,14 @@ fn handle_signals(
     }
 }
 
-/// Reloads the networks of the configuration file for each request. The file may be on a file system that hangs.
+/// Reloads the networks of clients and of proxies in the configuration file for each request. The file may be on a file system that hangs.
 fn reload_networks(requests: &Receiver<()>, server: &Handle, err: &Output) {
     for () in requests {
-        match Args::reload().and_then(|args| args.networks()) {
-            Ok(networks) => server.set_networks(networks),
+        match Args::reload().and_then(|args| Ok((args.networks()?, args.proxies()?))) {
+            Ok((networks, proxies)) => {
+                server.set_networks(networks);
+                server.set_proxies(proxies);
+            }
             Err(error) => err.error(format!("the networks are unchanged: {error}")),
         }
     }
@@ -178,7 +181,7 @@ fn bind(builder: ServerBuilder, timeout: Duration, format: LogFormat) -> Result<
 /// A line for each address.
 fn listening(server: &Server, format: LogFormat) -> Vec<String> {
     let text = server.addresses().iter().map(|address| format.listening(address, Service::Text));
-    let others = [Service::Rfc867, Service::Rfc868, Service::Metrics].into_iter();
+    let others = Service::ALL.iter().copied().filter(|service| *service != Service::Text);
     let others = others
         .flat_map(|service| server.addresses_of(service).iter().map(move |address| format.listening(address, service)));
     text.chain(others).collect()

@@ -52,16 +52,20 @@ pub enum Service {
     /// the counters, so bind it to an address of the network that monitors. While the server drains, it answers until the
     /// last client is gone.
     Metrics,
+    /// Commands and replies for the clients of a proxy, by default on port 9990. Each connection must begin with a header
+    /// of the PROXY protocol, version 1 or 2, which names the client's address. See
+    /// [`ServerBuilder::proxy`](super::ServerBuilder::proxy).
+    Proxied,
 }
 
 impl Service {
     /// Every service.
-    pub const ALL: &[Service] = &[Service::Text, Service::Rfc867, Service::Rfc868, Service::Metrics];
+    pub const ALL: &[Service] = &[Service::Text, Service::Rfc867, Service::Rfc868, Service::Metrics, Service::Proxied];
 
     /// The default port.
     pub fn port(self) -> u16 {
         match self {
-            Service::Text => DEFAULT_PORT,
+            Service::Text | Service::Proxied => DEFAULT_PORT,
             Service::Rfc867 => 13,
             Service::Rfc868 => 37,
             Service::Metrics => 9991,
@@ -80,6 +84,7 @@ impl Service {
             Service::Rfc867 => "rfc867",
             Service::Rfc868 => "rfc868",
             Service::Metrics => "metrics",
+            Service::Proxied => "proxied",
         }
     }
 }
@@ -172,6 +177,7 @@ pub(super) struct Addresses {
     rfc867: Vec<Address>,
     rfc868: Vec<Address>,
     metrics: Vec<Address>,
+    proxied: Vec<Address>,
 }
 
 impl Addresses {
@@ -184,6 +190,7 @@ impl Addresses {
                 Service::Rfc867 => addresses.rfc867.push(address),
                 Service::Rfc868 => addresses.rfc868.push(address),
                 Service::Metrics => addresses.metrics.push(address),
+                Service::Proxied => addresses.proxied.push(address),
             }
         }
         Ok(addresses)
@@ -195,6 +202,7 @@ impl Addresses {
             Service::Rfc867 => &self.rfc867,
             Service::Rfc868 => &self.rfc868,
             Service::Metrics => &self.metrics,
+            Service::Proxied => &self.proxied,
         }
     }
 
@@ -257,6 +265,11 @@ pub(super) fn adopt(descriptor: &OwnedFd, service: Service) -> Result<Listener, 
         }
         _ => Err(reject("is neither a TCP nor a Unix socket")),
     }
+}
+
+/// Whether a socket that listens already is a Unix socket.
+pub(super) fn is_unix(descriptor: &OwnedFd) -> bool {
+    SockRef::from(descriptor).domain().is_ok_and(|domain| domain == Domain::UNIX)
 }
 
 /// Sets the options that every accepted connection inherits.

@@ -74,7 +74,7 @@ impl Acceptor {
             for _ in 0..=backlog {
                 match accept(&listener.socket) {
                     Ok((stream, peer)) => {
-                        let admitted = Self::admit(&mut self.last, &peer, shared);
+                        let admitted = Self::admit(&mut self.last, &peer, listener.service, shared);
                         arrive((stream, peer, listener.service, admitted));
                     }
                     Err(error) if concerns_one_connection(&error) && failed < BATCH => failed += 1,
@@ -97,8 +97,9 @@ impl Acceptor {
                 match accept(&watched.listener.socket) {
                     Ok((stream, peer)) => {
                         self.pause = PAUSE_MIN;
-                        let admitted = Self::admit(&mut self.last, &peer, shared);
-                        arrive((stream, peer, watched.listener.service, admitted));
+                        let service = watched.listener.service;
+                        let admitted = Self::admit(&mut self.last, &peer, service, shared);
+                        arrive((stream, peer, service, admitted));
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         watched.ready = false;
@@ -122,8 +123,13 @@ impl Acceptor {
         }
     }
 
-    fn admit(last: &mut ClientId, peer: &Peer, shared: &Shared) -> Result<ClientId, Reason> {
-        shared.admission.admit(peer)?;
+    /// Admits a client. The client of a proxy gets a seat, and enters once the proxy has named its address.
+    fn admit(last: &mut ClientId, peer: &Peer, service: Service, shared: &Shared) -> Result<ClientId, Reason> {
+        match service {
+            Service::Proxied if !shared.admission.is_proxy(peer) => return Err(Reason::Denied),
+            Service::Proxied => shared.admission.seat()?,
+            _ => shared.admission.admit(peer)?,
+        }
         last.0 += 1;
         Ok(*last)
     }

@@ -33,7 +33,6 @@ use super::{
     stats::{add, sub},
     tick::{NEVER, Tick, ticks},
 };
-use crate::protocol::errors;
 pub(super) use acceptor::Acceptor;
 use acceptor::Arrival;
 use connection::{Connection, Context, Progress};
@@ -56,10 +55,6 @@ const READS: Interest = Interest::READABLE;
 /// counts in milliseconds.
 const DOZE: Duration = Duration::from_millis(1);
 
-/// The most refused connections that are kept open at once, so that their peers can read the error line. They use the
-/// file descriptors that the default of `max_clients` reserves.
-const REFUSED_MAX: usize = 32;
-
 pub(super) struct Worker {
     index: usize,
     shared: Arc<Shared>,
@@ -74,8 +69,6 @@ pub(super) struct Worker {
     connections: Slab<Connection>,
     /// At most one entry for each connection, never later than its deadline. An early entry is checked in vain.
     timers: BTreeSet<(Tick, usize)>,
-    /// The number of refused connections.
-    refused: usize,
     /// The slots of connections to drive again.
     yielded: Vec<usize>,
     cx: Context,
@@ -108,7 +101,6 @@ impl Worker {
             http: None,
             connections: Slab::new(),
             timers: BTreeSet::new(),
-            refused: 0,
             yielded: Vec::new(),
             draining: false,
             nudge_at: 0,
@@ -354,18 +346,22 @@ impl Worker {
         }
     }
 
-    /// Starts to serve an accepted client.
+    /// Starts to serve an accepted connection.
     fn connect(&mut self, stream: TcpStream, peer: Peer, service: Service, id: ClientId) {
-        let counters = &self.shared.counters[self.index];
-        add(&counters.accepted[service as usize], 1);
-        add(&counters.clients, 1);
-        self.shared.events.emit(|| Event::Connected { client: id, peer: peer.address() });
         let draining = self.draining;
+        if service != Service::Proxied {
+            self.cx.admit(id, &peer, service);
+        }
         self.insert(stream, peer, id, |connection, cx| {
             let progress = match service {
                 Service::Text => connection.greet(cx),
                 // The acceptor does not have listeners for metrics.
                 Service::Rfc867 | Service::Rfc868 | Service::Metrics => connection.answer(service, cx),
+                // The proxy names the client first.
+                Service::Proxied => {
+                    connection.await_header();
+                    Progress::Pending
+                }
             };
             match progress {
                 // It was accepted before the listeners were closed.
@@ -375,19 +371,11 @@ impl Worker {
         });
     }
 
-    /// Closes a connection that is not admitted. A client of the text protocol that exceeds a limit gets an error line. A
-    /// client of a denied network gets nothing, as if nothing listened.
+    /// Closes a connection that is not admitted. A client of the text protocol may get an error line before.
     fn refuse(&mut self, stream: TcpStream, peer: Peer, service: Service, reason: Reason) {
-        add(&self.shared.counters[self.index].ended[reason as usize], 1);
-        self.shared.events.emit(|| Event::Refused { peer: peer.address(), reason });
-        let line = match reason {
-            Reason::Full => errors::FULL,
-            Reason::PerSource => errors::PER_SOURCE,
-            _ => return,
-        };
-        if service == Service::Text && self.refused < REFUSED_MAX {
-            self.refused += 1;
-            let line = format!("{line}\n");
+        let line = self.cx.refuse(&peer, reason);
+        if let Some(line) = line.filter(|_| matches!(service, Service::Text | Service::Proxied)) {
+            self.cx.refused += 1;
             self.insert(stream, peer, ClientId::default(), |connection, cx| {
                 connection.refuse(line.as_bytes(), reason, cx)
             });
@@ -494,8 +482,16 @@ impl Worker {
     fn remove(&mut self, slot: usize, reason: Reason) {
         let connection = self.connections.remove(slot);
         self.timers.remove(&(connection.wake, slot));
+        if let Some(header) = connection.awaited_header() {
+            self.shared.admission.leave_seat();
+            // A check of the port that sends nothing is not worth a line.
+            if reason == Reason::ProxyHeader || (reason == Reason::Error && !header.is_empty()) {
+                self.cx.refuse(&connection.peer, Reason::ProxyHeader);
+            }
+            return;
+        }
         if !connection.is_client() {
-            self.refused -= 1;
+            self.cx.refused -= 1;
             return;
         }
         let (id, peer, commands) = (connection.id, connection.peer.clone(), connection.commands);
