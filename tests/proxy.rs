@@ -113,7 +113,10 @@ fn haproxy_names_its_clients() {
         let folder = Folder::new();
         let server = proxied().max_clients_per_source(1).deny("127.0.0.9").start().unwrap();
         // Some checks are refused as a second client of their source.
-        let (events, checks) = (server.events_with(1 << 16, false), server.events_with(1 << 16, false));
+        let (events, checks) = (
+            server.events_with(EventOptions::new().capacity(1 << 16)),
+            server.events_with(EventOptions::new().capacity(1 << 16)),
+        );
         let (at, front) = (address(&server), inherited());
         let of_server = of_server.replace("PORT", &at.port().to_string());
         let _proxy = haproxy(
