@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--listen-rfc867", type=_rfc867_address, **listen, help="the same for RFC 867, default port 13 [default: none]")
     add("--listen-rfc868", type=_rfc868_address, **listen, help="the same for RFC 868, default port 37 [default: none]")
     add("--unix-mode", type=_mode, metavar="MODE", help="octal mode of Unix sockets' files [default: by the umask]")
+    add("--reuse-port", action="store_true", help="share TCP ports with other servers that have this flag")
     add("--allow", metavar="NETWORK", action="append", help="accept its clients, and no others; repeatable")
     add("--deny", metavar="NETWORK", action="append", help="close connections of its clients silently; repeatable")
     add("--workers", type=int, metavar="N", help="worker threads [default: one for each core]")

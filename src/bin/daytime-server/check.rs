@@ -36,6 +36,9 @@ pub(crate) fn plan(args: &Args, builder: &ServerBuilder) -> Result<String, Error
             let _ = writeln!(out, "{name}: {each}");
         }
     }
+    if args.reuse_port {
+        let _ = writeln!(out, "reuse-port: yes");
+    }
     let networks = match (args.allow.len(), args.deny.len()) {
         (0, 0) => "all allowed".to_owned(),
         (allow, deny) => {
