@@ -87,6 +87,7 @@ fn help_and_version_are_printed() {
         "--listen-rfc867",
         "--listen-rfc868",
         "--unix-mode",
+        "--reuse-port",
         "--allow",
         "--deny",
         "--workers",

@@ -130,6 +130,7 @@ fn printed_settings_are_a_valid_file() {
         "--listen-rfc867=[::1]:13",
         "--listen-rfc868=127.0.0.1",
         "--unix-mode=640",
+        "--reuse-port",
         "--allow=10.0.0.0/8",
         "--deny=10.1.0.0/16",
         "--workers=3",

@@ -7,6 +7,7 @@ mod arguments;
 mod client;
 mod config_file;
 mod server;
+mod shared_ports;
 mod signals;
 mod systemd;
 mod terminal;

@@ -18,4 +18,5 @@ mod limits;
 mod listeners;
 mod networks;
 mod rfc;
+mod shared_ports;
 mod unix_sockets;
