@@ -139,6 +139,7 @@ int main(void) {
         GIVES(INVALID, daytime_server_listen_as(NULL, DAYTIME_SERVICE_RFC868, "x")), GIVES(INVALID, daytime_server_listen_as(s, DAYTIME_SERVICE_RFC868, NULL)),
         GIVES(INVALID, daytime_server_listen_fd(NULL, 0)), GIVES(INVALID, daytime_server_listen_fd_as(NULL, DAYTIME_SERVICE_RFC867, 0)),
         GIVES(INVALID, daytime_server_listen_fd_as(NULL, DAYTIME_SERVICE_RFC868, 0)), GIVES(INVALID, daytime_server_set_unix_mode(NULL, 0600)),
+        GIVES(INVALID, daytime_server_set_reuse_port(NULL, 1)),
         GIVES(INVALID, daytime_server_allow(NULL, "::1")), GIVES(INVALID, daytime_server_allow(s, NULL)),
         GIVES(INVALID, daytime_server_deny(NULL, "::1")), GIVES(INVALID, daytime_server_deny(s, NULL)),
         GIVES(INVALID, daytime_server_set_networks(NULL, NULL, 0, NULL, 0)),
@@ -279,7 +280,7 @@ int main(void) {
     struct line started[] = {
         GIVES(STATE, daytime_server_start(s, &err)), GIVES(STATE, daytime_server_listen(s, "localhost:0")),
         GIVES(STATE, daytime_server_listen_as(s, DAYTIME_SERVICE_RFC867, "localhost:0")), GIVES(STATE, daytime_server_listen_as(s, DAYTIME_SERVICE_RFC868, "localhost:0")),
-        GIVES(STATE, daytime_server_set_unix_mode(s, 0600)),
+        GIVES(STATE, daytime_server_set_unix_mode(s, 0600)), GIVES(STATE, daytime_server_set_reuse_port(s, 1)),
         GIVES(STATE, daytime_server_allow(s, "::1")), GIVES(STATE, daytime_server_deny(s, "::1")),
         GIVES(INVALID, daytime_server_set_networks(s, no_network, 2, NULL, 0)),
         GIVES(INVALID, daytime_server_set_networks(s, NULL, 0, hole, 2)),

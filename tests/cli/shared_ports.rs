@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{Read, Write},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     os::unix::process::CommandExt,
     process::Command,
     sync::{
@@ -15,13 +15,15 @@ use std::{
 
 use daytime::protocol::GREETING;
 use nix::sys::signal::Signal;
+use socket2::SockRef;
 
 use crate::common::{
     Folder, TIMEOUT, eventually, in_own_network,
     peer::Peer,
-    process::{Program, SERVER, local, run},
+    process::{Program, SERVER, local, port_in, run},
     shared_port, skip,
 };
+use crate::systemd::activated;
 
 /// Whether Linux gives the clients in the queue of a closed listener to another one of its port.
 const MIGRATE: &str = "/proc/sys/net/ipv4/tcp_migrate_req";
@@ -135,6 +137,25 @@ fn a_shared_port_is_handed_over_without_a_lost_client() {
         server.signal(Signal::SIGTERM);
         server.finish().assert(0, "", "");
         server = next;
+    });
+}
+
+/// As systemd does for a socket unit. Clients that come while no server runs wait for the next one.
+#[test]
+fn a_socket_that_a_parent_holds_survives_restarts_without_a_lost_client() {
+    let listener = TcpListener::bind(local(0)).unwrap();
+    SockRef::from(&listener).listen(4096).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let start = || {
+        let mut server = activated(&[("daytime.socket", &listener)], "$$", "--quiet");
+        assert_eq!(port_in(&server.out.line()), port);
+        server
+    };
+    let mut server = start();
+    restart_under_load(port, || {
+        server.signal(Signal::SIGTERM);
+        server.finish().assert(0, "", "");
+        server = start();
     });
 }
 
