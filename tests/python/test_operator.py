@@ -332,7 +332,7 @@ def test_servers_share_a_port() -> None:
                 accepted = one.stats().accepted, other.stats().accepted
         assert min(accepted) > 0
         assert sum(accepted) == 60
-    with pytest.raises(ValueError, match="reuse_port expects a port other than 0, got 127.0.0.1:0"):
+    with pytest.raises(ValueError, match="reuse_port expects a port other than 0"):
         daytime.Server("127.0.0.1", 0, reuse_port=True)
     with pytest.raises(TypeError, match="reuse_port"):
         daytime.Server("127.0.0.1", 0, reuse_port="yes")  # type: ignore[arg-type]

@@ -95,7 +95,7 @@ pub(crate) fn talk(
         client.write_all(COMMAND)?;
         clients.push((client, Instant::now()));
     }
-    let mut latencies = Histogram::<u64>::new(3)?;
+    let mut latencies = Histogram::<u64>::new_with_bounds(10, 60_000_000_000, 3)?;
     let (warm, mut began, mut spent) = (Instant::now() + length / 10, None, 0);
     loop {
         poll.poll(&mut events, Some(TIMEOUT))?;

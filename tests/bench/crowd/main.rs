@@ -176,7 +176,7 @@ fn run(clients: usize, processes: usize, length: Duration) -> Result<()> {
         println!("SKIPPED: crowd: {reason}");
         return Ok(());
     }
-    let cores = machine::cores()?;
+    let (cores, description) = (machine::cores()?, machine::describe());
     let server_core = *cores.get(1).or(cores.first()).ok_or("this process may not use any core")?;
     let port = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     port.set_reuse_port(true)?;
@@ -237,7 +237,7 @@ fn run(clients: usize, processes: usize, length: Duration) -> Result<()> {
     let stay: usize = servers.settle(clients - refused - each[0])?.iter().sum();
 
     println!("# crowd: {} idle clients of one port, {processes} processes", thousands(clients));
-    println!("\n{}\n", machine::describe());
+    println!("\n{description}\n");
     println!("| | |\n|---|---:|");
     let row = |name: &str, value: String| println!("| {name} | {value} |");
     row("clients, refused", format!("{}, {refused}", thousands(clients - refused)));
