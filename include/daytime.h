@@ -849,6 +849,16 @@ daytime_status daytime_server_listen_fd_as(daytime_server *server,
 daytime_status daytime_server_set_unix_mode(daytime_server *server, uint32_t mode);
 
 /**
+ * Shares the ports of TCP listeners with other servers that set this too (SO_REUSEPORT in socket(7)), if `on` is not 0:
+ * the system distributes new clients among them at random. Linux asks for processes of the same user. Each server has its
+ * own limits, counters and client ids. It has no effect on Unix sockets, and on daytime_server_listen_fd(). Default: 0.
+ * Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID with an address that has port 0,
+ * for this call or for the address, whichever comes later; DAYTIME_ERR_STATE once started.
+ */
+daytime_status daytime_server_set_reuse_port(daytime_server *server,
+                                             int on);
+
+/**
  * Accepts the clients of a network, and rejects addresses that no network contains. Each call adds a network in CIDR
  * notation, "192.0.2.0/24" or "2001:db8::/32", or one address. IPv4 mapped into IPv6 is IPv4.
  *

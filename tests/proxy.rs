@@ -18,7 +18,7 @@ use std::{
 
 use crossbeam_channel::Receiver;
 use daytime::{
-    Event, Reason, Server, ServerBuilder, Service,
+    Event, EventOptions, Reason, Server, ServerBuilder, Service,
     protocol::{GREETING, errors},
 };
 use socket2::SockRef;

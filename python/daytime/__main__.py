@@ -90,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--listen-proxied", type=_address, **listen, help="the same for the clients of a proxy [default: none]")
     add("--proxy", metavar="NETWORK", action="append", help="network of the proxies; repeatable")
     add("--unix-mode", type=_mode, metavar="MODE", help="octal mode of Unix sockets' files [default: by the umask]")
+    add("--reuse-port", action="store_true", help="share TCP ports with other servers that have this flag")
     add("--allow", metavar="NETWORK", action="append", help="accept its clients, and no others; repeatable")
     add("--deny", metavar="NETWORK", action="append", help="close connections of its clients silently; repeatable")
     add("--workers", type=int, metavar="N", help="worker threads [default: one for each core]")

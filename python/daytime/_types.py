@@ -31,6 +31,7 @@ class ServerSettings(TypedDict, total=False):
     allow: Iterable[str]
     deny: Iterable[str]
     backlog: int
+    reuse_port: bool
     workers: int | None
     handler_threads: int
     max_clients: int | None

@@ -50,6 +50,9 @@ macro_rules! with_settings {
             deny |settings, value| add_networks(&mut settings.networks, Networks::deny, value);
             /// The most connections that wait to be accepted. Default: 4096.
             backlog |settings, value| settings.backlog(value);
+            /// Whether other servers of the same user that set this too may bind the same TCP ports (SO_REUSEPORT). The
+            /// system distributes new clients among them. Limits and counters are each server's. Default: False.
+            reuse_port |value| value.extract::<bool>()?;
             /// The number of worker threads, 1 to 1,024. Default: one for each core.
             workers |value| value.extract::<Option<usize>>()?;
             /// The most handlers of custom commands that run at a time, 1 to 1,024. Default: 16.

@@ -334,7 +334,7 @@ impl ServerBuilder {
         if !serves_clients {
             addresses.push((Service::Text, "localhost".into()));
         }
-        let mut listeners = listen::bind(&addresses, backlog, self.settings.unix_mode)?;
+        let mut listeners = listen::bind(&addresses, backlog, self.settings.unix_mode, self.settings.reuse_port)?;
         for (service, listener) in &self.listeners {
             listeners.push(listen::adopt(listener, *service)?);
         }
@@ -357,6 +357,9 @@ impl ServerBuilder {
         settings.check()?;
         for (_, address) in &self.listen {
             address.check()?;
+            if settings.reuse_port && address.port() == Some(0) {
+                return Err(Error::Invalid(format!("reuse_port expects a port other than 0, got {address}")));
+            }
         }
         let networks = self.networks.clone().map_err(Error::Invalid)?;
         let proxies = self.proxies.clone().map_err(Error::Invalid)?;

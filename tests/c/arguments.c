@@ -141,6 +141,7 @@ int main(void) {
         GIVES(INVALID, daytime_server_listen_as(NULL, DAYTIME_SERVICE_RFC868, "x")), GIVES(INVALID, daytime_server_listen_as(s, DAYTIME_SERVICE_RFC868, NULL)),
         GIVES(INVALID, daytime_server_listen_fd(NULL, 0)), GIVES(INVALID, daytime_server_listen_fd_as(NULL, DAYTIME_SERVICE_RFC867, 0)),
         GIVES(INVALID, daytime_server_listen_fd_as(NULL, DAYTIME_SERVICE_RFC868, 0)), GIVES(INVALID, daytime_server_set_unix_mode(NULL, 0600)),
+        GIVES(INVALID, daytime_server_set_reuse_port(NULL, 1)),
         GIVES(INVALID, daytime_server_allow(NULL, "::1")), GIVES(INVALID, daytime_server_allow(s, NULL)),
         GIVES(INVALID, daytime_server_deny(NULL, "::1")), GIVES(INVALID, daytime_server_deny(s, NULL)),
         GIVES(INVALID, daytime_server_set_networks(NULL, NULL, 0, NULL, 0)),
@@ -292,7 +293,7 @@ int main(void) {
     struct line started[] = {
         GIVES(STATE, daytime_server_start(s, &err)), GIVES(STATE, daytime_server_listen(s, "localhost:0")),
         GIVES(STATE, daytime_server_listen_as(s, DAYTIME_SERVICE_RFC867, "localhost:0")), GIVES(STATE, daytime_server_listen_as(s, DAYTIME_SERVICE_RFC868, "localhost:0")),
-        GIVES(STATE, daytime_server_set_unix_mode(s, 0600)),
+        GIVES(STATE, daytime_server_set_unix_mode(s, 0600)), GIVES(STATE, daytime_server_set_reuse_port(s, 1)),
         GIVES(STATE, daytime_server_allow(s, "::1")), GIVES(STATE, daytime_server_deny(s, "::1")),
         GIVES(STATE, daytime_server_proxy(s, "::1")), GIVES(STATE, daytime_server_set_proxy_timeout(s, 3000)),
         GIVES(INVALID, daytime_server_set_proxies(s, no_network, 2)), GIVES(DAYTIME_OK, daytime_server_set_proxies(s, network, 1)),

@@ -86,7 +86,52 @@ static void child(daytime_server *server, daytime_client *client, daytime_server
     _exit(0);
 }
 
+/* A server that shares this port of 127.0.0.1. */
+static daytime_server *sharing(uint16_t port) {
+    char address[DAYTIME_ADDR_MAX];
+    daytime_server *server = daytime_server_new();
+    snprintf(address, sizeof address, "127.0.0.1:%u", port);
+    OK(daytime_server_set_reuse_port(server, 1));
+    CHECK(daytime_server_listen(server, "127.0.0.1:0") == DAYTIME_ERR_INVALID);
+    OK(daytime_server_listen(server, address));
+    OK(daytime_server_set_timezone(server, "UTC"));
+    OK(daytime_server_set_clock(server, SUNDAY));
+    start(server);
+    return server;
+}
+
+/* Otherwise the system would go on to give clients to a listener that only the child has, where they wait for ever. */
+static void a_child_leaves_a_shared_port(void) {
+    struct sockaddr_in loopback = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t size = sizeof loopback;
+    int reserved = socket(AF_INET, SOCK_STREAM, 0), pipes[2], status, on = 1; /* it does not listen */
+    CHECK(setsockopt(reserved, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0);
+    CHECK(bind(reserved, (struct sockaddr *)&loopback, size) == 0);
+    CHECK(getsockname(reserved, (struct sockaddr *)&loopback, &size) == 0 && pipe(pipes) == 0);
+    daytime_server *ends = sharing(ntohs(loopback.sin_port)), *stays = sharing(ntohs(loopback.sin_port));
+    pid_t pid = fork();
+    if (pid == 0) {
+        alarm(60);
+        daytime_server_free(ends);
+        daytime_server_free(stays);
+        CHECK(write(pipes[1], "", 1) == 1);
+        for (;;) pause(); /* until it is killed */
+    }
+    char byte;
+    CHECK(pid > 0 && read(pipes[0], &byte, 1) == 1); /* the child has closed its listeners */
+    daytime_server_free(ends);
+    for (int i = 0; i < 40; i++) {
+        daytime_client *client = connect_client(stays);
+        CHECK(!strcmp(ask(client, "day"), "Sunday"));
+        daytime_client_free(client);
+    }
+    CHECK(kill(pid, SIGKILL) == 0 && waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
+    daytime_server_free(stays);
+    close(pipes[0]), close(pipes[1]), close(reserved);
+}
+
 int main(void) {
+    a_child_leaves_a_shared_port();
     daytime_server *server = new_server(), *fresh = new_server();
     int status;
     char directory[64], address[80];

@@ -103,6 +103,7 @@ fn help_and_version_are_printed() {
         "--listen-proxied",
         "--proxy",
         "--unix-mode",
+        "--reuse-port",
         "--allow",
         "--deny",
         "--workers",

@@ -134,6 +134,7 @@ fn printed_settings_are_a_valid_file() {
         "--listen-proxied=127.0.0.1:9991",
         "--proxy=10.0.0.1",
         "--unix-mode=640",
+        "--reuse-port",
         "--allow=10.0.0.0/8",
         "--deny=10.1.0.0/16",
         "--workers=3",

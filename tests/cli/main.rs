@@ -9,6 +9,7 @@ mod config_file;
 mod generate;
 mod log;
 mod server;
+mod shared_ports;
 mod signals;
 mod systemd;
 mod terminal;

@@ -25,7 +25,7 @@ use crate::common::{
 
 /// The server with these sockets as descriptors from 3 on, as a service manager starts it. They also stay open in the
 /// test.
-fn activated(sockets: &[(&str, &dyn AsFd)], process: &str, arguments: &str) -> Program {
+pub(crate) fn activated(sockets: &[(&str, &dyn AsFd)], process: &str, arguments: &str) -> Program {
     let names: Vec<&str> = sockets.iter().map(|(name, _)| *name).collect();
     let numbered = |first: usize| (first..).zip(sockets);
     // The shell moves the sockets to high numbers first, since a socket may have the number that another one needs.

@@ -375,3 +375,24 @@ with server, daytime.connect(*server.address) as client:
         str(tmp_path),
     )
     assert out.splitlines() == ["not before the start", "15:44:57", "15:44:57", "00:44:57"]
+
+
+def test_servers_share_a_port() -> None:
+    with socket.socket() as reserved:  # it does not listen
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+        with daytime.serve("127.0.0.1", port, reuse_port=True) as one:
+            with pytest.raises(OSError, match="Address already in use") as caught:
+                daytime.Server("127.0.0.1", port)
+            assert caught.value.errno == errno.EADDRINUSE
+            with daytime.serve(listen=[("127.0.0.1", port)], reuse_port=True) as other:
+                for _ in range(60):
+                    assert daytime.request("help", "127.0.0.1", port)
+                accepted = one.stats().accepted, other.stats().accepted
+        assert min(accepted) > 0
+        assert sum(accepted) == 60
+    with pytest.raises(ValueError, match="reuse_port expects a port other than 0"):
+        daytime.Server("127.0.0.1", 0, reuse_port=True)
+    with pytest.raises(TypeError, match="reuse_port"):
+        daytime.Server("127.0.0.1", 0, reuse_port="yes")  # type: ignore[arg-type]

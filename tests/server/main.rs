@@ -20,4 +20,5 @@ mod metrics;
 mod networks;
 mod proxied;
 mod rfc;
+mod shared_ports;
 mod unix_sockets;

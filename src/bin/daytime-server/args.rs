@@ -105,6 +105,9 @@ args! {
         #[arg(long, value_name = "NETWORK")]
         #[serde(skip_serializing_if = "Vec::is_empty")]
         pub(crate) proxy: Vec<String>,
+        /// Share the TCP ports with other servers of the same user that have this flag; each has limits of its own
+        #[arg(long)]
+        pub(crate) reuse_port: bool,
         /// Network whose clients are accepted, such as 192.0.2.0/24, and others rejected; repeatable. The longest prefix decides
         #[arg(long, value_name = "NETWORK")]
         #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -193,9 +196,10 @@ impl Args {
         let text = read(&path).map_err(|error| Error::Io(error, format!("read {}", path.display())))?;
         let mut args = Args::parse_file(&text)
             .map_err(|(line, error)| Error::Invalid(format!("{}:{line}: {error}", path.display())))?;
-        let quiet = args.quiet;
+        let (quiet, reuse_port) = (args.quiet, args.reuse_port);
         args.update_from(env::args_os());
         args.quiet |= quiet;
+        args.reuse_port |= reuse_port;
         Ok(args)
     }
 
@@ -209,8 +213,8 @@ impl Args {
 
     /// The builder with these settings, which it checks when it binds.
     pub(crate) fn builder(&self) -> Result<ServerBuilder, Error> {
-        let builder = Server::builder().process_metrics().networks(self.networks()?).proxies(self.proxies()?);
-        let mut builder = self.apply(builder);
+        let builder = Server::builder().process_metrics().reuse_port(self.reuse_port);
+        let mut builder = self.apply(builder.networks(self.networks()?).proxies(self.proxies()?));
         let services = [
             (Service::Text, &self.listen),
             (Service::Rfc867, &self.listen_rfc867),

@@ -42,6 +42,9 @@ pub(crate) fn plan(args: &Args, builder: &ServerBuilder) -> Result<String, Error
         let timeout = builder.effective_proxy_timeout().as_secs_f64();
         let _ = writeln!(out, "proxies: {} networks\nproxy-timeout: {timeout} s", args.proxy.len());
     }
+    if args.reuse_port {
+        let _ = writeln!(out, "reuse-port: yes");
+    }
     let networks = match (args.allow.len(), args.deny.len()) {
         (0, 0) => "all allowed".to_owned(),
         (allow, deny) => {

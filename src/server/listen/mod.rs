@@ -4,7 +4,7 @@ mod peer;
 mod unix;
 
 use std::{
-    io,
+    fs, io,
     net::{Shutdown, SocketAddr},
     os::fd::{AsRawFd, OwnedFd, RawFd},
     time::Duration,
@@ -96,7 +96,8 @@ pub(super) struct Listener {
     _file: Option<SocketFile>,
     pub(super) socket: Listening,
     pub(super) service: Service,
-    /// No other process listens on this socket, as far as this one knows.
+    /// Nobody else serves the clients in the queue, as far as this process knows: neither a process with the same socket,
+    /// nor a server that shares the port and gets them from the system.
     owned: bool,
 }
 
@@ -140,9 +141,16 @@ impl Listener {
         }
     }
 
-    fn tcp(socket: Socket, service: Service) -> Self {
-        Listener { socket: Listening::Tcp(TcpListener::from_std(socket.into())), service, owned: true, _file: None }
+    fn tcp(socket: Socket, service: Service, shared: bool) -> Self {
+        let socket = Listening::Tcp(TcpListener::from_std(socket.into()));
+        Listener { socket, service, owned: !(shared && migrates()), _file: None }
     }
+}
+
+/// Whether the system gives the clients in the queue of a closed listener to another one that shares its port
+/// (`tcp_migrate_req` in Linux's ip-sysctl documentation).
+fn migrates() -> bool {
+    fs::read("/proc/sys/net/ipv4/tcp_migrate_req").is_ok_and(|value| value.trim_ascii() == b"1")
 }
 
 /// A filter in classic BPF, over a TCP header: it drops the segments with SYN and without ACK. Those that complete a
@@ -212,8 +220,14 @@ impl Addresses {
     }
 }
 
-/// Binds every address and listens. `mode` has the permissions of the files of Unix sockets.
-pub(super) fn bind(addresses: &[(Service, Address)], backlog: i32, mode: Option<u32>) -> Result<Vec<Listener>, Error> {
+/// Binds every address and listens. `mode` has the permissions of the files of Unix sockets, and `shared` is whether other
+/// servers may bind the same ports.
+pub(super) fn bind(
+    addresses: &[(Service, Address)],
+    backlog: i32,
+    mode: Option<u32>,
+    shared: bool,
+) -> Result<Vec<Listener>, Error> {
     let resolved =
         addresses.iter().map(|(service, address)| address.resolve(service.port())).collect::<Result<Vec<_>, _>>()?;
     let v4_ports: Vec<u16> =
@@ -228,10 +242,10 @@ pub(super) fn bind(addresses: &[(Service, Address)], backlog: i32, mode: Option<
                 let socket = Listening::Unix(UnixListener::from_std(socket));
                 listeners.push(Listener { socket, service: *service, owned: true, _file: file });
             }
-            (_, [one]) => listeners.push(Listener::tcp(listen(*one, v6_only(one), backlog)?, *service)),
+            (_, [one]) => listeners.push(Listener::tcp(listen(*one, v6_only(one), backlog, shared)?, *service, shared)),
             (_, several) => {
-                let sockets = bind_name(address, several, backlog)?;
-                listeners.extend(sockets.into_iter().map(|socket| Listener::tcp(socket, *service)));
+                let sockets = bind_name(address, several, backlog, shared)?;
+                listeners.extend(sockets.into_iter().map(|socket| Listener::tcp(socket, *service, shared)));
             }
         }
     }
@@ -279,7 +293,7 @@ fn prepare(socket: &Socket) -> io::Result<()> {
 }
 
 /// Binds the addresses of one name that this machine has, all with the same port.
-fn bind_name(name: &Address, candidates: &[SocketAddr], backlog: i32) -> Result<Vec<Socket>, Error> {
+fn bind_name(name: &Address, candidates: &[SocketAddr], backlog: i32, shared: bool) -> Result<Vec<Socket>, Error> {
     let mut taken = None;
     for _ in 0..ATTEMPTS {
         let mut listeners: Vec<Socket> = Vec::new();
@@ -292,7 +306,7 @@ fn bind_name(name: &Address, candidates: &[SocketAddr], backlog: i32) -> Result<
             {
                 candidate.set_port(first);
             }
-            match listen(candidate, true, backlog) {
+            match listen(candidate, true, backlog, shared) {
                 Ok(listener) => listeners.push(listener),
                 Err(Error::Io(error, doing)) => match error.raw_os_error().map(Errno::from_raw) {
                     Some(Errno::EADDRNOTAVAIL | Errno::EAFNOSUPPORT) => missing = Some(Error::Io(error, doing)),
@@ -320,11 +334,12 @@ fn port(socket: &Socket) -> Option<u16> {
     socket.local_addr().ok()?.as_socket().map(|address| address.port())
 }
 
-fn listen(address: SocketAddr, v6_only: bool, backlog: i32) -> Result<Socket, Error> {
+fn listen(address: SocketAddr, v6_only: bool, backlog: i32, shared: bool) -> Result<Socket, Error> {
     let listener = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         // Allows a server to start while connections of an earlier server are in TIME_WAIT.
         socket.set_reuse_address(true)?;
+        socket.set_reuse_port(shared)?;
         if address.is_ipv6() {
             socket.set_only_v6(v6_only)?;
         }
@@ -334,5 +349,11 @@ fn listen(address: SocketAddr, v6_only: bool, backlog: i32) -> Result<Socket, Er
         socket.set_nonblocking(true)?;
         Ok(socket)
     };
-    listener().map_err(Error::io(format!("bind {address}")))
+    listener().map_err(|error: io::Error| {
+        let hint = match shared && error.kind() == io::ErrorKind::AddrInUse {
+            true => ", which is taken, or shared by a program without reuse_port or of another user",
+            false => "",
+        };
+        Error::Io(error, format!("bind {address}{hint}"))
+    })
 }
