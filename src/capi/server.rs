@@ -74,7 +74,8 @@ pub extern "C" fn daytime_server_new() -> *mut daytime_server {
     entry!(=> Ok(Box::into_raw(Box::new(daytime_server {
         process: process::id(),
         settings: Mutex::new(Some(Settings {
-            builder: Server::builder(),
+            // The start replaces this proxy. Until then, a listener for proxies is valid without one.
+            builder: Server::builder().proxy("::/0"),
             networks: Networks::new(),
             proxies: Networks::new(),
             events: None,

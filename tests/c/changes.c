@@ -180,6 +180,7 @@ static void proxies(void) {
     CHECK(!strcmp(event.peer, "192.0.2.1:56324"));
     CHECK(recv(fd, greeting, sizeof greeting, MSG_WAITALL) == sizeof greeting && !memcmp(greeting, "Welcome to the server", 21));
     close(fd);
+    CHECK(!strcmp(next_event(server, DAYTIME_EVENT_DISCONNECTED).peer, "192.0.2.1:56324"));
     close(proxy(address, "day\n"));
     event = next_event(server, DAYTIME_EVENT_REFUSED);
     CHECK(event.reason == DAYTIME_REASON_PROXY_HEADER && !strncmp(event.peer, "127.0.0.1:", 10));
