@@ -71,6 +71,15 @@ impl Address {
         }
     }
 
+    /// The port, if the address has one by itself.
+    pub(crate) fn port(&self) -> Option<u16> {
+        match self {
+            Address::Tcp(address) => Some(address.port()),
+            Address::Name(name) => split(name).ok()?.1,
+            Address::Unix(_) => None,
+        }
+    }
+
     /// From the system's form of a Unix socket's address. The path is empty for an unbound socket.
     pub(crate) fn of_unix(address: &SockAddr) -> Self {
         match address.as_abstract_namespace() {

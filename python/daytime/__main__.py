@@ -18,10 +18,14 @@ import daytime
 
 PROMPT = "Enter the command for Day -> day |Date -> date |Time -> time and Exit -> quit or exit: "
 
-_PROTOCOLS: dict[Literal["text", "rfc867", "rfc868"], str] = {
+_PROTOCOLS: dict[Literal["text", "rfc867", "rfc868", "metrics", "proxied", "rfc867_udp", "rfc868_udp"], str] = {
     "text": "",
     "rfc867": " for RFC 867",
     "rfc868": " for RFC 868",
+    "metrics": " for metrics",
+    "proxied": " behind a proxy",
+    "rfc867_udp": " for RFC 867 over UDP",
+    "rfc868_udp": " for RFC 868 over UDP",
 }
 
 def _seconds(text: str) -> float:
@@ -60,6 +64,10 @@ def _rfc868_address(text: str) -> tuple[str, int]:
     return _address(text, 37)
 
 
+def _metrics_address(text: str) -> tuple[str, int]:
+    return _address(text, 9991)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="daytime",
@@ -80,7 +88,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--listen", type=_address, **listen, help="HOST:PORT or unix:PATH, repeatable [default: localhost:9990]")
     add("--listen-rfc867", type=_rfc867_address, **listen, help="the same for RFC 867, default port 13 [default: none]")
     add("--listen-rfc868", type=_rfc868_address, **listen, help="the same for RFC 868, default port 37 [default: none]")
+    add("--listen-rfc867-udp", type=_rfc867_address, **listen, help="the same for RFC 867 over UDP, default port 13")
+    add("--listen-rfc868-udp", type=_rfc868_address, **listen, help="the same for RFC 868 over UDP, default port 37")
+    add("--udp-rate", type=int, metavar="N", help="answers over UDP a second for one address [default: 10]")
+    add("--listen-metrics", type=_metrics_address, **listen, help="the same for metrics over HTTP, default port 9991")
+    add("--listen-proxied", type=_address, **listen, help="the same for the clients of a proxy [default: none]")
+    add("--proxy", metavar="NETWORK", action="append", help="network of the proxies; repeatable")
     add("--unix-mode", type=_mode, metavar="MODE", help="octal mode of Unix sockets' files [default: by the umask]")
+    add("--reuse-port", action="store_true", help="share TCP ports with other servers that have this flag")
     add("--allow", metavar="NETWORK", action="append", help="accept its clients, and no others; repeatable")
     add("--deny", metavar="NETWORK", action="append", help="close connections of its clients silently; repeatable")
     add("--workers", type=int, metavar="N", help="worker threads [default: one for each core]")
@@ -95,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--idle-timeout", type=_seconds, metavar="SECONDS", help="disconnect silent clients [default: never]")
     add("--first-command-timeout", type=_seconds, metavar="SECONDS", help="for a complete command [default: unlimited]")
     add("--write-timeout", type=_seconds, metavar="SECONDS", help="for a client to read replies [default: 10]")
+    add("--proxy-timeout", type=_seconds, metavar="SECONDS", help="for the header of a proxy, at least 3 [default: 5]")
     add("--busy-poll", type=_microseconds, metavar="MICROSECONDS", help="poll before sleeping [default: not at all]")
     add("--drain", type=_seconds, metavar="SECONDS", default=5.0, help="for owed replies on shutdown [default: 5]")
     add("--bind-timeout", type=_seconds, metavar="SECONDS", default=10.0, help="retry a taken address [default: 10]")

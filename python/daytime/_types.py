@@ -23,11 +23,18 @@ class ServerSettings(TypedDict, total=False):
     listen: _Listen
     listen_rfc867: _Listen
     listen_rfc868: _Listen
+    listen_rfc867_udp: _Listen
+    listen_rfc868_udp: _Listen
+    udp_rate: int
+    listen_metrics: _Listen
+    listen_proxied: _Listen
+    proxy: Iterable[str]
     sock: socket.socket | None
     unix_mode: int | None
     allow: Iterable[str]
     deny: Iterable[str]
     backlog: int
+    reuse_port: bool
     workers: int | None
     handler_threads: int
     max_clients: int | None
@@ -35,6 +42,7 @@ class ServerSettings(TypedDict, total=False):
     idle_timeout: float | None
     first_command_timeout: float | None
     write_timeout: float | None
+    proxy_timeout: float | None
     busy_poll: float | None
     greeting: str
     framing: Literal["auto", "line"]

@@ -19,6 +19,7 @@ _REASONS = {
     "full": "the server is full",
     "per_source": "too many connections from its address",
     "denied": "its network is denied",
+    "proxy_header": "its PROXY header is missing or invalid",
     "shutdown": "the server stopped",
     "answered": "the reply was sent",
 }
@@ -109,7 +110,12 @@ CommandFailed = _tuple(
     "The handler of a custom command raised an exception, or returned an invalid reply.",
     _command_failed,
 )
-Refused = _tuple("Refused", "peer reason", "A client was rejected. The reason is full, per_source or denied.", _refused)
+Refused = _tuple(
+    "Refused",
+    "peer reason",
+    "A client was rejected. The reason is full, per_source, denied or proxy_header.",
+    _refused,
+)
 AcceptPaused = _tuple(
     "AcceptPaused",
     "error",
@@ -120,10 +126,15 @@ Event = Connected | Disconnected | CommandServed | CommandFailed | Refused | Acc
 
 ServerStats = _tuple(
     "ServerStats",
-    "clients accepted refused commands invalid bytes_in bytes_out events_dropped uptime",
+    "clients accepted refused commands invalid bytes_in bytes_out events_dropped uptime "
+    "max_clients accept_pauses handler_failures hook_failures handlers_waiting datagrams_answered datagrams_dropped "
+    "by_service by_reason",
     "The counters of a server: open connections, accepted clients, rejected clients, executed commands, commands with\n"
-    "an error line as their reply, received bytes, sent bytes, events lost by full buffers, and the time since the\n"
-    "start (a timedelta).",
+    "an error line as their reply, received bytes, sent bytes, events dropped by full buffers, and the time since the\n"
+    "start (a timedelta). Then the most clients at a time, pauses of accepting for lack of descriptors or memory,\n"
+    "failed custom commands, failed hooks, calls that wait for a handler thread now, answered and dropped\n"
+    "datagrams of UDP. by_service has the accepted\n"
+    "clients of each service, by_reason the rejected and disconnected clients for each reason.",
 )
 
 

@@ -36,7 +36,7 @@ mod _daytime {
 
     #[pymodule_export]
     use super::{
-        client::{Client, rfc867, rfc868},
+        client::{Client, rfc867, rfc867_udp, rfc868, rfc868_udp},
         convert::unix_path,
         errors::error_reason,
         events::Events,
@@ -44,7 +44,10 @@ mod _daytime {
         request::Request,
         responder::Responder,
         server::Server,
-        session::{ClientSession, parse_date, parse_datetime, parse_day, parse_time, parse_timestamp},
+        session::{
+            ClientSession, parse_date, parse_datetime, parse_day, parse_next_transition, parse_time, parse_timestamp,
+            parse_tz,
+        },
     };
 
     #[pymodule_init]

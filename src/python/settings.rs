@@ -32,6 +32,21 @@ macro_rules! with_settings {
             listen_rfc867 |settings, value| settings.listen(Service::Rfc867, value);
             /// The same for the time protocol (RFC 868), whose default port is 37.
             listen_rfc868 |settings, value| settings.listen(Service::Rfc868, value);
+            /// Addresses for the daytime protocol over UDP (RFC 867), whose default port is 13. Each datagram of at most 3 bytes
+            /// gets the reply. Default: none.
+            listen_rfc867_udp |settings, value| settings.listen(Service::Rfc867Udp, value);
+            /// The same for the time protocol over UDP (RFC 868), whose default port is 37.
+            listen_rfc868_udp |settings, value| settings.listen(Service::Rfc868Udp, value);
+            /// The most answers over UDP in a second for one address, and the most at once, 1 to 10,000. Default: 10.
+            udp_rate |value| value.extract::<u32>()?;
+            /// Addresses for metrics and health checks over HTTP, whose default port is 9991: /metrics, /healthz, /readyz. Anyone
+            /// who reaches the port reads the counters. Default: none.
+            listen_metrics |settings, value| settings.listen(Service::Metrics, value);
+            /// Addresses for the clients of a proxy, whose default port is 9990. Each connection begins with a header of
+            /// the PROXY protocol, which names the client. Default: none.
+            listen_proxied |settings, value| settings.listen(Service::Proxied, value);
+            /// Networks of the proxies that may connect to a TCP address of `listen_proxied`, which needs one.
+            proxy |settings, value| add_networks(&mut settings.proxies, Networks::allow, value);
             /// A bound TCP or Unix socket in place of host and port. The server takes it over and closes this object.
             sock |settings, value| settings.sock(value);
             /// The permissions of the files of Unix sockets, such as 0o660. Default: 0o777 less the umask.
@@ -42,6 +57,9 @@ macro_rules! with_settings {
             deny |settings, value| add_networks(&mut settings.networks, Networks::deny, value);
             /// The most connections that wait to be accepted. Default: 4096.
             backlog |settings, value| settings.backlog(value);
+            /// Whether other servers of the same user that set this too may bind the same TCP ports (SO_REUSEPORT). The
+            /// system distributes new clients among them. Limits and counters are each server's. Default: False.
+            reuse_port |value| value.extract::<bool>()?;
             /// The number of worker threads, 1 to 1,024. Default: one for each core.
             workers |value| value.extract::<Option<usize>>()?;
             /// The most handlers of custom commands that run at a time, 1 to 1,024. Default: 16.
@@ -57,6 +75,8 @@ macro_rules! with_settings {
             first_command_timeout |value| seconds(value)?;
             /// The seconds within which a client must read some of its replies. None: unlimited. Default: 10.
             write_timeout |value| value.extract::<Seconds>()?.or_unlimited();
+            /// The seconds within which a proxy must send its header, at least 3. Default: 5.
+            proxy_timeout |value| value.extract::<Seconds>()?.or_unlimited();
             /// The seconds for which each worker polls before it sleeps, for faster replies. Default: None, never.
             busy_poll |value| seconds(value)?;
             /// The greeting of each client. Default: "Welcome to the server".
@@ -116,6 +136,7 @@ pub(super) struct Settings<'py> {
     pub(super) sock: Option<Bound<'py, PyAny>>,
     listens: bool,
     networks: Networks,
+    proxies: Networks,
     backlog: Option<u32>,
     clock: Option<Bound<'py, PyAny>>,
 }
@@ -165,7 +186,8 @@ impl<'py> Settings<'py> {
             }
         }
         let clock = convert::clock(settings.clock.as_ref(), settings.timezone.as_deref())?;
-        let mut builder = settings.builder.clock(clock).networks(mem::take(&mut settings.networks));
+        let (networks, proxies) = (mem::take(&mut settings.networks), mem::take(&mut settings.proxies));
+        let mut builder = settings.builder.clock(clock).networks(networks).proxies(proxies);
         if !settings.listens && settings.sock.is_none() {
             builder = builder.listen(host.with_port(port));
         }

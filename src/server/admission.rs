@@ -56,6 +56,15 @@ impl Admission {
         Admission { max, seated: AtomicUsize::new(0), sources, networks, proxies }
     }
 
+    /// The most clients at a time.
+    pub(super) fn max(&self) -> usize {
+        self.max
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.seated.load(Relaxed) >= self.max
+    }
+
     /// Replaces the networks for later clients. Admitted clients stay.
     pub(super) fn set_networks(&self, networks: Networks) {
         replace(&self.networks, networks);
@@ -82,7 +91,7 @@ impl Admission {
     /// Takes a seat for a client whose address is not known yet. Only one thread calls this, so that no limit is ever
     /// exceeded.
     pub(super) fn seat(&self) -> Result<(), Reason> {
-        if self.seated.load(Relaxed) >= self.max {
+        if self.is_full() {
             return Err(Reason::Full);
         }
         self.seated.fetch_add(1, Relaxed);

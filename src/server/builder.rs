@@ -13,6 +13,7 @@ use super::{
     handler::{ClientContext, Handler, Hooks, IntoReply, Request},
     launch::Parts,
     listen::{self, Addresses, Service},
+    process::ProcessMetrics,
     responder::{Responder, deferred},
 };
 use crate::{
@@ -54,6 +55,7 @@ pub struct ServerBuilder {
     commands: Vec<(String, Handler)>,
     usages: Vec<String>,
     hooks: Hooks,
+    process_metrics: Option<ProcessMetrics>,
 }
 
 impl Default for ServerBuilder {
@@ -69,6 +71,7 @@ impl Default for ServerBuilder {
             commands: Vec::new(),
             usages: Vec::new(),
             hooks: Hooks::default(),
+            process_metrics: None,
         }
     }
 }
@@ -98,7 +101,7 @@ impl Server {
 }
 
 impl ServerBuilder {
-    /// Adds an address to listen on. Default, if nothing else is added: `localhost:9990`.
+    /// Adds an address to listen on. Default, if nothing but listeners for metrics is added: `localhost:9990`.
     ///
     /// A name stands for all of its addresses that this machine has. For port 0 the system chooses a free port, the same
     /// for all addresses of a name. `[::]` also accepts IPv4, unless an IPv4 address with the same port is added.
@@ -288,7 +291,7 @@ impl ServerBuilder {
     }
 
     /// Calls `hook` for each client that has left, on a handler thread, after its last handler has returned and before its
-    /// state is dropped. Unlike an event, it is never lost. It is called for every client for which `on_connect` was called
+    /// state is dropped. Unlike an event, a call is never dropped. It is called for every client for which `on_connect` was called
     /// (or, without that hook, for every client), also when the server stops. Until it has returned, the client counts for
     /// `max_clients` and `max_clients_per_source`.
     pub fn on_disconnect<F>(mut self, hook: F) -> Self
@@ -296,6 +299,15 @@ impl ServerBuilder {
         F: Fn(&ClientContext<'_>, Reason) + Send + Sync + 'static,
     {
         self.hooks.on_disconnect = Some(Arc::new(hook));
+        self
+    }
+
+    /// Adds the metrics of the process to the listeners for metrics: its memory, its file descriptors, its processor time.
+    /// It is for programs that are nothing but this server.
+    #[cfg(feature = "cli")]
+    #[doc(hidden)]
+    pub fn process_metrics(mut self) -> Self {
+        self.process_metrics = Some(ProcessMetrics::new());
         self
     }
 
@@ -316,10 +328,14 @@ impl ServerBuilder {
         let Checked { backlog, formats, commands, networks, proxies, zones } = self.checked()?;
         let (workers, max_clients) = (self.effective_workers(), self.effective_max_clients());
         let mut addresses = self.listen;
-        if addresses.is_empty() && self.listeners.is_empty() {
+        let services = addresses.iter().map(|(service, _)| *service);
+        let serves = services
+            .chain(self.listeners.iter().map(|(service, _)| *service))
+            .any(|service| service != Service::Metrics);
+        if !serves {
             addresses.push((Service::Text, "localhost".into()));
         }
-        let mut sockets = listen::bind(&addresses, backlog, self.settings.unix_mode)?;
+        let mut sockets = listen::bind(&addresses, backlog, self.settings.unix_mode, self.settings.reuse_port)?;
         for (service, socket) in &self.listeners {
             match service.is_udp() {
                 true => sockets.datagrams.push(listen::adopt_datagrams(socket, *service)?),
@@ -335,6 +351,7 @@ impl ServerBuilder {
             events: Events::new(),
             admission: Admission::new(max_clients, self.settings.max_clients_per_source, networks, proxies),
             config: Config { settings: self.settings, formats, zones, commands, handlers, hooks: self.hooks },
+            process_metrics: self.process_metrics,
             threads: None,
         }))
     }
@@ -344,6 +361,9 @@ impl ServerBuilder {
         settings.check()?;
         for (_, address) in &self.listen {
             address.check()?;
+            if settings.reuse_port && address.port() == Some(0) {
+                return Err(Error::Invalid(format!("reuse_port expects a port other than 0, got {address}")));
+            }
         }
         let networks = self.networks.clone().map_err(Error::Invalid)?;
         let proxies = self.proxies.clone().map_err(Error::Invalid)?;
@@ -384,6 +404,16 @@ impl ServerBuilder {
     /// The write timeout of a server with these settings.
     pub fn effective_write_timeout(&self) -> Duration {
         self.settings.write_timeout
+    }
+
+    /// The time for the header of a proxy of a server with these settings.
+    pub fn effective_proxy_timeout(&self) -> Duration {
+        self.settings.proxy_timeout
+    }
+
+    /// The answers over UDP in a second for one source of a server with these settings.
+    pub fn effective_udp_rate(&self) -> u32 {
+        self.settings.udp_rate
     }
 
     /// The backlog of the listeners of a server with these settings.

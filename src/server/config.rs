@@ -28,6 +28,12 @@ macro_rules! with_settings {
             /// Default: 4,096.
             backlog(u32): u32 = 4096, |n| within(*n as usize, 1, i32::MAX as usize);
 
+            /// Shares the ports of TCP and UDP with other servers that set this too (SO_REUSEPORT in socket(7)): the
+            /// system distributes new clients among them at random. Linux asks for processes of the same user. Each
+            /// server has its own limits, counters and client ids. It has no effect on Unix sockets, and on sockets that
+            /// listen already. Port 0 is an error with it. Default: false.
+            reuse_port(bool): bool = false, |_| Ok(());
+
             /// The most clients at a time, at least 1. Of further clients, 32 at a time get `The server is full`, and the
             /// others are closed without a line. Default: the process's limit of file descriptors (RLIMIT_NOFILE) less 64.
             max_clients(impl Into<Option<usize>>): Option<usize> = None, |n| at_least_one(*n);

@@ -129,6 +129,66 @@ pub enum Reason {
     ProxyHeader,
 }
 
+impl Event {
+    /// The name of the kind of event, for logs that programs read: `connected`, `disconnected`, `refused`,
+    /// `command_served`, `command_failed` or `accept_paused`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Event::Connected { .. } => "connected",
+            Event::CommandServed { .. } => "command_served",
+            Event::CommandFailed { .. } => "command_failed",
+            Event::Disconnected { .. } => "disconnected",
+            Event::Refused { .. } => "refused",
+            Event::AcceptPaused { .. } => "accept_paused",
+        }
+    }
+}
+
+/// Lists every reason once: the compiler rejects a list that lacks one.
+macro_rules! reasons {
+    (closed { $($closed:ident = $closed_name:literal,)* } refused { $($refused:ident = $refused_name:literal,)* }) => {
+        impl Reason {
+            /// Every reason.
+            pub const ALL: &[Reason] = &[$(Reason::$closed,)* $(Reason::$refused,)*];
+
+            /// The name, such as `no_command`: one word for a label of a metric or a field of a log.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Reason::$closed => $closed_name,)*
+                    $(Reason::$refused => $refused_name,)*
+                }
+            }
+
+            /// Whether it is a reason of [`Event::Refused`], as opposed to [`Event::Disconnected`].
+            pub fn is_refusal(self) -> bool {
+                match self {
+                    $(Reason::$closed => false,)*
+                    $(Reason::$refused => true,)*
+                }
+            }
+        }
+    };
+}
+reasons! {
+    closed {
+        Quit = "quit",
+        Eof = "eof",
+        Idle = "idle",
+        NoCommand = "no_command",
+        WriteTimeout = "write_timeout",
+        Error = "error",
+        Kicked = "kicked",
+        Shutdown = "shutdown",
+        Answered = "answered",
+    }
+    refused {
+        Full = "full",
+        PerSource = "per_source",
+        Denied = "denied",
+        ProxyHeader = "proxy_header",
+    }
+}
+
 impl fmt::Display for Event {
     /// One line for a log. A new client is reported with the words of the original classroom program.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -199,7 +259,7 @@ impl EventOptions {
         EventOptions { capacity: 1024, commands: false }
     }
 
-    /// The most events that are buffered, at least 1. Further events are lost, which
+    /// The most events that are buffered, at least 1. Further events are dropped, which
     /// [`Stats::events_dropped`](super::Stats::events_dropped) counts. Default: 1,024.
     pub fn capacity(mut self, capacity: usize) -> Self {
         self.capacity = capacity;
@@ -219,7 +279,7 @@ impl Default for EventOptions {
     }
 }
 
-/// The subscribers. A full subscription loses events, which are counted. Without subscribers an event is not even made.
+/// The subscribers. A full subscription drops events, which are counted. Without subscribers an event is not even made.
 #[derive(Debug)]
 pub(super) struct Events {
     wanted: AtomicBool,

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    os::fd::AsRawFd,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::AtomicBool},
 };
@@ -18,10 +19,12 @@ use super::{
     handle::Handle,
     handler_pool::{HandlerPool, Spawn},
     handler_thread::HandlerThread,
-    listen::{Addresses, Sockets},
+    listen::{Addresses, Service, Sockets},
     mailbox::Mailbox,
+    process::ProcessMetrics,
     shared::{Shared, ThreadGuard, set_current},
-    worker::{Acceptor, DATAGRAMS, LISTENERS, WAKER, Worker},
+    stats::Handled,
+    worker::{Acceptor, DATAGRAMS, HttpServer, LISTENERS, WAKER, Worker},
 };
 use crate::{
     Error,
@@ -39,6 +42,7 @@ pub(super) struct Parts {
     pub(super) events: Events,
     pub(super) admission: Admission,
     pub(super) config: Config,
+    pub(super) process_metrics: Option<ProcessMetrics>,
     /// Runs the handler threads in place of this crate.
     pub(super) threads: Option<Threads>,
 }
@@ -56,7 +60,8 @@ impl fmt::Debug for Parts {
 pub(super) type Threads = Box<dyn Fn(HandlerThread) + Send + Sync>;
 
 pub(super) fn launch(parts: Parts) -> Result<Server, Error> {
-    let Parts { mut sockets, addresses, workers, clock, events, admission, config, threads } = parts;
+    let Parts { mut sockets, addresses, workers, clock, events, admission, config, process_metrics, threads } = parts;
+    let metrics: Vec<_> = sockets.listeners.extract_if(.., |listener| listener.service == Service::Metrics).collect();
     let failed = Error::io("make a poller");
     let polls = (0..workers).map(|_| Poll::new()).collect::<Result<Vec<_>, _>>().map_err(failed)?;
     let mut mailboxes = Vec::new();
@@ -76,8 +81,10 @@ pub(super) fn launch(parts: Parts) -> Result<Server, Error> {
         Ok(())
     })();
     watched.map_err(Error::io("watch the listeners"))?;
-    let descriptors = sockets.descriptors();
-    let shared = Arc::new(Shared::new(mailboxes, SettableClock::new(clock), events, admission, descriptors));
+    let descriptors = [sockets.descriptors(), metrics.iter().map(AsRawFd::as_raw_fd).collect()];
+    let handled = Handled::new(config.handlers.iter().map(|command| &*command.name));
+    let clock = SettableClock::new(clock);
+    let shared = Arc::new(Shared::new(mailboxes, clock, events, admission, handled, descriptors));
     for mailbox in &shared.mailboxes {
         let shared = Arc::downgrade(&shared);
         mailbox.on_failure(move || {
@@ -85,6 +92,10 @@ pub(super) fn launch(parts: Parts) -> Result<Server, Error> {
                 shared.fail();
             }
         });
+    }
+    let mut http = (!metrics.is_empty()).then(|| HttpServer::new(shared.clone(), process_metrics, metrics));
+    if let Some(http) = &mut http {
+        http.register(polls[0].registry()).map_err(Error::io("watch the listeners for metrics"))?;
     }
     let (shutdown_complete_tx, shutdown_complete_rx) = channel(0);
     let server = Server {
@@ -108,7 +119,10 @@ pub(super) fn launch(parts: Parts) -> Result<Server, Error> {
     let mut acceptors = Some((Acceptor::new(sockets.listeners), datagrams));
     let started = polls.into_iter().zip(receivers).enumerate().try_for_each(|(index, (poll, receiver))| {
         let config = config.clone();
-        let worker = Worker::new(index, shared.clone(), config, pool.clone(), poll, receiver, acceptors.take());
+        let mut worker = Worker::new(index, shared.clone(), config, pool.clone(), poll, receiver, acceptors.take());
+        if let Some(http) = http.take() {
+            worker.serve_http(http);
+        }
         let guard = ThreadGuard::new(shared.clone(), shutdown_complete_tx.clone());
         let pool_guard = pool_guard.clone();
         let thread = thread::spawn(format!("daytime-{index}"), move || {

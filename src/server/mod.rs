@@ -47,6 +47,8 @@ mod listen;
 #[cfg(feature = "tracing")]
 mod log;
 mod mailbox;
+mod metrics;
+mod process;
 mod responder;
 mod shared;
 mod sleep;
@@ -130,7 +132,7 @@ impl Server {
         self.handle.clone()
     }
 
-    /// Subscribes to the events from now on. At most 1,024 events are buffered. Further events are lost, which
+    /// Subscribes to the events from now on. At most 1,024 events are buffered. Further events are dropped, which
     /// [`Stats::events_dropped`] counts; a slow reader never slows the server down. The receiver is disconnected once the
     /// server has ended and the last event was read.
     ///

@@ -125,6 +125,7 @@ int main(void) {
     const char *const network[] = { "192.0.2.0/24" }, *const hole[] = { "192.0.2.0/24", NULL };
     const char *const no_network[] = { "192.0.2.0/24", "localhost" }, *const no_text[] = { "192.0.2.0/24\n" };
     int64_t second = 4711;
+    int offset = 4711;
     daytime_command_fn no_handler = NULL;
     daytime_connect_fn no_connect_hook = NULL;
     daytime_disconnect_fn no_disconnect_hook = NULL;
@@ -140,6 +141,7 @@ int main(void) {
         GIVES(INVALID, daytime_server_listen_as(NULL, DAYTIME_SERVICE_RFC868, "x")), GIVES(INVALID, daytime_server_listen_as(s, DAYTIME_SERVICE_RFC868, NULL)),
         GIVES(INVALID, daytime_server_listen_fd(NULL, 0)), GIVES(INVALID, daytime_server_listen_fd_as(NULL, DAYTIME_SERVICE_RFC867, 0)),
         GIVES(INVALID, daytime_server_listen_fd_as(NULL, DAYTIME_SERVICE_RFC868, 0)), GIVES(INVALID, daytime_server_set_unix_mode(NULL, 0600)),
+        GIVES(INVALID, daytime_server_set_reuse_port(NULL, 1)),
         GIVES(INVALID, daytime_server_allow(NULL, "::1")), GIVES(INVALID, daytime_server_allow(s, NULL)),
         GIVES(INVALID, daytime_server_deny(NULL, "::1")), GIVES(INVALID, daytime_server_deny(s, NULL)),
         GIVES(INVALID, daytime_server_set_networks(NULL, NULL, 0, NULL, 0)),
@@ -150,11 +152,15 @@ int main(void) {
         GIVES(INVALID, daytime_server_set_networks(s, network, 1, hole, 2)),
         GIVES(DAYTIME_OK, daytime_server_set_networks(s, hole, 1, NULL, 0)),
         GIVES(DAYTIME_OK, daytime_server_set_networks(s, NULL, 0, NULL, 0)),
+        GIVES(INVALID, daytime_server_proxy(NULL, "::1")), GIVES(INVALID, daytime_server_proxy(s, NULL)),
+        GIVES(INVALID, daytime_server_set_proxies(NULL, NULL, 0)), GIVES(INVALID, daytime_server_set_proxies(s, NULL, 1)),
+        GIVES(INVALID, daytime_server_set_proxies(s, NULL, (size_t)-1)), GIVES(INVALID, daytime_server_set_proxies(s, hole, 2)),
+        GIVES(DAYTIME_OK, daytime_server_set_proxies(s, NULL, 0)), GIVES(INVALID, daytime_server_set_proxy_timeout(NULL, 3000)),
         GIVES(INVALID, daytime_server_reload_zones(NULL)),
         GIVES(INVALID, daytime_server_set_workers(NULL, 1)), GIVES(INVALID, daytime_server_set_handler_threads(NULL, 1)),
         GIVES(INVALID, daytime_server_set_busy_poll(NULL, 1)),
-        GIVES(INVALID, daytime_server_listen_as(s, 3, "localhost:0")), GIVES(INVALID, daytime_server_listen_as(s, -1, "localhost:0")),
-        GIVES(INVALID, daytime_server_listen_fd_as(s, 3, 0)), GIVES(INVALID, daytime_server_set_backlog(NULL, 1)), GIVES(INVALID, daytime_server_set_max_clients(NULL, 1)),
+        GIVES(INVALID, daytime_server_listen_as(s, 4, "localhost:0")), GIVES(INVALID, daytime_server_listen_as(s, -1, "localhost:0")),
+        GIVES(INVALID, daytime_server_listen_fd_as(s, 4, 0)), GIVES(INVALID, daytime_server_set_backlog(NULL, 1)), GIVES(INVALID, daytime_server_set_max_clients(NULL, 1)),
         GIVES(INVALID, daytime_server_set_max_clients_per_source(NULL, 1)),
         GIVES(INVALID, daytime_server_set_idle_timeout(NULL, 1)),
         GIVES(INVALID, daytime_server_set_first_command_timeout(NULL, 1)),
@@ -186,6 +192,8 @@ int main(void) {
         GIVES(INVALID, daytime_server_address(NULL, DAYTIME_SERVICE_RFC868, 0, buf, 9)), GIVES(INVALID, daytime_server_address(s, DAYTIME_SERVICE_RFC868, 0, NULL, 9)),
         GIVES(INVALID, daytime_server_warning(NULL, 0, buf, 9)), GIVES(INVALID, daytime_server_warning(s, 0, NULL, 9)),
         GIVES(INVALID, daytime_server_stats(NULL, &stats, sizeof stats)),
+        GIVES(INVALID, daytime_server_metrics(NULL, buf, 9, &n)), GIVES(INVALID, daytime_server_metrics(s, NULL, 9, &n)),
+        GIVES(INVALID, daytime_server_metrics(s, buf, 9, NULL)),
         GIVES(INVALID, daytime_server_stats(s, NULL, sizeof stats)), GIVES(INVALID, daytime_server_stats(s, &stats, 0)),
         GIVES(INVALID, daytime_server_next_event(NULL, &event, sizeof event, 0)),
         GIVES(INVALID, daytime_server_next_event(s, NULL, sizeof event, 0)),
@@ -199,6 +207,7 @@ int main(void) {
         GIVES(INVALID, daytime_client_connect("127.0.0.1:1", 0, NULL, &err)),
         GIVES(INVALID, daytime_client_greeting(NULL, buf, 9, NULL)), GIVES(INVALID, daytime_client_peer(NULL, buf, 9, NULL)),
         GIVES(INVALID, daytime_client_timestamp(NULL, NULL, NULL)), GIVES(INVALID, daytime_client_day(NULL, buf, 9, NULL)), GIVES(INVALID, daytime_client_date(NULL, buf, 9, NULL)),
+        GIVES(INVALID, daytime_client_tz(NULL, "", buf, 9, NULL)), GIVES(INVALID, daytime_client_next_transition(NULL, "", &second, &offset, NULL)),
         GIVES(INVALID, daytime_client_time(NULL, buf, 9, NULL)), GIVES(INVALID, daytime_client_datetime(NULL, buf, 9, NULL)),
         GIVES(INVALID, daytime_client_request(NULL, "day", buf, 9, NULL)), GIVES(INVALID, daytime_client_quit(NULL, NULL)),
         GIVES(INVALID, daytime_rfc867(NULL, 0, buf, 9, NULL)), GIVES(INVALID, daytime_rfc867("127.0.0.1:1", 0, NULL, 9, &err)),
@@ -224,6 +233,9 @@ int main(void) {
         GIVES(INVALID, daytime_server_deny(s, "localhost")), GIVES(INVALID, daytime_server_deny(s, long_name)),
         GIVES(INVALID, daytime_server_set_networks(s, no_network, 2, NULL, 0)),
         GIVES(INVALID, daytime_server_set_networks(s, network, 1, no_text, 1)),
+        GIVES(INVALID, daytime_server_proxy(s, "")), GIVES(INVALID, daytime_server_proxy(s, "localhost")),
+        GIVES(INVALID, daytime_server_set_proxies(s, no_network, 2)), GIVES(INVALID, daytime_server_set_proxies(s, no_text, 1)),
+        GIVES(INVALID, daytime_server_set_proxy_timeout(s, 0)), GIVES(INVALID, daytime_server_set_proxy_timeout(s, 2999)),
         GIVES(INVALID, daytime_server_set_workers(s, 1025)), GIVES(INVALID, daytime_server_set_handler_threads(s, 0)),
         GIVES(INVALID, daytime_server_set_handler_threads(s, 1025)), GIVES(INVALID, daytime_server_set_backlog(s, 0)),
         GIVES(INVALID, daytime_server_set_backlog(s, 4294967295u)), GIVES(INVALID, daytime_server_set_write_timeout(s, 0)),
@@ -242,6 +254,7 @@ int main(void) {
         GIVES(STATE, daytime_server_local_addr(s, buf, 9)), GIVES(STATE, daytime_server_address(s, DAYTIME_SERVICE_TEXT, 0, buf, 9)),
         GIVES(STATE, daytime_server_address(s, DAYTIME_SERVICE_RFC867, 0, buf, 9)), GIVES(STATE, daytime_server_address(s, DAYTIME_SERVICE_RFC868, 0, buf, 9)),
         GIVES(STATE, daytime_server_reload_zones(s)),
+        GIVES(STATE, daytime_server_metrics(s, buf, 9, &n)), GIVES(STATE, daytime_server_metrics(s, NULL, 0, &n)),
         GIVES(STATE, daytime_server_warning(s, 0, buf, 9)), GIVES(STATE, daytime_server_stats(s, &stats, sizeof stats)),
         GIVES(STATE, daytime_server_next_event(s, &event, sizeof event, 0)), GIVES(STATE, daytime_server_disconnect(s, 1)),
         GIVES(STATE, daytime_server_clients(s, info, sizeof *info, 2, &n)),
@@ -251,6 +264,9 @@ int main(void) {
         GIVES(DAYTIME_ERR_IO, daytime_client_connect("unix:/nowhere/at/all", 0, &c, &err)), GIVES(ENOENT, err.os_error),
         GIVES(INVALID, daytime_rfc867("a b", 0, buf, 9, &err)), GIVES(DAYTIME_ERR_IO, daytime_rfc867("127.0.0.1:1", 0, buf, 9, &err)),
         GIVES(INVALID, daytime_rfc868("localhost\n", 0, &second, &err)),
+        GIVES(INVALID, daytime_rfc867_udp(NULL, 0, buf, 9, NULL)), GIVES(INVALID, daytime_rfc867_udp("127.0.0.1:1", 0, NULL, 9, &err)),
+        GIVES(INVALID, daytime_rfc868_udp(NULL, 0, &second, NULL)), GIVES(INVALID, daytime_rfc868_udp("127.0.0.1:1", 0, NULL, &err)),
+        GIVES(INVALID, daytime_server_set_udp_rate(NULL, 1)),
         GIVES(DAYTIME_ERR_IO, daytime_rfc868("127.0.0.1:1", -1, &second, &err)), GIVES(ECONNREFUSED, err.os_error), GIVES(4711, second),
     };
     VERIFY(refused);
@@ -280,8 +296,10 @@ int main(void) {
     struct line started[] = {
         GIVES(STATE, daytime_server_start(s, &err)), GIVES(STATE, daytime_server_listen(s, "localhost:0")),
         GIVES(STATE, daytime_server_listen_as(s, DAYTIME_SERVICE_RFC867, "localhost:0")), GIVES(STATE, daytime_server_listen_as(s, DAYTIME_SERVICE_RFC868, "localhost:0")),
-        GIVES(STATE, daytime_server_set_unix_mode(s, 0600)),
+        GIVES(STATE, daytime_server_set_unix_mode(s, 0600)), GIVES(STATE, daytime_server_set_reuse_port(s, 1)),
         GIVES(STATE, daytime_server_allow(s, "::1")), GIVES(STATE, daytime_server_deny(s, "::1")),
+        GIVES(STATE, daytime_server_proxy(s, "::1")), GIVES(STATE, daytime_server_set_proxy_timeout(s, 3000)),
+        GIVES(INVALID, daytime_server_set_proxies(s, no_network, 2)), GIVES(DAYTIME_OK, daytime_server_set_proxies(s, network, 1)),
         GIVES(INVALID, daytime_server_set_networks(s, no_network, 2, NULL, 0)),
         GIVES(INVALID, daytime_server_set_networks(s, NULL, 0, hole, 2)),
         GIVES(INVALID, daytime_server_set_networks(s, NULL, 0, NULL, 1)),
@@ -300,17 +318,21 @@ int main(void) {
         GIVES(STATE, daytime_server_on_disconnect(s, left, &freed, count)), GIVES(17, freed),
         GIVES(STATE, daytime_server_set_usage(s, "fine NAME")),
         GIVES(STATE, daytime_server_next_event(s, &event, sizeof event, 0)),
-        GIVES(INVALID, daytime_server_address(s, DAYTIME_SERVICE_TEXT, 1, buf, sizeof buf)), GIVES(INVALID, daytime_server_address(s, 3, 0, buf, sizeof buf)), GIVES(INVALID, daytime_server_warning(s, 9, buf, 9)),
+        GIVES(INVALID, daytime_server_address(s, DAYTIME_SERVICE_TEXT, 1, buf, sizeof buf)), GIVES(INVALID, daytime_server_address(s, 4, 0, buf, sizeof buf)), GIVES(INVALID, daytime_server_warning(s, 9, buf, 9)),
         GIVES(CLOSED, daytime_server_disconnect(s, 99)), GIVES(DAYTIME_OK, daytime_server_set_clock(s, 0)),
         GIVES(INVALID, daytime_client_greeting(c, NULL, 9, NULL)), GIVES(INVALID, daytime_client_peer(c, NULL, 9, NULL)),
         GIVES(INVALID, daytime_client_timestamp(c, NULL, NULL)), GIVES(INVALID, daytime_client_day(c, NULL, 9, NULL)), GIVES(INVALID, daytime_client_date(c, buf, 0, NULL)),
         GIVES(INVALID, daytime_client_time(c, NULL, 9, NULL)), GIVES(INVALID, daytime_client_datetime(c, buf, 0, NULL)),
+        GIVES(INVALID, daytime_client_tz(c, NULL, buf, 9, NULL)), GIVES(INVALID, daytime_client_tz(c, "", NULL, 9, NULL)),
+        GIVES(INVALID, daytime_client_tz(c, "a\nb", buf, 9, &err)), GIVES(INVALID, daytime_client_next_transition(c, NULL, &second, &offset, NULL)),
+        GIVES(INVALID, daytime_client_next_transition(c, "", NULL, &offset, NULL)), GIVES(INVALID, daytime_client_next_transition(c, "", &second, NULL, &err)),
         GIVES(INVALID, daytime_client_request(c, NULL, buf, 9, NULL)), GIVES(INVALID, daytime_client_request(c, "day", NULL, 9, &err)),
         GIVES(INVALID, daytime_client_request(c, " ", buf, 9, &err)), GIVES(INVALID, daytime_client_request(c, "quit", buf, 9, &err)),
         GIVES(INVALID, daytime_client_request(c, long_name, buf, 9, &err)), GIVES(DAYTIME_OK, daytime_client_quit(c, &err)),
         GIVES(CLOSED, daytime_client_quit(c, &err)), GIVES(CLOSED, daytime_client_greeting(c, buf, 9, NULL)),
         GIVES(CLOSED, daytime_client_peer(c, buf, 9, NULL)), GIVES(CLOSED, daytime_client_day(c, buf, 9, NULL)),
         GIVES(CLOSED, daytime_client_date(c, buf, 9, NULL)), GIVES(CLOSED, daytime_client_time(c, buf, 9, NULL)),
+        GIVES(CLOSED, daytime_client_tz(c, "", buf, 9, NULL)), GIVES(CLOSED, daytime_client_next_transition(c, "", &second, &offset, NULL)),
         GIVES(CLOSED, daytime_client_datetime(c, buf, 9, NULL)), GIVES(CLOSED, daytime_client_request(c, "day", buf, 9, NULL)),
     };
     VERIFY(started);

@@ -52,6 +52,7 @@ static void child(daytime_server *server, daytime_client *client, daytime_server
         daytime_server_allow(fresh, "::1"), daytime_server_set_networks(fresh, NULL, 0, NULL, 0),
         daytime_server_set_networks(server, NULL, 0, NULL, 0), daytime_server_reload_zones(server),
         daytime_server_start(server, &err), daytime_server_wait(server, -1), daytime_server_drain(server, 0),
+        daytime_server_metrics(server, buf, sizeof buf, &n),
         daytime_server_local_addr(server, buf, sizeof buf), daytime_server_stats(server, &out.stats, sizeof out.stats),
         daytime_server_next_event(server, &out.event, sizeof out.event, -1), daytime_server_disconnect(server, 1),
         daytime_server_clients(server, &out.info, sizeof out.info, 1, &n), daytime_server_set_clock(server, 0),
@@ -70,6 +71,11 @@ static void child(daytime_server *server, daytime_client *client, daytime_server
     daytime_server_free(server);
     daytime_server_free(fresh);
     CHECK(freed == 2);
+    for (int fd = 3; fd < 256; fd++) { /* the child's copies of the listeners are closed, those for metrics too */
+        int listens = 0;
+        socklen_t size = sizeof listens;
+        CHECK(getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) || !listens);
+    }
 
     server = new_server(); /* a server that the child makes works */
     start(server);
@@ -80,13 +86,59 @@ static void child(daytime_server *server, daytime_client *client, daytime_server
     _exit(0);
 }
 
+/* A server that shares this port of 127.0.0.1. */
+static daytime_server *sharing(uint16_t port) {
+    char address[DAYTIME_ADDR_MAX];
+    daytime_server *server = daytime_server_new();
+    snprintf(address, sizeof address, "127.0.0.1:%u", port);
+    OK(daytime_server_set_reuse_port(server, 1));
+    CHECK(daytime_server_listen(server, "127.0.0.1:0") == DAYTIME_ERR_INVALID);
+    OK(daytime_server_listen(server, address));
+    OK(daytime_server_set_timezone(server, "UTC"));
+    OK(daytime_server_set_clock(server, SUNDAY));
+    start(server);
+    return server;
+}
+
+/* Otherwise the system would go on to give clients to a listener that only the child has, where they wait for ever. */
+static void a_child_leaves_a_shared_port(void) {
+    struct sockaddr_in loopback = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t size = sizeof loopback;
+    int reserved = socket(AF_INET, SOCK_STREAM, 0), pipes[2], status, on = 1; /* it does not listen */
+    CHECK(setsockopt(reserved, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0);
+    CHECK(bind(reserved, (struct sockaddr *)&loopback, size) == 0);
+    CHECK(getsockname(reserved, (struct sockaddr *)&loopback, &size) == 0 && pipe(pipes) == 0);
+    daytime_server *ends = sharing(ntohs(loopback.sin_port)), *stays = sharing(ntohs(loopback.sin_port));
+    pid_t pid = fork();
+    if (pid == 0) {
+        alarm(60);
+        daytime_server_free(ends);
+        daytime_server_free(stays);
+        CHECK(write(pipes[1], "", 1) == 1);
+        for (;;) pause(); /* until it is killed */
+    }
+    char byte;
+    CHECK(pid > 0 && read(pipes[0], &byte, 1) == 1); /* the child has closed its listeners */
+    daytime_server_free(ends);
+    for (int i = 0; i < 40; i++) {
+        daytime_client *client = connect_client(stays);
+        CHECK(!strcmp(ask(client, "day"), "Sunday"));
+        daytime_client_free(client);
+    }
+    CHECK(kill(pid, SIGKILL) == 0 && waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
+    daytime_server_free(stays);
+    close(pipes[0]), close(pipes[1]), close(reserved);
+}
+
 int main(void) {
+    a_child_leaves_a_shared_port();
     daytime_server *server = new_server(), *fresh = new_server();
     int status;
     char directory[64], address[80];
     scratch(directory);
     snprintf(address, sizeof address, "unix:%s/socket", directory);
     OK(daytime_server_listen(server, address));
+    OK(daytime_server_listen_as(server, DAYTIME_SERVICE_METRICS, "127.0.0.1:0"));
     OK(daytime_server_add_command(server, "never", never, &freed, count));
     OK(daytime_server_add_command(server, "defer", defer, NULL, NULL));
     OK(daytime_server_add_command(server, "forks", forks, &server, NULL));

@@ -243,6 +243,34 @@ fn a_server_that_ends_by_itself_prints_an_error() {
     assert!(outcome.err.contains("daytime-server: the server ended by itself"), "{outcome:?}");
 }
 
+// ---- Metrics
+
+#[test]
+fn metrics_are_those_of_the_server_and_of_its_process() {
+    let (mut server, _) = daytime_server(&["--quiet", "--listen-metrics=127.0.0.1:0"]);
+    let line = server.out.line();
+    let port =
+        line.strip_prefix("Server is listening on 127.0.0.1:").and_then(|line| line.strip_suffix(" for metrics"));
+    let port = port.and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("{line:?}"));
+    let response = replies_to(port, "GET /metrics HTTP/1.0\r\n\r\n");
+    let (_, text) = response.split_once("\r\n\r\n").unwrap();
+    for name in ["daytime_clients 0", "process_start_time_seconds ", "process_cpu_seconds_total "] {
+        assert!(text.contains(&format!("\n{name}")), "{text}");
+    }
+    if installed(&["promtool"]) {
+        run("promtool", &["check", "metrics"], text).assert(0, "", "");
+    }
+    if installed(&["curl"]) {
+        let url = format!("http://127.0.0.1:{port}");
+        run("curl", &["-sf", &format!("{url}/readyz")], "").assert(0, "ready\n", "");
+        let head = run("curl", &["-sfI", &format!("{url}/metrics")], "");
+        assert!(head.code == Some(0) && head.out.contains("version=0.0.4"), "{head:?}");
+        assert_eq!(run("curl", &["-sf", &format!("{url}/")], "").code, Some(22), "404");
+    }
+    server.signal(Signal::SIGTERM);
+    server.finish().assert(0, "", "");
+}
+
 // ---- RFC 867 and RFC 868, with third-party clients
 
 /// A server with listeners for both older protocols, and their ports.
@@ -294,6 +322,62 @@ fn perls_net_time_reads_both_protocols() {
     let seconds: u64 = run("perl", &["-e", &time], "").out.parse().unwrap();
     assert!((before..before + 60).contains(&seconds), "{seconds}");
     let daytime = format!("use Net::Time 'inet_daytime'; print inet_daytime('127.0.0.1:{rfc867}', 'tcp', 20)");
+    let text = run("perl", &["-e", &daytime], "").out;
+    assert!(text.contains(", 20") && text.ends_with("\r\n"), "{text:?}");
+}
+
+/// A server with both older protocols over UDP, and their ports.
+fn over_udp() -> (Program, u16, u16) {
+    let arguments = ["--quiet", "--listen-rfc867-udp=127.0.0.1:0", "--listen-rfc868-udp=127.0.0.1:0", "--udp-rate=100"];
+    let (mut server, _) = daytime_server(&arguments);
+    let [rfc867, rfc868] = ["867", "868"].map(|rfc| {
+        let line = server.out.line();
+        let port = line.strip_prefix("Server is listening on 127.0.0.1:");
+        let port = port.and_then(|line| line.strip_suffix(&format!(" for RFC {rfc} over UDP")));
+        port.and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("{line:?}"))
+    });
+    (server, rfc867, rfc868)
+}
+
+#[test]
+fn rdate_reads_the_time_protocol_over_udp() {
+    if !installed(&["rdate"]) {
+        return;
+    }
+    let (_server, _, rfc868) = over_udp();
+    let outcome = run("rdate", &["-u", "-p", "-o", &rfc868.to_string(), "127.0.0.1"], "");
+    assert_eq!((outcome.code, &*outcome.err), (Some(0), ""));
+    let year = outcome.out.split_whitespace().last().and_then(|year| year.parse::<i32>().ok());
+    assert!(year.is_some_and(|year| year >= 2026), "{outcome:?}");
+}
+
+#[test]
+fn nc_reads_the_daytime_protocol_over_udp() {
+    if !installed(&["sh", "nc"]) {
+        return;
+    }
+    let (_server, rfc867, _) = over_udp();
+    // nc does not end by itself: UDP has no end. It is ended once it has printed the line.
+    let script = format!("printf '\\n' | nc -u -w 5 127.0.0.1 {rfc867}");
+    let mut nc = Program::start(Command::new("sh").args(["-c", &script]));
+    assert!(nc.out.line().contains(", 20"));
+    nc.finish();
+}
+
+#[test]
+fn perls_net_time_reads_both_protocols_over_udp() {
+    if !installed(&["perl"]) {
+        return;
+    }
+    if run("perl", &["-MNet::Time", "-e", ""], "").code != Some(0) {
+        return skip("perl's Net::Time is not installed");
+    }
+    let (_server, rfc867, rfc868) = over_udp();
+    let before = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let time = format!("use Net::Time 'inet_time'; print inet_time('127.0.0.1:{rfc868}', 'udp', 20)");
+    let seconds: u64 = run("perl", &["-e", &time], "").out.parse().unwrap();
+    assert!((before..before + 60).contains(&seconds), "{seconds}");
+    let daytime = format!("use Net::Time 'inet_daytime'; print inet_daytime('127.0.0.1:{rfc867}', 'udp', 20)");
     let text = run("perl", &["-e", &daytime], "").out;
     assert!(text.contains(", 20") && text.ends_with("\r\n"), "{text:?}");
 }

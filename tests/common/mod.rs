@@ -12,7 +12,9 @@ pub(crate) mod proc_fs;
 pub(crate) mod process;
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsStr,
+    fs,
     io::{self, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -23,12 +25,14 @@ use std::{
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use daytime::{Address, ClientId, Clock, Error, Event, Reason, Server, ServerBuilder};
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 /// Sunday, 2026-11-22 15:44:57 UTC.
 pub(crate) const MOMENT: i64 = 1_795_362_297;
 /// The reply to `help`.
-pub(crate) const HELP: &str = "day [ZONE], date [ZONE], time [ZONE], datetime [ZONE], timestamp, help, quit, exit";
+pub(crate) const HELP: &str =
+    "day [ZONE], date [ZONE], time [ZONE], datetime [ZONE], timestamp, tz [ZONE], next [ZONE], help, quit, exit";
 /// The time after which a wait fails, on the slowest machine too.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -44,6 +48,16 @@ pub(crate) fn unbound_builder() -> ServerBuilder {
 
 pub(crate) fn server() -> Server {
     builder().start().unwrap()
+}
+
+/// A port of 127.0.0.1 for servers that share it. The socket reserves the port, and does not listen.
+pub(crate) fn shared_port() -> (Socket, u16) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.set_reuse_port(true).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let port = socket.local_addr().unwrap().as_socket().unwrap().port();
+    (socket, port)
 }
 
 /// The address of a TCP socket.
@@ -138,14 +152,39 @@ pub(crate) fn in_own_process() -> bool {
 
 /// The same, with an addition to the new process's environment.
 pub(crate) fn in_own_process_with(environment: &[(&str, &Path)]) -> bool {
+    again(&[], environment)
+}
+
+/// The same, in a network of its own, which has the loopback device only. The test may write to its settings below
+/// `/proc/sys/net`. Skips the test where the system does not permit that.
+pub(crate) fn in_own_network() -> bool {
+    const SETUP: &str = "ip link set lo up && echo 0 >/proc/sys/net/ipv4/tcp_migrate_req && exec \"$0\" \"$@\"";
+    const PRIVILEGED: [&str; 5] = ["unshare", "--net", "sh", "-c", SETUP];
+    const UNPRIVILEGED: [&str; 6] = ["unshare", "--net", "--map-root-user", "sh", "-c", SETUP];
+    let works = |wrapper: &&&[&str]| {
+        let probe = Command::new(wrapper[0]).args(&wrapper[1..]).arg("true").output();
+        probe.is_ok_and(|output| output.status.success())
+    };
+    match [&PRIVILEGED[..], &UNPRIVILEGED].iter().find(works) {
+        Some(wrapper) => again(wrapper, &[]),
+        None => {
+            skip("unshare(1) and ip(8) may not set up a network with net.ipv4.tcp_migrate_req");
+            false
+        }
+    }
+}
+
+fn again(wrapper: &[&str], environment: &[(&str, &Path)]) -> bool {
     const KEY: &str = "DAYTIME_TEST_IN_OWN_PROCESS";
     let thread = thread::current();
     let test = thread.name().expect("libtest names a test's thread after the test");
     if env::var_os(KEY).is_some_and(|name| name == test) {
         return true;
     }
-    let mut command = Command::new(env::current_exe().unwrap());
-    command.args(["--exact", test, "--nocapture"]).env(KEY, test).envs(environment.iter().copied());
+    let program = env::current_exe().unwrap();
+    let mut line = wrapper.iter().map(OsStr::new).chain([program.as_os_str()]);
+    let mut command = Command::new(line.next().unwrap());
+    command.args(line).args(["--exact", test, "--nocapture"]).env(KEY, test).envs(environment.iter().copied());
     let output = command.output().unwrap();
     let printed = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && printed.contains("1 passed"), "{printed}");

@@ -15,6 +15,7 @@ mod client_rules;
 mod commands;
 mod conversation;
 mod formats;
+mod http;
 mod properties;
 mod proxy;
 mod rfc;

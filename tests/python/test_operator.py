@@ -1,5 +1,6 @@
 """Settings of operators: Unix sockets, networks, the older protocols, time zones."""
 
+import contextlib
 import datetime as dt
 import errno
 import os
@@ -7,6 +8,7 @@ import socket
 import stat
 import tempfile
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -215,7 +217,7 @@ def test_rfc_867_and_868(make_daytime_server: Make, path: Path) -> None:
     (text,) = server.addresses_of("rfc867")
     binary, local = server.addresses_of("rfc868")
     assert server.addresses_of("text") == server.addresses == (server.address,)
-    with pytest.raises(ValueError, match="is not a service; expected text, rfc867 or rfc868"):
+    with pytest.raises(ValueError, match="is not a service; expected one of text, rfc867, rfc868, metrics, proxied"):
         server.addresses_of("rfc869")  # type: ignore[arg-type]
     assert local == (f"unix:{path}", 0)
     assert len({server.port, text.port, binary.port}) == 3
@@ -235,6 +237,64 @@ def test_rfc_867_and_868(make_daytime_server: Make, path: Path) -> None:
     ):
         server.set_clock(moment)
         assert daytime.rfc868(*binary) == moment
+
+
+def test_metrics(make_daytime_server: Make) -> None:
+    server = make_daytime_server(listen_metrics=LOCAL, commands={"one": lambda request: "1"})
+    assert daytime.request("one", *server.address) == "1"
+    ((host, port),) = server.addresses_of("metrics")
+    with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=5) as response:
+        assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+        scraped = response.read().decode()
+    without_uptime = [
+        [line for line in text.splitlines() if not line.startswith("daytime_uptime_seconds ")]
+        for text in (scraped, server.metrics())
+    ]
+    assert without_uptime[0] == without_uptime[1]
+    assert 'daytime_handler_duration_seconds_count{command="one"} 1' in without_uptime[0]
+    assert "process_" not in scraped, "the process is the host's"
+    assert server.stats().by_service == {"text": 1, "rfc867": 0, "rfc868": 0, "metrics": 0, "proxied": 0}
+    ready = daytime.Server(port=0)
+    with pytest.raises(daytime.StateError, match="not started"):
+        ready.metrics()
+    ready.stop()
+
+
+def test_a_proxy_names_its_client(make_daytime_server: Make) -> None:
+    server = make_daytime_server(listen_proxied=LOCAL, proxy=["127.0.0.1"], proxy_timeout=3)
+    (address,) = server.addresses_of("proxied")
+    assert address not in server.addresses
+    events = server.events(timeout=5)
+
+    def connect(first: bytes) -> socket.socket:
+        proxy = socket.create_connection(address, 5)
+        with contextlib.suppress(ConnectionError):
+            proxy.sendall(first)
+        return proxy
+
+    with connect(b"PROXY TCP4 192.0.2.1 198.51.100.1 56324 9990\r\n") as proxy:
+        assert proxy.recv(21, socket.MSG_WAITALL) == b"Welcome to the server"
+        connected = next(events)
+        assert isinstance(connected, daytime.Connected)
+        assert connected.peer == server.clients()[0].peer == ("192.0.2.1", 56324)
+    assert isinstance(next(events), daytime.Disconnected)
+    with connect(b"day\n"):
+        refused = next(events)
+    assert isinstance(refused, daytime.Refused)
+    assert (refused.peer[0], refused.reason) == ("127.0.0.1", "proxy_header")
+    with pytest.raises(ValueError, match="is not a network"):
+        server.set_proxies(["127.0.0.1", "proxy"])
+    for proxies in (["192.0.2.0/24"], ()):
+        server.set_proxies(proxies)
+        with connect(b""):
+            refused = next(events)
+        assert isinstance(refused, daytime.Refused)
+        assert refused.reason == "denied"
+    for settings in ({}, {"proxy": ()}):
+        with pytest.raises(ValueError, match="needs the proxy's network, got none"):
+            daytime.Server(listen_proxied=LOCAL, **settings)
+    with pytest.raises(ValueError, match="proxy_timeout must be at least 3 s"):
+        daytime.Server(port=0, proxy_timeout=2)
 
 
 def test_clients_of_rfc_867_are_events(make_daytime_server: Make) -> None:
@@ -315,3 +375,51 @@ with server, daytime.connect(*server.address) as client:
         str(tmp_path),
     )
     assert out.splitlines() == ["not before the start", "15:44:57", "15:44:57", "00:44:57"]
+
+
+def test_servers_share_a_port() -> None:
+    with socket.socket() as reserved:  # it does not listen
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+        with daytime.serve("127.0.0.1", port, reuse_port=True) as one:
+            with pytest.raises(OSError, match="Address already in use") as caught:
+                daytime.Server("127.0.0.1", port)
+            assert caught.value.errno == errno.EADDRINUSE
+            with daytime.serve(listen=[("127.0.0.1", port)], reuse_port=True) as other:
+                for _ in range(60):
+                    assert daytime.request("help", "127.0.0.1", port)
+                accepted = one.stats().accepted, other.stats().accepted
+        assert min(accepted) > 0
+        assert sum(accepted) == 60
+    with pytest.raises(ValueError, match="reuse_port expects a port other than 0"):
+        daytime.Server("127.0.0.1", 0, reuse_port=True)
+    with pytest.raises(TypeError, match="reuse_port"):
+        daytime.Server("127.0.0.1", 0, reuse_port="yes")  # type: ignore[arg-type]
+
+
+def test_rfc_867_and_868_over_udp(make_daytime_server: Make) -> None:
+    server = make_daytime_server(
+        clock=MOMENT, timezone="UTC", listen_rfc867_udp=LOCAL, listen_rfc868_udp=[("127.0.0.1", 0)], udp_rate=100
+    )
+    (text,), (binary,) = server.addresses_of("rfc867_udp"), server.addresses_of("rfc868_udp")
+    assert daytime.rfc867_udp(*text) == "Sunday, November 22, 2026 15:44:57-UTC"
+    assert daytime.rfc868_udp(*binary) == MOMENT
+    with pytest.raises(daytime.ProtocolError):
+        daytime.rfc868_udp(*text)
+    with socket.socket(type=socket.SOCK_DGRAM) as client:
+        client.settimeout(5)
+        client.sendto(b"a longer datagram", binary)
+        client.sendto(b"\n", binary)
+        assert client.recvfrom(10) == (b"\xee\xad\x8cy", binary)
+    eventually(lambda: server.stats().datagrams_answered == 4)
+    assert server.stats().datagrams_dropped == 1
+    assert 'daytime_udp_datagrams_total{service="rfc868_udp",result="long"} 1\n' in server.metrics()
+    with pytest.raises(ValueError, match="udp_rate must be between 1 and 10,000, got 0"):
+        daytime.Server(port=0, udp_rate=0)
+    with pytest.raises(ValueError, match="is a Unix socket; expected a host, for UDP"):
+        daytime.rfc867_udp("unix:/tmp/socket")
+    with socket.socket(type=socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        with pytest.raises(daytime.RequestTimeout):
+            daytime.rfc868_udp(*silent.getsockname(), timeout=0.6)

@@ -237,6 +237,12 @@ def test_stats(daytime_server: daytime.Server, daytime_client: daytime.Client) -
     stats = daytime_server.stats()
     assert (stats.clients, stats.accepted, stats.commands, stats.invalid) == (1, 1, 2, 1)
     assert stats.uptime > dt.timedelta(0)
+    assert stats.max_clients > 0
+    assert (stats.accept_pauses, stats.handler_failures, stats.hook_failures, stats.handlers_waiting) == (0, 0, 0, 0)
+    assert stats.by_service["text"] == 1
+    assert stats.by_reason["quit"] == 0
+    daytime_server.disconnect(daytime_server.clients()[0].client_id)
+    assert daytime_server.stats().by_reason["kicked"] == 1
 
 
 def test_drain(daytime_server: daytime.Server, daytime_client: daytime.Client) -> None:

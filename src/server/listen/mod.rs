@@ -4,7 +4,7 @@ mod peer;
 mod unix;
 
 use std::{
-    io,
+    fs, io,
     net::{Shutdown, SocketAddr},
     os::fd::{AsRawFd, OwnedFd, RawFd},
     time::Duration,
@@ -40,6 +40,19 @@ pub enum Service {
     /// The time protocol (RFC 868), by default on port 37. Each client gets the seconds since 1900 in four bytes, and is
     /// closed.
     Rfc868,
+    /// HTTP for Prometheus and for health checks, by default on port 9991:
+    ///
+    /// | page | response |
+    /// |---|---|
+    /// | `/metrics` | the text of [`Handle::metrics`](super::Handle::metrics) |
+    /// | `/healthz` | 200 `ok`, while the first worker works |
+    /// | `/readyz` | 200 `ready`, or 503 `draining` or `full` |
+    ///
+    /// Its connections are no clients: they need neither a seat of [`max_clients`](super::ServerBuilder::max_clients) nor an
+    /// [allowed](super::ServerBuilder::allow) network, and at most 32 are open at a time. Anyone who reaches the port reads
+    /// the counters, so bind it to an address of the network that monitors. While the server drains, it answers until the
+    /// last client is gone.
+    Metrics,
     /// Commands and replies for the clients of a proxy, by default on port 9990. Each connection must begin with a header
     /// of the PROXY protocol, version 1 or 2, which names the client's address. See
     /// [`ServerBuilder::proxy`](super::ServerBuilder::proxy).
@@ -56,8 +69,16 @@ pub enum Service {
 }
 
 impl Service {
-    /// The number of services.
-    const COUNT: usize = Service::Rfc868Udp as usize + 1;
+    /// Every service.
+    pub const ALL: &[Service] = &[
+        Service::Text,
+        Service::Rfc867,
+        Service::Rfc868,
+        Service::Metrics,
+        Service::Proxied,
+        Service::Rfc867Udp,
+        Service::Rfc868Udp,
+    ];
 
     /// The default port.
     pub fn port(self) -> u16 {
@@ -65,6 +86,25 @@ impl Service {
             Service::Text | Service::Proxied => DEFAULT_PORT,
             Service::Rfc867 | Service::Rfc867Udp => 13,
             Service::Rfc868 | Service::Rfc868Udp => 37,
+            Service::Metrics => 9991,
+        }
+    }
+
+    /// Whether its connections are clients: those of [`Service::Metrics`] are not, and UDP does not have connections.
+    pub(super) fn has_clients(self) -> bool {
+        self != Service::Metrics && !self.is_udp()
+    }
+
+    /// The name, such as `rfc867`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Service::Text => "text",
+            Service::Rfc867 => "rfc867",
+            Service::Rfc868 => "rfc868",
+            Service::Metrics => "metrics",
+            Service::Proxied => "proxied",
+            Service::Rfc867Udp => "rfc867_udp",
+            Service::Rfc868Udp => "rfc868_udp",
         }
     }
 
@@ -81,7 +121,8 @@ pub(super) struct Listener {
     _file: Option<SocketFile>,
     pub(super) socket: Listening,
     pub(super) service: Service,
-    /// No other process listens on this socket, as far as this one knows.
+    /// Nobody else serves the clients in the queue, as far as this process knows: neither a process with the same socket,
+    /// nor a server that shares the port and gets them from the system.
     owned: bool,
 }
 
@@ -125,9 +166,16 @@ impl Listener {
         }
     }
 
-    fn tcp(socket: Socket, service: Service) -> Self {
-        Listener { socket: Listening::Tcp(TcpListener::from_std(socket.into())), service, owned: true, _file: None }
+    fn tcp(socket: Socket, service: Service, shared: bool) -> Self {
+        let socket = Listening::Tcp(TcpListener::from_std(socket.into()));
+        Listener { socket, service, owned: !(shared && migrates()), _file: None }
     }
+}
+
+/// Whether the system gives the clients in the queue of a closed listener to another one that shares its port
+/// (`tcp_migrate_req` in Linux's ip-sysctl documentation).
+fn migrates() -> bool {
+    fs::read("/proc/sys/net/ipv4/tcp_migrate_req").is_ok_and(|value| value.trim_ascii() == b"1")
 }
 
 /// A filter in classic BPF, over a TCP header: it drops the segments with SYN and without ACK. Those that complete a
@@ -172,7 +220,7 @@ impl Sockets {
 
 /// The bound addresses of a server, by service.
 #[derive(Debug, Default)]
-pub(super) struct Addresses([Vec<Address>; Service::COUNT]);
+pub(super) struct Addresses([Vec<Address>; Service::ALL.len()]);
 
 impl Addresses {
     pub(super) fn of(sockets: &Sockets) -> Result<Self, Error> {
@@ -200,8 +248,14 @@ impl Addresses {
     }
 }
 
-/// Binds every address and listens. `mode` has the permissions of the files of Unix sockets.
-pub(super) fn bind(addresses: &[(Service, Address)], backlog: i32, mode: Option<u32>) -> Result<Sockets, Error> {
+/// Binds every address and listens. `mode` has the permissions of the files of Unix sockets, and `shared` is whether other
+/// servers may bind the same ports.
+pub(super) fn bind(
+    addresses: &[(Service, Address)],
+    backlog: i32,
+    mode: Option<u32>,
+    shared: bool,
+) -> Result<Sockets, Error> {
     let resolved =
         addresses.iter().map(|(service, address)| address.resolve(service.port())).collect::<Result<Vec<_>, _>>()?;
     let v4_ports: Vec<(bool, u16)> = addresses
@@ -216,7 +270,7 @@ pub(super) fn bind(addresses: &[(Service, Address)], backlog: i32, mode: Option<
         // `[::]` also accepts IPv4, unless an IPv4 address with the same port is added.
         let v6_only =
             |candidate: &SocketAddr| candidate.port() != 0 && v4_ports.contains(&(service.is_udp(), candidate.port()));
-        let kind = if service.is_udp() { Kind::Datagram } else { Kind::Stream { backlog } };
+        let kind = if service.is_udp() { Kind::Datagram { shared } } else { Kind::Stream { backlog, shared } };
         let bound = match (address, candidates.as_slice()) {
             (Address::Unix(_), _) if service.is_udp() => {
                 let expected = "expected a host, for UDP";
@@ -233,8 +287,8 @@ pub(super) fn bind(addresses: &[(Service, Address)], backlog: i32, mode: Option<
         };
         for socket in bound {
             match kind {
-                Kind::Stream { .. } => sockets.listeners.push(Listener::tcp(socket, *service)),
-                Kind::Datagram => {
+                Kind::Stream { .. } => sockets.listeners.push(Listener::tcp(socket, *service, shared)),
+                Kind::Datagram { .. } => {
                     let socket = DatagramSocket::new(socket.into(), *service);
                     sockets.datagrams.push(socket.map_err(Error::io(format!("bind {address}")))?);
                 }
@@ -341,10 +395,10 @@ fn port(socket: &Socket) -> Option<u16> {
 /// The kind of a socket that is bound to an IP address.
 #[derive(Clone, Copy)]
 enum Kind {
-    /// TCP, whose queue of connections has this size.
-    Stream { backlog: i32 },
-    /// UDP.
-    Datagram,
+    /// TCP: the size of the queue of connections, and whether other servers may bind the same port.
+    Stream { backlog: i32, shared: bool },
+    /// UDP: whether other servers may bind the same port.
+    Datagram { shared: bool },
 }
 
 impl Kind {
@@ -352,25 +406,37 @@ impl Kind {
         let bind = || {
             let (kind, protocol) = match self {
                 Kind::Stream { .. } => (Type::STREAM, Protocol::TCP),
-                Kind::Datagram => (Type::DGRAM, Protocol::UDP),
+                Kind::Datagram { .. } => (Type::DGRAM, Protocol::UDP),
             };
             let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
             if address.is_ipv6() {
                 socket.set_only_v6(v6_only)?;
             }
-            if let Kind::Stream { backlog } = self {
-                // Allows a server to start while connections of an earlier server are in TIME_WAIT. For UDP it would let
-                // another program take the port.
-                socket.set_reuse_address(true)?;
-                prepare(&socket)?;
-                socket.bind(&address.into())?;
-                socket.listen(backlog)?;
-            } else {
-                socket.bind(&address.into())?;
+            match self {
+                Kind::Stream { backlog, shared } => {
+                    // Allows a server to start while connections of an earlier server are in TIME_WAIT. For UDP it would
+                    // let another program take the port.
+                    socket.set_reuse_address(true)?;
+                    socket.set_reuse_port(shared)?;
+                    prepare(&socket)?;
+                    socket.bind(&address.into())?;
+                    socket.listen(backlog)?;
+                }
+                Kind::Datagram { shared } => {
+                    socket.set_reuse_port(shared)?;
+                    socket.bind(&address.into())?;
+                }
             }
             socket.set_nonblocking(true)?;
             Ok(socket)
         };
-        bind().map_err(Error::io(format!("bind {address}")))
+        bind().map_err(|error: io::Error| {
+            let is_shared = matches!(self, Kind::Stream { shared: true, .. } | Kind::Datagram { shared: true });
+            let hint = match is_shared && error.kind() == io::ErrorKind::AddrInUse {
+                true => ", which is taken, or shared by a program without reuse_port or of another user",
+                false => "",
+            };
+            Error::Io(error, format!("bind {address}{hint}"))
+        })
     }
 }

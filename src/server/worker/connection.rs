@@ -11,7 +11,7 @@ use std::{
     mem,
     net::Shutdown,
     os::fd::AsRawFd,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -121,9 +121,9 @@ impl Context {
     }
 
     /// Counts a client that is admitted, and emits the event.
-    pub(super) fn admit(&self, id: ClientId, peer: &Peer) {
+    pub(super) fn admit(&self, id: ClientId, peer: &Peer, service: Service) {
         let counters = &self.shared.counters[self.worker];
-        add(&counters.accepted, 1);
+        add(&counters.accepted[service as usize], 1);
         add(&counters.clients, 1);
         self.shared.events.emit(|| Event::Connected { client: id, peer: peer.address() });
     }
@@ -132,7 +132,7 @@ impl Context {
     /// that exceeds a limit gets it, unless many others read theirs. A client of a denied network gets nothing, as if
     /// nothing listened.
     pub(super) fn refuse(&self, peer: &Peer, reason: Reason) -> Option<String> {
-        self.shared.refused.fetch_add(1, Relaxed);
+        add(&self.shared.counters[self.worker].ended[reason as usize], 1);
         self.shared.events.emit(|| Event::Refused { peer: peer.address(), reason });
         let line = match reason {
             Reason::Full => errors::FULL,
@@ -322,7 +322,7 @@ impl Connection {
         match admitted {
             Ok(()) => {
                 self.connected = cx.now;
-                cx.admit(self.id, &self.peer);
+                cx.admit(self.id, &self.peer, Service::Proxied);
                 let rest = &input[proxied.taken..];
                 self.begin(rest, cx)?;
                 if rest.is_empty() { Ok(false) } else { self.serve(rest, cx) }
@@ -371,16 +371,16 @@ impl Connection {
         mem::swap(&mut cx.out, &mut conversation.out);
         let sent = self.send(cx);
         mem::swap(&mut cx.out, &mut conversation.out);
-        if sent.is_err() {
-            return Progress::Close(Reason::Error);
-        }
-        if conversation.next_command().is_some() {
+        if sent.is_ok() && conversation.next_command().is_some() {
             self.call(conversation, cx);
             return self.drive(cx);
         }
         let session = mem::replace(&mut conversation.session, ServerSession::new(Framing::Auto));
         self.session = Place::Here(session);
         cx.away -= 1;
+        if sent.is_err() {
+            return Progress::Close(Reason::Error);
+        }
         if !conversation.rest().is_empty() {
             self.pending.get_or_insert_default().input = conversation.rest().to_vec();
         }

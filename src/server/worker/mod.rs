@@ -5,6 +5,7 @@
 
 mod acceptor;
 mod connection;
+mod http;
 
 use std::{
     collections::BTreeSet,
@@ -30,19 +31,22 @@ use super::{
     mailbox::{Mailbox, Message},
     shared::{Shared, State},
     sleep::Sleep,
-    stats::sub,
+    stats::{add, sub},
     tick::{NEVER, Tick, ticks},
 };
 pub(super) use acceptor::Acceptor;
 use acceptor::Arrival;
 use connection::{Connection, Context, Progress};
+pub(super) use http::HttpServer;
 
 /// The poller's token of the waker.
 pub(super) const WAKER: Token = Token(usize::MAX);
 /// The poller's tokens of listeners start here. Smaller ones are slots of connections.
 pub(super) const LISTENERS: usize = usize::MAX / 2;
 /// Those of sockets of UDP start here.
-pub(super) const DATAGRAMS: usize = usize::MAX / 4 * 3;
+pub(super) const DATAGRAMS: usize = usize::MAX / 8 * 5;
+/// Those of listeners for metrics, and of their connections, are larger.
+const _: () = assert!(LISTENERS < DATAGRAMS && DATAGRAMS < http::LISTENERS && http::LISTENERS < http::CONNECTIONS);
 
 /// What the poller reports for each connection: input, EOF, and urgent data, at which a read ends early.
 #[cfg(target_os = "linux")]
@@ -64,6 +68,8 @@ pub(super) struct Worker {
     datagrams: Option<Datagrams>,
     /// When to accept even if the poller reports no listener.
     accept_at: Tick,
+    /// The listeners for metrics, if this is the first worker and the server has them.
+    http: Option<HttpServer>,
     connections: Slab<Connection>,
     /// At most one entry for each connection, never later than its deadline. An early entry is checked in vain.
     timers: BTreeSet<(Tick, usize)>,
@@ -98,6 +104,7 @@ impl Worker {
             accept_at: acceptor.as_ref().map_or(NEVER, Acceptor::deadline),
             acceptor,
             datagrams,
+            http: None,
             connections: Slab::new(),
             timers: BTreeSet::new(),
             yielded: Vec::new(),
@@ -105,6 +112,11 @@ impl Worker {
             nudge_at: 0,
             dozes: false,
         }
+    }
+
+    /// Adds the listeners for metrics to the first worker.
+    pub(super) fn serve_http(&mut self, http: HttpServer) {
+        self.http = Some(http);
     }
 
     /// Serves until the server is stopped or drained.
@@ -117,7 +129,7 @@ impl Worker {
             {
                 self.shared.stop();
             }
-            self.cx.now = self.now();
+            self.cx.now = self.shared.now();
             if self.shared.ending.load(Acquire) {
                 match self.shared.state() {
                     State::Stopped => break,
@@ -132,12 +144,7 @@ impl Worker {
             for event in &events {
                 match event.token() {
                     WAKER => {}
-                    Token(socket @ DATAGRAMS..) => {
-                        if let Some(datagrams) = &mut self.datagrams {
-                            datagrams.ready(socket - DATAGRAMS);
-                        }
-                    }
-                    Token(listener @ LISTENERS..) => self.listener_ready(listener - LISTENERS),
+                    Token(token @ LISTENERS..) => self.listener_ready(token),
                     Token(slot) => {
                         let Some(connection) = self.connections.get_mut(slot) else { continue };
                         let reads_on = event.is_read_closed() || event.is_error() || event.is_priority();
@@ -164,6 +171,11 @@ impl Worker {
             self.answer_datagrams();
             self.drive_yielded();
             self.expire();
+            if let Some(http) = &mut self.http
+                && http.deadline() <= self.cx.now
+            {
+                http.expire(self.poll.registry(), self.cx.now);
+            }
             self.cx.submit_jobs();
             // A quick handler has replied already if its thread ran at once.
             if self.cx.away > 0 && self.read_messages() {
@@ -176,6 +188,10 @@ impl Worker {
             }
         }
         self.stop_listening();
+        if let Some(http) = self.http.take() {
+            self.shared.metrics_listening.store(false, Release);
+            drop(http);
+        }
         for slot in self.slots() {
             // A connection that is being closed keeps its own reason.
             let connection = &self.connections[slot];
@@ -184,12 +200,17 @@ impl Worker {
             self.remove(slot, reason);
         }
         self.cx.submit_jobs();
+        self.shared.end_worker();
     }
 
-    /// Whether no client is left, and none can come from the first worker.
+    /// Whether no client is left, and none can come from the first worker. Metrics are served until the other workers have
+    /// ended.
     fn is_drained(&self) -> bool {
         // In this order: the first worker sends its last client before it stops listening.
-        self.connections.is_empty() && !self.shared.listening.load(Acquire) && self.messages.is_empty()
+        self.connections.is_empty()
+            && !self.shared.listening.load(Acquire)
+            && self.messages.is_empty()
+            && (self.http.is_none() || self.shared.serving.load(Acquire) == 1)
     }
 
     /// Looks after the handler pool each millisecond, as long as this worker works or jobs wait for a thread. Returns
@@ -204,11 +225,6 @@ impl Worker {
             true => true,
             false => worked,
         }
-    }
-
-    /// Nanoseconds since the start of the server: 64 bits count 584 years.
-    fn now(&self) -> Tick {
-        self.shared.started.elapsed().as_nanos() as Tick
     }
 
     /// Waits for the poller, a message or the next deadline. With `busy_poll` it polls without sleeping first.
@@ -239,9 +255,10 @@ impl Worker {
             return Some(Duration::ZERO);
         }
         let timer = self.timers.first().map_or(NEVER, |(tick, _)| *tick);
-        let timeout = match timer.min(self.accept_at).min(drain_until) {
+        let http = self.http.as_ref().map_or(NEVER, HttpServer::deadline);
+        let timeout = match timer.min(self.accept_at).min(http).min(drain_until) {
             NEVER => None,
-            tick => Some(Duration::from_nanos(tick.saturating_sub(self.now()))),
+            tick => Some(Duration::from_nanos(tick.saturating_sub(self.shared.now()))),
         };
         if self.dozes { Some(timeout.map_or(DOZE, |timeout| timeout.min(DOZE))) } else { timeout }
     }
@@ -303,7 +320,22 @@ impl Worker {
         self.cx.submit(id, departure.client, Job::Depart(Box::new(departure)));
     }
 
-    fn listener_ready(&mut self, listener: usize) {
+    /// The poller reports a listener, or a connection of a listener for metrics.
+    fn listener_ready(&mut self, token: usize) {
+        if token >= http::LISTENERS {
+            let Some(http) = &mut self.http else { return };
+            return match token {
+                http::CONNECTIONS.. => http.drive(token - http::CONNECTIONS, self.cx.now),
+                _ => http.accept(self.poll.registry(), self.cx.now),
+            };
+        }
+        if token >= DATAGRAMS {
+            if let Some(datagrams) = &mut self.datagrams {
+                datagrams.ready(token - DATAGRAMS);
+            }
+            return;
+        }
+        let listener = token - LISTENERS;
         if let Some(acceptor) = &mut self.acceptor {
             acceptor.ready(listener);
             self.accept_at = acceptor.deadline();
@@ -338,12 +370,13 @@ impl Worker {
     fn connect(&mut self, stream: TcpStream, peer: Peer, service: Service, id: ClientId) {
         let draining = self.draining;
         if service != Service::Proxied {
-            self.cx.admit(id, &peer);
+            self.cx.admit(id, &peer, service);
         }
         self.insert(stream, peer, id, |connection, cx| {
             let progress = match service {
                 Service::Text => connection.greet(cx),
-                Service::Rfc867 | Service::Rfc868 | Service::Rfc867Udp | Service::Rfc868Udp => {
+                // The acceptor does not have listeners for metrics and for UDP.
+                Service::Rfc867 | Service::Rfc868 | Service::Metrics | Service::Rfc867Udp | Service::Rfc868Udp => {
                     connection.answer(service, cx)
                 }
                 // The proxy names the client first.
@@ -492,7 +525,9 @@ impl Worker {
         if !stays {
             self.shared.admission.leave(&peer);
         }
-        sub(&self.shared.counters[self.index].clients, 1);
+        let counters = &self.shared.counters[self.index];
+        sub(&counters.clients, 1);
+        add(&counters.ended[reason as usize], 1);
         self.shared.events.emit(|| Event::Disconnected { client: id, peer: peer.address(), reason, commands });
     }
 
