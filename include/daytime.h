@@ -247,7 +247,19 @@ typedef enum {
      * Commands and replies for the clients of a proxy, by default on port 9990. Each connection must begin with a header
      * of the PROXY protocol, version 1 or 2, which names the client's address: daytime_server_proxy().
      */
-    DAYTIME_SERVICE_PROXIED = 4
+    DAYTIME_SERVICE_PROXIED = 4,
+    /**
+     * The daytime protocol over UDP (RFC 867), by default on port 13. Each datagram of at most 3 bytes gets the line of
+     * DAYTIME_SERVICE_RFC867, from the address to which it was sent. Others are dropped: longer ones, those of a port below
+     * 1,024, those to a broadcast or multicast address, those of a denied network, and those of a source that asks too
+     * often, see daytime_server_set_udp_rate(). The answer has at most 2.6 times the bytes of the question, counted in IP.
+     */
+    DAYTIME_SERVICE_RFC867_UDP = 5,
+    /**
+     * The time protocol over UDP (RFC 868), by default on port 37. As DAYTIME_SERVICE_RFC867_UDP, with the four bytes of
+     * DAYTIME_SERVICE_RFC868, at most 1.15 times the bytes of the question.
+     */
+    DAYTIME_SERVICE_RFC868_UDP = 6
 } daytime_service;
 
 /**
@@ -387,6 +399,14 @@ typedef struct {
      * Custom commands and hooks that wait for a handler thread now.
      */
     uint64_t handlers_waiting;
+    /**
+     * Questions over UDP that were answered.
+     */
+    uint64_t datagrams_answered;
+    /**
+     * Datagrams that were dropped: no questions, or those of sources that are denied or ask too often.
+     */
+    uint64_t datagrams_dropped;
     /**
      * Clients accepted, by daytime_service. They add up to accepted.
      */
@@ -592,6 +612,15 @@ daytime_status daytime_server_set_write_timeout(daytime_server *server, uint32_t
  */
 daytime_status daytime_server_set_proxy_timeout(daytime_server *server,
                                                 uint32_t ms);
+
+/**
+ * The most answers over UDP in a second for one IPv4 address, or one IPv6 network of 64 bits, and the most at once, 1 to
+ * 10,000. All sources together get at most 10,000 a second. Default: 10.
+ * Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID outside that; DAYTIME_ERR_STATE
+ * once started.
+ */
+daytime_status daytime_server_set_udp_rate(daytime_server *server,
+                                           uint32_t n);
 
 /**
  * How long each worker polls without sleeping when it has nothing to do, in microseconds. Replies come some tens of
@@ -832,7 +861,7 @@ daytime_status daytime_server_listen_fd(daytime_server *server,
                                         int fd);
 
 /**
- * As daytime_server_listen_fd(), for a daytime_service.
+ * As daytime_server_listen_fd(), for a daytime_service. That of a service over UDP is a socket of UDP that has a port.
  * Ownership: as daytime_server_listen_fd(). Lifetime: before start. Threads: any. Errors: as daytime_server_listen_fd(),
  * and DAYTIME_ERR_INVALID for an unknown service.
  */
@@ -1276,6 +1305,28 @@ daytime_status daytime_rfc868(const char *address,
                               int timeout_ms,
                               int64_t *unix_seconds,
                               daytime_error *err);
+
+/**
+ * Asks a server of the daytime protocol over UDP (RFC 867), as daytime_rfc867(). A datagram can be lost, so the question is
+ * repeated after 0.5 s, then after twice as long each time, until the timeout.
+ * Ownership: the buffer is yours, as for daytime_rfc867(). Lifetime: none. Threads: any. Errors: those of daytime_rfc867()
+ * but DAYTIME_ERR_CLOSED. DAYTIME_ERR_INVALID for a Unix socket; DAYTIME_ERR_IO with ECONNREFUSED if nothing listens.
+ */
+daytime_status daytime_rfc867_udp(const char *address,
+                                  int timeout_ms,
+                                  char *buf,
+                                  size_t cap,
+                                  daytime_error *err);
+
+/**
+ * Asks a server of the time protocol over UDP (RFC 868), as daytime_rfc868(), with the repetitions of daytime_rfc867_udp().
+ * Ownership: *unix_seconds is yours. Lifetime: none. Threads: any. Errors: those of daytime_rfc867_udp();
+ * DAYTIME_ERR_PROTOCOL if the reply is not four bytes.
+ */
+daytime_status daytime_rfc868_udp(const char *address,
+                                  int timeout_ms,
+                                  int64_t *unix_seconds,
+                                  daytime_error *err);
 
 #ifdef __cplusplus
 } /* extern "C" */

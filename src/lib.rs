@@ -21,7 +21,7 @@
 //! | [`Event`], [`EventOptions`], [`Stats`], [`ClientInfo`] | observing a server |
 //! | [`Client`], [`ClientBuilder`] | a blocking client with a deadline for each call |
 //! | [`Address`], [`Service`], [`Networks`] | where a server listens, for which protocol, and whose clients it accepts |
-//! | [`rfc867`], [`rfc868`] | clients of two older protocols, which a [`Server`] also speaks |
+//! | [`rfc867`], [`rfc868`], [`rfc867_udp`], [`rfc868_udp`] | clients of two older protocols, which a [`Server`] also speaks |
 //! | [`Clock`] | the clock of the replies: the system's, a stopped one, a shifted one |
 //! | [`protocol`] | the wire as pure functions, for other servers and clients, and for fuzzers |
 //!
@@ -55,7 +55,7 @@ pub use chrono;
 pub use crossbeam_channel;
 
 pub use address::{Address, DEFAULT_PORT};
-pub use client::{Client, ClientBuilder, rfc867, rfc868};
+pub use client::{Client, ClientBuilder, rfc867, rfc867_udp, rfc868, rfc868_udp};
 pub use clock::Clock;
 pub use error::Error;
 pub use networks::Networks;

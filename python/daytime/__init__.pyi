@@ -3,7 +3,7 @@
 from typing import Final, Unpack
 
 from daytime._asyncio import AsyncClient
-from daytime._daytime import Client, Request, Responder, Server, rfc867, rfc868
+from daytime._daytime import Client, Request, Responder, Server, rfc867, rfc867_udp, rfc868, rfc868_udp
 from daytime._types import Clock, DeferredHandler, Handler, ServerSettings
 from daytime._vocabulary import (
     AcceptPaused,
@@ -58,7 +58,9 @@ __all__ = [
     "connect",
     "request",
     "rfc867",
+    "rfc867_udp",
     "rfc868",
+    "rfc868_udp",
     "serve",
 ]
 

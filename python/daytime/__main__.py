@@ -18,12 +18,14 @@ import daytime
 
 PROMPT = "Enter the command for Day -> day |Date -> date |Time -> time and Exit -> quit or exit: "
 
-_PROTOCOLS: dict[Literal["text", "rfc867", "rfc868", "metrics", "proxied"], str] = {
+_PROTOCOLS: dict[Literal["text", "rfc867", "rfc868", "metrics", "proxied", "rfc867_udp", "rfc868_udp"], str] = {
     "text": "",
     "rfc867": " for RFC 867",
     "rfc868": " for RFC 868",
     "metrics": " for metrics",
     "proxied": " behind a proxy",
+    "rfc867_udp": " for RFC 867 over UDP",
+    "rfc868_udp": " for RFC 868 over UDP",
 }
 
 def _seconds(text: str) -> float:
@@ -86,6 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--listen", type=_address, **listen, help="HOST:PORT or unix:PATH, repeatable [default: localhost:9990]")
     add("--listen-rfc867", type=_rfc867_address, **listen, help="the same for RFC 867, default port 13 [default: none]")
     add("--listen-rfc868", type=_rfc868_address, **listen, help="the same for RFC 868, default port 37 [default: none]")
+    add("--listen-rfc867-udp", type=_rfc867_address, **listen, help="the same for RFC 867 over UDP, default port 13")
+    add("--listen-rfc868-udp", type=_rfc868_address, **listen, help="the same for RFC 868 over UDP, default port 37")
+    add("--udp-rate", type=int, metavar="N", help="answers over UDP a second for one address [default: 10]")
     add("--listen-metrics", type=_metrics_address, **listen, help="the same for metrics over HTTP, default port 9991")
     add("--listen-proxied", type=_address, **listen, help="the same for the clients of a proxy [default: none]")
     add("--proxy", metavar="NETWORK", action="append", help="network of the proxies; repeatable")

@@ -23,6 +23,9 @@ class ServerSettings(TypedDict, total=False):
     listen: _Listen
     listen_rfc867: _Listen
     listen_rfc868: _Listen
+    listen_rfc867_udp: _Listen
+    listen_rfc868_udp: _Listen
+    udp_rate: int
     listen_metrics: _Listen
     listen_proxied: _Listen
     proxy: Iterable[str]

@@ -127,11 +127,13 @@ Event = Connected | Disconnected | CommandServed | CommandFailed | Refused | Acc
 ServerStats = _tuple(
     "ServerStats",
     "clients accepted refused commands invalid bytes_in bytes_out events_dropped uptime "
-    "max_clients accept_pauses handler_failures hook_failures handlers_waiting by_service by_reason",
+    "max_clients accept_pauses handler_failures hook_failures handlers_waiting datagrams_answered datagrams_dropped "
+    "by_service by_reason",
     "The counters of a server: open connections, accepted clients, rejected clients, executed commands, commands with\n"
     "an error line as their reply, received bytes, sent bytes, events dropped by full buffers, and the time since the\n"
     "start (a timedelta). Then the most clients at a time, pauses of accepting for lack of descriptors or memory,\n"
-    "failed custom commands, failed hooks, and calls that wait for a handler thread now. by_service has the accepted\n"
+    "failed custom commands, failed hooks, calls that wait for a handler thread now, answered and dropped\n"
+    "datagrams of UDP. by_service has the accepted\n"
     "clients of each service, by_reason the rejected and disconnected clients for each reason.",
 )
 

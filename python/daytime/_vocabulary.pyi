@@ -20,7 +20,7 @@ _Reason: TypeAlias = Literal[
 ]
 
 _Refusal: TypeAlias = Literal["full", "per_source", "denied", "proxy_header"]
-_Service: TypeAlias = Literal["text", "rfc867", "rfc868", "metrics", "proxied"]
+_Service: TypeAlias = Literal["text", "rfc867", "rfc868", "metrics", "proxied", "rfc867_udp", "rfc868_udp"]
 
 class Connected(NamedTuple):
     client: int
@@ -66,6 +66,8 @@ class ServerStats(NamedTuple):
     handler_failures: int
     hook_failures: int
     handlers_waiting: int
+    datagrams_answered: int
+    datagrams_dropped: int
     by_service: dict[_Service, int]
     by_reason: dict[_Reason | _Refusal, int]
 

@@ -282,15 +282,54 @@ pub unsafe extern "C" fn daytime_rfc868(
             return Err(null());
         }
         let time = builder(timeout_ms).rfc868(address.parse::<Address>()?)?;
-        // Such a second has 33 bits.
-        let seconds = match time.duration_since(SystemTime::UNIX_EPOCH) {
-            Ok(since) => since.as_secs() as i64,
-            Err(before) => -(before.duration().as_secs() as i64),
-        };
         // SAFETY: it is not NULL, so it may be written.
-        unsafe { unix_seconds.write(seconds) };
+        unsafe { unix_seconds.write(seconds(time)) };
         Ok(())
     })
+}
+
+/// Asks a server of the daytime protocol over UDP (RFC 867), as daytime_rfc867(). A datagram can be lost, so the question is
+/// repeated after 0.5 s, then after twice as long each time, until the timeout.
+/// Ownership: the buffer is yours, as for daytime_rfc867(). Lifetime: none. Threads: any. Errors: those of daytime_rfc867()
+/// but DAYTIME_ERR_CLOSED. DAYTIME_ERR_INVALID for a Unix socket; DAYTIME_ERR_IO with ECONNREFUSED if nothing listens.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn daytime_rfc867_udp(
+    address: *const c_char,
+    timeout_ms: c_int,
+    buf: *mut c_char,
+    cap: usize,
+    err: *mut daytime_error,
+) -> daytime_status {
+    entry!(err; address, out = (buf, cap) => out.write(builder(timeout_ms).rfc867_udp(address.parse::<Address>()?)?))
+}
+
+/// Asks a server of the time protocol over UDP (RFC 868), as daytime_rfc868(), with the repetitions of daytime_rfc867_udp().
+/// Ownership: *unix_seconds is yours. Lifetime: none. Threads: any. Errors: those of daytime_rfc867_udp();
+/// DAYTIME_ERR_PROTOCOL if the reply is not four bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn daytime_rfc868_udp(
+    address: *const c_char,
+    timeout_ms: c_int,
+    unix_seconds: *mut i64,
+    err: *mut daytime_error,
+) -> daytime_status {
+    entry!(err; address => {
+        if unix_seconds.is_null() {
+            return Err(null());
+        }
+        let time = builder(timeout_ms).rfc868_udp(address.parse::<Address>()?)?;
+        // SAFETY: it is not NULL, so it may be written.
+        unsafe { unix_seconds.write(seconds(time)) };
+        Ok(())
+    })
+}
+
+/// The seconds since the Unix epoch of a reply of RFC 868, which have 33 bits.
+fn seconds(time: SystemTime) -> i64 {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => since.as_secs() as i64,
+        Err(before) => -(before.duration().as_secs() as i64),
+    }
 }
 
 /// 0 is the default, and a negative timeout means unlimited.

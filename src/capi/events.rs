@@ -39,6 +39,10 @@ pub struct daytime_stats {
     pub hook_failures: u64,
     /// Custom commands and hooks that wait for a handler thread now.
     pub handlers_waiting: u64,
+    /// Questions over UDP that were answered.
+    pub datagrams_answered: u64,
+    /// Datagrams that were dropped: no questions, or those of sources that are denied or ask too often.
+    pub datagrams_dropped: u64,
     /// Clients accepted, by daytime_service. They add up to accepted.
     pub by_service: [u64; DAYTIME_SERVICES_MAX],
     /// Clients refused, or whose connection was closed, by daytime_reason. Index 0 is unused.
@@ -165,6 +169,8 @@ impl From<Stats> for daytime_stats {
             handler_failures: stats.handler_failures,
             hook_failures: stats.hook_failures,
             handlers_waiting: stats.handlers_waiting,
+            datagrams_answered: stats.datagrams_answered,
+            datagrams_dropped: stats.datagrams_dropped,
             by_service,
             by_reason,
         }

@@ -34,6 +34,14 @@ pub enum daytime_service {
     /// Commands and replies for the clients of a proxy, by default on port 9990. Each connection must begin with a header
     /// of the PROXY protocol, version 1 or 2, which names the client's address: daytime_server_proxy().
     DAYTIME_SERVICE_PROXIED = 4,
+    /// The daytime protocol over UDP (RFC 867), by default on port 13. Each datagram of at most 3 bytes gets the line of
+    /// DAYTIME_SERVICE_RFC867, from the address to which it was sent. Others are dropped: longer ones, those of a port below
+    /// 1,024, those to a broadcast or multicast address, those of a denied network, and those of a source that asks too
+    /// often, see daytime_server_set_udp_rate(). The answer has at most 2.6 times the bytes of the question, counted in IP.
+    DAYTIME_SERVICE_RFC867_UDP = 5,
+    /// The time protocol over UDP (RFC 868), by default on port 37. As DAYTIME_SERVICE_RFC867_UDP, with the four bytes of
+    /// DAYTIME_SERVICE_RFC868, at most 1.15 times the bytes of the question.
+    DAYTIME_SERVICE_RFC868_UDP = 6,
 }
 
 /// Adds an address to listen on: "localhost:9990", "0.0.0.0" (with port 9990), "[::]:0". A name stands for all of its
@@ -72,7 +80,7 @@ pub unsafe extern "C" fn daytime_server_listen_fd(server: *mut daytime_server, f
     entry!(server => server.adopt(Service::Text, fd))
 }
 
-/// As daytime_server_listen_fd(), for a daytime_service.
+/// As daytime_server_listen_fd(), for a daytime_service. That of a service over UDP is a socket of UDP that has a port.
 /// Ownership: as daytime_server_listen_fd(). Lifetime: before start. Threads: any. Errors: as daytime_server_listen_fd(),
 /// and DAYTIME_ERR_INVALID for an unknown service.
 #[unsafe(no_mangle)]
@@ -225,7 +233,12 @@ impl daytime_server {
         }
         // SAFETY: it is not -1, and is only asked for its kind. A closed descriptor answers with an error.
         let socket = unsafe { BorrowedFd::borrow_raw(fd) };
-        if !listens(&SockRef::from(&socket)).unwrap_or(false) {
+        let socket = SockRef::from(&socket);
+        let is_udp = matches!(service, Service::Rfc867Udp | Service::Rfc868Udp);
+        if is_udp && !is_bound_udp(&socket).unwrap_or(false) {
+            return Err(Failure::invalid(format!("the file descriptor {fd} is not a bound UDP socket")));
+        }
+        if !is_udp && !listens(&socket).unwrap_or(false) {
             return Err(Failure::invalid(format!("the file descriptor {fd} is not a listening TCP or Unix socket")));
         }
         self.change(|settings| {
@@ -244,6 +257,12 @@ fn listens(socket: &SockRef<'_>) -> io::Result<bool> {
     Ok(known && socket.r#type()? == Type::STREAM && socket.is_listener()?)
 }
 
+/// Whether it is a socket of UDP that has a port.
+fn is_bound_udp(socket: &SockRef<'_>) -> io::Result<bool> {
+    let address = socket.local_addr()?.as_socket();
+    Ok(socket.r#type()? == Type::DGRAM && address.is_some_and(|address| address.port() != 0))
+}
+
 /// The number of a service in C.
 pub(super) fn number(service: Service) -> c_int {
     let service = match service {
@@ -252,6 +271,8 @@ pub(super) fn number(service: Service) -> c_int {
         Service::Rfc868 => DAYTIME_SERVICE_RFC868,
         Service::Metrics => DAYTIME_SERVICE_METRICS,
         Service::Proxied => DAYTIME_SERVICE_PROXIED,
+        Service::Rfc867Udp => DAYTIME_SERVICE_RFC867_UDP,
+        Service::Rfc868Udp => DAYTIME_SERVICE_RFC868_UDP,
     };
     service as c_int
 }

@@ -184,6 +184,15 @@ pub unsafe extern "C" fn daytime_server_set_proxy_timeout(server: *mut daytime_s
     entry!(server => server.set(|builder| builder.proxy_timeout(millis(ms))))
 }
 
+/// The most answers over UDP in a second for one IPv4 address, or one IPv6 network of 64 bits, and the most at once, 1 to
+/// 10,000. All sources together get at most 10,000 a second. Default: 10.
+/// Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID outside that; DAYTIME_ERR_STATE
+/// once started.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn daytime_server_set_udp_rate(server: *mut daytime_server, n: u32) -> daytime_status {
+    entry!(server => server.set(|builder| builder.udp_rate(n)))
+}
+
 /// How long each worker polls without sleeping when it has nothing to do, in microseconds. Replies come some tens of
 /// microseconds sooner, and a core is busy in the meantime. 0 is the default: not at all.
 /// Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID for NULL; DAYTIME_ERR_STATE once

@@ -22,7 +22,7 @@ use crate::{Address, Error, address, channel::channel, thread};
 const QUEUE: Duration = Duration::from_millis(10);
 
 /// The address of one socket, and its text.
-pub(super) struct Target(SockAddr, Address);
+pub(super) struct Target(pub(super) SockAddr, pub(super) Address);
 
 /// Resolves an address; `port` is the default port. A name is resolved on a separate thread, since that can take long. A
 /// thread that exceeds the deadline ends by itself.

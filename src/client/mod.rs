@@ -25,7 +25,7 @@ use crate::{
     },
 };
 use connect::{connect_any, resolve};
-pub use rfc::{rfc867, rfc868};
+pub use rfc::{rfc867, rfc867_udp, rfc868, rfc868_udp};
 use transport::{Deadline, Interrupt, Transport};
 
 /// The bytes of commands that a pipeline keeps in flight. A server reads nothing while it owes replies, so a client that

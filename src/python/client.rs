@@ -411,6 +411,33 @@ pub(super) fn rfc868(py: Python<'_>, host: Host, port: Port, timeout: Seconds) -
     convert::utc(py, moment)
 }
 
+/// Asks any server of the daytime protocol over UDP (RFC 867), as rfc867(). A datagram can be lost, so the question is
+/// repeated after 0.5 s, then after twice as long each time, until the timeout.
+///
+/// Raises OSError if the system says that nothing listens, RequestTimeout, ProtocolError if the reply exceeds 4 KiB or is
+/// not text, and ValueError if the address is invalid or a Unix socket.
+#[pyfunction]
+#[pyo3(
+    signature = (host=Host::local(), port=Port(13), *, timeout=TIMEOUT),
+    text_signature = "(host='localhost', port=13, *, timeout=5.0)"
+)]
+pub(super) fn rfc867_udp(py: Python<'_>, host: Host, port: Port, timeout: Seconds) -> PyResult<String> {
+    connect(py, timeout, &Raised::default(), |builder| builder.rfc867_udp(host.with_port(port)))
+}
+
+/// Asks any server of the time protocol over UDP (RFC 868), as rfc868(), with the repetitions of rfc867_udp().
+///
+/// Raises the exceptions of rfc867_udp(), and ProtocolError if the reply is not four bytes.
+#[pyfunction]
+#[pyo3(
+    signature = (host=Host::local(), port=Port(37), *, timeout=TIMEOUT),
+    text_signature = "(host='localhost', port=37, *, timeout=5.0)"
+)]
+pub(super) fn rfc868_udp(py: Python<'_>, host: Host, port: Port, timeout: Seconds) -> PyResult<Bound<'_, PyAny>> {
+    let moment = connect(py, timeout, &Raised::default(), |builder| builder.rfc868_udp(host.with_port(port)))?;
+    convert::utc(py, moment)
+}
+
 /// Runs a function of the engine that connects, detached, within the timeout of one call.
 fn connect<T: Send>(
     py: Python<'_>,

@@ -36,7 +36,7 @@ mod _daytime {
 
     #[pymodule_export]
     use super::{
-        client::{Client, rfc867, rfc868},
+        client::{Client, rfc867, rfc867_udp, rfc868, rfc868_udp},
         convert::unix_path,
         errors::error_reason,
         events::Events,

@@ -280,7 +280,8 @@ impl Server {
         self.addresses_of(py, "text")
     }
 
-    /// The bound addresses of a service: "text", "rfc867", "rfc868", "metrics" or "proxied". Raises ValueError for another name.
+    /// The bound addresses of a service: "text", "rfc867", "rfc868", "metrics", "proxied",
+    /// "rfc867_udp" or "rfc868_udp". Raises ValueError for another name.
     #[pyo3(signature = (service, /))]
     fn addresses_of<'py>(&self, py: Python<'py>, service: &str) -> PyResult<Bound<'py, PyTuple>> {
         let service = listen::service(service)?;
@@ -338,6 +339,8 @@ impl Server {
             ("handler_failures", stats.handler_failures),
             ("hook_failures", stats.hook_failures),
             ("handlers_waiting", stats.handlers_waiting),
+            ("datagrams_answered", stats.datagrams_answered),
+            ("datagrams_dropped", stats.datagrams_dropped),
         ] {
             fields.set_item(name, count)?;
         }

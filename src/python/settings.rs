@@ -32,6 +32,13 @@ macro_rules! with_settings {
             listen_rfc867 |settings, value| settings.listen(Service::Rfc867, value);
             /// The same for the time protocol (RFC 868), whose default port is 37.
             listen_rfc868 |settings, value| settings.listen(Service::Rfc868, value);
+            /// Addresses for the daytime protocol over UDP (RFC 867), whose default port is 13. Each datagram of at most 3 bytes
+            /// gets the reply. Default: none.
+            listen_rfc867_udp |settings, value| settings.listen(Service::Rfc867Udp, value);
+            /// The same for the time protocol over UDP (RFC 868), whose default port is 37.
+            listen_rfc868_udp |settings, value| settings.listen(Service::Rfc868Udp, value);
+            /// The most answers over UDP in a second for one address, and the most at once, 1 to 10,000. Default: 10.
+            udp_rate |value| value.extract::<u32>()?;
             /// Addresses for metrics and health checks over HTTP, whose default port is 9991: /metrics, /healthz, /readyz. Anyone
             /// who reaches the port reads the counters. Default: none.
             listen_metrics |settings, value| settings.listen(Service::Metrics, value);

@@ -16,7 +16,7 @@ use crate::Networks;
 /// One source of clients: an IPv4 address, plain or mapped into IPv6, or an IPv6 network of 64 bits, the usual size for
 /// one subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Source {
+pub(super) enum Source {
     V4(u32),
     V6(u64),
 }

@@ -329,19 +329,23 @@ impl ServerBuilder {
         let (workers, max_clients) = (self.effective_workers(), self.effective_max_clients());
         let mut addresses = self.listen;
         let services = addresses.iter().map(|(service, _)| *service);
-        let serves_clients =
-            services.chain(self.listeners.iter().map(|(service, _)| *service)).any(Service::has_clients);
-        if !serves_clients {
+        let serves = services
+            .chain(self.listeners.iter().map(|(service, _)| *service))
+            .any(|service| service != Service::Metrics);
+        if !serves {
             addresses.push((Service::Text, "localhost".into()));
         }
-        let mut listeners = listen::bind(&addresses, backlog, self.settings.unix_mode, self.settings.reuse_port)?;
-        for (service, listener) in &self.listeners {
-            listeners.push(listen::adopt(listener, *service)?);
+        let mut sockets = listen::bind(&addresses, backlog, self.settings.unix_mode, self.settings.reuse_port)?;
+        for (service, socket) in &self.listeners {
+            match service.is_udp() {
+                true => sockets.datagrams.push(listen::adopt_datagrams(socket, *service)?),
+                false => sockets.listeners.push(listen::adopt(socket, *service)?),
+            }
         }
         let handlers = self.commands.into_iter().map(|(name, handler)| CustomCommand::new(&name, handler)).collect();
         Ok(Bound(Parts {
-            addresses: Addresses::of(&listeners)?,
-            listeners,
+            addresses: Addresses::of(&sockets)?,
+            sockets,
             workers,
             clock: self.clock,
             events: Events::new(),
@@ -405,6 +409,11 @@ impl ServerBuilder {
     /// The time for the header of a proxy of a server with these settings.
     pub fn effective_proxy_timeout(&self) -> Duration {
         self.settings.proxy_timeout
+    }
+
+    /// The answers over UDP in a second for one source of a server with these settings.
+    pub fn effective_udp_rate(&self) -> u32 {
+        self.settings.udp_rate
     }
 
     /// The backlog of the listeners of a server with these settings.

@@ -28,7 +28,7 @@ macro_rules! with_settings {
             /// Default: 4,096.
             backlog(u32): u32 = 4096, |n| within(*n as usize, 1, i32::MAX as usize);
 
-            /// Shares the ports of TCP listeners with other servers that set this too (SO_REUSEPORT in socket(7)): the
+            /// Shares the ports of TCP and UDP with other servers that set this too (SO_REUSEPORT in socket(7)): the
             /// system distributes new clients among them at random. Linux asks for processes of the same user. Each
             /// server has its own limits, counters and client ids. It has no effect on Unix sockets, and on sockets that
             /// listen already. Port 0 is an error with it. Default: false.
@@ -41,6 +41,10 @@ macro_rules! with_settings {
             /// The most clients at a time from one IPv4 address, or from one IPv6 network of 64 bits, at least 1.
             /// Further clients get `Too many connections from your address`, as with `max_clients`. Default: unlimited.
             max_clients_per_source(impl Into<Option<usize>>): Option<usize> = None, |n| at_least_one(*n);
+
+            /// The most answers over UDP in a second for one IPv4 address, or one IPv6 network of 64 bits, and the most at
+            /// once, 1 to 10,000. All sources together get at most 10,000 a second. Default: 10.
+            udp_rate(u32): u32 = 10, |n| within(*n as usize, 1, 10_000);
 
             /// Disconnects a client that sends nothing, and is owed nothing, for this long. Default: never.
             idle_timeout(impl Into<Option<Duration>>): Option<Duration> = None, |time| positive(*time);

@@ -14,16 +14,17 @@ use super::{
     Server,
     admission::Admission,
     config::Config,
+    datagrams::{Budget, Datagrams},
     events::Events,
     handle::Handle,
     handler_pool::{HandlerPool, Spawn},
     handler_thread::HandlerThread,
-    listen::{Addresses, Listener, Service},
+    listen::{Addresses, Service, Sockets},
     mailbox::Mailbox,
     process::ProcessMetrics,
     shared::{Shared, ThreadGuard, set_current},
     stats::Handled,
-    worker::{Acceptor, HttpServer, LISTENERS, WAKER, Worker},
+    worker::{Acceptor, DATAGRAMS, HttpServer, LISTENERS, WAKER, Worker},
 };
 use crate::{
     Error,
@@ -34,7 +35,7 @@ use crate::{
 
 /// The parts of a server before its threads start.
 pub(super) struct Parts {
-    pub(super) listeners: Vec<Listener>,
+    pub(super) sockets: Sockets,
     pub(super) addresses: Addresses,
     pub(super) workers: usize,
     pub(super) clock: Clock,
@@ -59,16 +60,18 @@ impl fmt::Debug for Parts {
 pub(super) type Threads = Box<dyn Fn(HandlerThread) + Send + Sync>;
 
 pub(super) fn launch(parts: Parts) -> Result<Server, Error> {
-    let Parts { listeners, addresses, workers, clock, events, admission, config, process_metrics, threads } = parts;
-    let (metrics, mut listeners): (Vec<_>, Vec<_>) =
-        listeners.into_iter().partition(|listener| listener.service == Service::Metrics);
+    let Parts { mut sockets, addresses, workers, clock, events, admission, config, process_metrics, threads } = parts;
+    let metrics: Vec<_> = sockets.listeners.extract_if(.., |listener| listener.service == Service::Metrics).collect();
     let failed = Error::io("make a poller");
     let polls = (0..workers).map(|_| Poll::new()).collect::<Result<Vec<_>, _>>().map_err(failed)?;
     let mut mailboxes = Vec::new();
     let mut receivers = Vec::new();
     let watched = (|| {
-        for (i, listener) in listeners.iter_mut().enumerate() {
+        for (i, listener) in sockets.listeners.iter_mut().enumerate() {
             listener.register(polls[0].registry(), Token(LISTENERS + i))?;
+        }
+        for (i, socket) in sockets.datagrams.iter_mut().enumerate() {
+            socket.register(polls[0].registry(), Token(DATAGRAMS + i))?;
         }
         for poll in &polls {
             let (sender, receiver) = unbounded();
@@ -78,7 +81,7 @@ pub(super) fn launch(parts: Parts) -> Result<Server, Error> {
         Ok(())
     })();
     watched.map_err(Error::io("watch the listeners"))?;
-    let descriptors = [&listeners, &metrics].map(|all| all.iter().map(AsRawFd::as_raw_fd).collect());
+    let descriptors = [sockets.descriptors(), metrics.iter().map(AsRawFd::as_raw_fd).collect()];
     let handled = Handled::new(config.handlers.iter().map(|command| &*command.name));
     let clock = SettableClock::new(clock);
     let shared = Arc::new(Shared::new(mailboxes, clock, events, admission, handled, descriptors));
@@ -111,10 +114,12 @@ pub(super) fn launch(parts: Parts) -> Result<Server, Error> {
     let pool_guard = Arc::new(HandlerPoolGuard(pool.clone()));
     // Until all workers have started, none of them is the last to end.
     let starting = ThreadGuard::new(shared.clone(), shutdown_complete_tx.clone());
-    let mut acceptor = Some(Acceptor::new(listeners));
+    let datagrams = Datagrams::new(sockets.datagrams, Budget::new(config.settings.udp_rate));
+    // Those of the first worker.
+    let mut acceptors = Some((Acceptor::new(sockets.listeners), datagrams));
     let started = polls.into_iter().zip(receivers).enumerate().try_for_each(|(index, (poll, receiver))| {
         let config = config.clone();
-        let mut worker = Worker::new(index, shared.clone(), config, pool.clone(), poll, receiver, acceptor.take());
+        let mut worker = Worker::new(index, shared.clone(), config, pool.clone(), poll, receiver, acceptors.take());
         if let Some(http) = http.take() {
             worker.serve_http(http);
         }

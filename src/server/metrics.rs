@@ -9,11 +9,11 @@ use std::fmt::{self, Display, Write};
 use super::{
     events::Reason,
     listen::Service,
-    stats::{HandlerStats, Stats},
+    stats::{DatagramCounters, DatagramResult, HandlerStats, Stats},
 };
 
 /// The counters of a server, and of its custom commands.
-pub(super) fn text(stats: &Stats, handlers: &[HandlerStats]) -> String {
+pub(super) fn text(stats: &Stats, handlers: &[HandlerStats], datagrams: &DatagramCounters) -> String {
     let mut text = Text::default();
     text.gauge("daytime_build_info", "The version of the server; the value is always 1.");
     text.labelled("daytime_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
@@ -41,7 +41,7 @@ pub(super) fn text(stats: &Stats, handlers: &[HandlerStats]) -> String {
         ("daytime_commands_invalid_total", "Commands answered with an error line.", stats.invalid),
         ("daytime_receive_bytes_total", "Bytes received from clients.", stats.bytes_in),
         ("daytime_transmit_bytes_total", "Bytes that the system took for clients.", stats.bytes_out),
-        ("daytime_events_dropped_total", "Events lost by full subscriptions.", stats.events_dropped),
+        ("daytime_events_dropped_total", "Events dropped by full subscriptions.", stats.events_dropped),
         (
             "daytime_accept_pauses_total",
             "Pauses of accepting, because the system lacked file descriptors or memory.",
@@ -51,6 +51,13 @@ pub(super) fn text(stats: &Stats, handlers: &[HandlerStats]) -> String {
     ] {
         text.counter(name, help);
         text.sample(name, value);
+    }
+    text.counter("daytime_udp_datagrams_total", "Datagrams of UDP, by service and result: answered, or why not.");
+    for service in Service::ALL.iter().filter(|service| service.is_udp()) {
+        for (result, name) in DatagramResult::ALL {
+            let labels = [("service", service.name()), ("result", name)];
+            text.labelled("daytime_udp_datagrams_total", &labels, datagrams.get(*service, result));
+        }
     }
     text.gauge("daytime_handlers_waiting", "Custom commands and hooks that wait for a handler thread now.");
     text.sample("daytime_handlers_waiting", stats.handlers_waiting);

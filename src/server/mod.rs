@@ -36,6 +36,7 @@ mod bound;
 mod builder;
 mod config;
 mod conversation;
+mod datagrams;
 mod events;
 mod handle;
 mod handler;

@@ -23,7 +23,7 @@ use super::{
     events::{ClientId, Events},
     mailbox::Mailbox,
     metrics,
-    stats::{Counters, Handled, Stats},
+    stats::{Counters, DatagramCounters, Handled, Stats},
     tick::Tick,
 };
 use crate::{channel, clock::SettableClock};
@@ -40,6 +40,7 @@ pub(super) struct Shared {
     pub(super) events: Events,
     pub(super) counters: Box<[Counters]>,
     pub(super) handled: Handled,
+    pub(super) datagrams: DatagramCounters,
     pub(super) admission: Admission,
     /// How many times a reload of the time zones was requested.
     pub(super) zone_reloads: AtomicU64,
@@ -89,6 +90,7 @@ impl Shared {
             events,
             counters: mailboxes.iter().map(|_| Counters::default()).collect(),
             handled,
+            datagrams: DatagramCounters::default(),
             serving: AtomicUsize::new(mailboxes.len()),
             mailboxes,
             admission,
@@ -122,7 +124,7 @@ impl Shared {
     }
 
     pub(super) fn stats(&self) -> Stats {
-        let mut stats = Stats::sum(&self.counters, &self.handled);
+        let mut stats = Stats::sum(&self.counters, &self.handled, &self.datagrams);
         stats.max_clients = self.admission.max() as u64;
         stats.events_dropped = self.events.dropped();
         stats.uptime = self.started.elapsed();
@@ -131,7 +133,7 @@ impl Shared {
 
     /// The counters as text for Prometheus.
     pub(super) fn metrics(&self) -> String {
-        metrics::text(&self.stats(), &self.handled.handlers())
+        metrics::text(&self.stats(), &self.handled.handlers(), &self.datagrams)
     }
 
     pub(super) fn is_stopped(&self) -> bool {

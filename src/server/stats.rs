@@ -44,6 +44,10 @@ pub struct Stats {
     pub handlers_waiting: u64,
     /// Events dropped by full subscriptions.
     pub events_dropped: u64,
+    /// Questions over UDP that were answered.
+    pub datagrams_answered: u64,
+    /// Datagrams that were dropped: no questions, or those of sources that are denied or ask too often.
+    pub datagrams_dropped: u64,
     /// The time since the start.
     pub uptime: Duration,
     by_service: [u64; Service::ALL.len()],
@@ -101,6 +105,54 @@ pub(super) struct Counters {
     pub(super) invalid: AtomicU64,
     pub(super) bytes_in: AtomicU64,
     pub(super) bytes_out: AtomicU64,
+}
+
+/// What became of a datagram of UDP.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum DatagramResult {
+    Answered,
+    /// It was longer than a question.
+    Long,
+    /// Its port belongs to a service, or its address to many hosts.
+    Port,
+    Denied,
+    /// Its source, or all sources together, asked too often.
+    Limited,
+    /// The system did not take the answer.
+    Failed,
+}
+
+/// The questions over UDP, by service and result. Only the first worker writes them.
+#[derive(Debug, Default)]
+pub(super) struct DatagramCounters([[AtomicU64; DatagramResult::ALL.len()]; 2]);
+
+impl DatagramResult {
+    /// Every result with its name, in the order of their numbers.
+    pub(super) const ALL: [(DatagramResult, &str); 6] = [
+        (DatagramResult::Answered, "answered"),
+        (DatagramResult::Long, "long"),
+        (DatagramResult::Port, "port"),
+        (DatagramResult::Denied, "denied"),
+        (DatagramResult::Limited, "limited"),
+        (DatagramResult::Failed, "failed"),
+    ];
+}
+
+impl DatagramCounters {
+    pub(super) fn get(&self, service: Service, result: DatagramResult) -> u64 {
+        self.counter(service, result).load(Relaxed)
+    }
+
+    pub(super) fn counter(&self, service: Service, result: DatagramResult) -> &AtomicU64 {
+        &self.0[usize::from(service == Service::Rfc868Udp)][result as usize]
+    }
+
+    /// The questions that were answered, and those that were dropped.
+    fn sum(&self) -> (u64, u64) {
+        let answered = self.0.iter().map(|results| results[0].load(Relaxed)).sum();
+        let dropped = self.0.iter().flat_map(|results| &results[1..]).map(|counter| counter.load(Relaxed)).sum();
+        (answered, dropped)
+    }
 }
 
 /// What handler threads did. All of these threads add to it.
@@ -225,8 +277,15 @@ pub(super) fn sub(counter: &AtomicU64, n: u64) {
 }
 
 impl Stats {
-    pub(super) fn sum<'a>(counters: impl IntoIterator<Item = &'a Counters>, handled: &Handled) -> Self {
+    pub(super) fn sum<'a>(
+        counters: impl IntoIterator<Item = &'a Counters>,
+        handled: &Handled,
+        datagrams: &DatagramCounters,
+    ) -> Self {
+        let (datagrams_answered, datagrams_dropped) = datagrams.sum();
         let mut sum = Stats {
+            datagrams_answered,
+            datagrams_dropped,
             commands: handled.commands.load(Relaxed),
             invalid: handled.invalid.load(Relaxed),
             handlers_waiting: handled.waiting.load(Relaxed),

@@ -264,6 +264,9 @@ int main(void) {
         GIVES(DAYTIME_ERR_IO, daytime_client_connect("unix:/nowhere/at/all", 0, &c, &err)), GIVES(ENOENT, err.os_error),
         GIVES(INVALID, daytime_rfc867("a b", 0, buf, 9, &err)), GIVES(DAYTIME_ERR_IO, daytime_rfc867("127.0.0.1:1", 0, buf, 9, &err)),
         GIVES(INVALID, daytime_rfc868("localhost\n", 0, &second, &err)),
+        GIVES(INVALID, daytime_rfc867_udp(NULL, 0, buf, 9, NULL)), GIVES(INVALID, daytime_rfc867_udp("127.0.0.1:1", 0, NULL, 9, &err)),
+        GIVES(INVALID, daytime_rfc868_udp(NULL, 0, &second, NULL)), GIVES(INVALID, daytime_rfc868_udp("127.0.0.1:1", 0, NULL, &err)),
+        GIVES(INVALID, daytime_server_set_udp_rate(NULL, 1)),
         GIVES(DAYTIME_ERR_IO, daytime_rfc868("127.0.0.1:1", -1, &second, &err)), GIVES(ECONNREFUSED, err.os_error), GIVES(4711, second),
     };
     VERIFY(refused);

@@ -40,6 +40,43 @@ static void answered(daytime_server *server, uint64_t client) {
     CHECK(event.client == client && event.reason == DAYTIME_REASON_ANSWERED && event.commands == 0);
 }
 
+/* Both protocols over UDP, on a socket of ours and on an address. */
+static void datagrams(void) {
+    struct sockaddr_in at = { .sin_family = AF_INET };
+    daytime_server *server = daytime_server_new();
+    char text[DAYTIME_REPLY_MAX], daytime_udp[DAYTIME_ADDR_MAX], seconds_udp[DAYTIME_ADDR_MAX];
+    int64_t second;
+    daytime_stats stats;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    CHECK(daytime_server_listen_fd_as(server, DAYTIME_SERVICE_RFC868_UDP, fd) == DAYTIME_ERR_INVALID); /* not bound */
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof at) == 0);
+    CHECK(daytime_server_listen_fd(server, fd) == DAYTIME_ERR_INVALID);
+    OK(daytime_server_listen_fd_as(server, DAYTIME_SERVICE_RFC868_UDP, fd));
+    OK(daytime_server_listen_as(server, DAYTIME_SERVICE_RFC867_UDP, "127.0.0.1:0"));
+    OK(daytime_server_set_udp_rate(server, 1));
+    CHECK(daytime_server_set_udp_rate(server, 0) == DAYTIME_ERR_INVALID);
+    CHECK(daytime_server_set_udp_rate(server, 10001) == DAYTIME_ERR_INVALID);
+    OK(daytime_server_set_udp_rate(server, 100));
+    OK(daytime_server_set_timezone(server, "UTC"));
+    OK(daytime_server_set_clock(server, SUNDAY));
+    start(server);
+    OK(daytime_server_address(server, DAYTIME_SERVICE_RFC867_UDP, 0, daytime_udp, sizeof daytime_udp));
+    OK(daytime_server_address(server, DAYTIME_SERVICE_RFC868_UDP, 0, seconds_udp, sizeof seconds_udp));
+    OK(daytime_rfc867_udp(daytime_udp, 10000, text, sizeof text, NULL));
+    CHECK(!strcmp(text, LINE));
+    OK(daytime_rfc868_udp(seconds_udp, 10000, &second, NULL));
+    CHECK(second == SUNDAY);
+    CHECK(daytime_rfc868_udp(daytime_udp, 10000, &second, NULL) == DAYTIME_ERR_PROTOCOL);
+    WAIT_UNTIL(daytime_server_stats(server, &stats, sizeof stats) == DAYTIME_OK && stats.datagrams_answered == 3);
+    CHECK(stats.datagrams_dropped == 0 && stats.accepted == 0);
+    CHECK(daytime_server_port(server) == 0); /* not the default address */
+    daytime_server_free(server);
+    CHECK(daytime_rfc867_udp(daytime_udp, 10000, text, sizeof text, NULL) == DAYTIME_ERR_IO);
+    CHECK(daytime_last_error()->os_error == ECONNREFUSED);
+    CHECK(daytime_rfc867_udp("unix:/tmp/socket", 0, text, sizeof text, NULL) == DAYTIME_ERR_INVALID);
+}
+
 static void answers(void) {
     daytime_server *server = rfc_server();
     char text[DAYTIME_REPLY_MAX];
@@ -157,6 +194,7 @@ static void denied(void) {
 
 int main(void) {
     answers();
+    datagrams();
     buffers();
     strangers();
     unix_sockets();

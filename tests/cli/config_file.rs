@@ -130,7 +130,10 @@ fn printed_settings_are_a_valid_file() {
         "--listen=unix:@name",
         "--listen-rfc867=[::1]:13",
         "--listen-rfc868=127.0.0.1",
-        "--listen-metrics=127.0.0.1:0",
+        "--listen-rfc867-udp=127.0.0.1",
+        "--listen-rfc868-udp=[::1]:3737",
+        "--udp-rate=20",
+        "--listen-metrics=127.0.0.1:9992",
         "--listen-proxied=127.0.0.1:9991",
         "--proxy=10.0.0.1",
         "--unix-mode=640",
@@ -180,12 +183,15 @@ fn check_prints_the_addresses_and_does_not_bind_them() {
         &unix,
         "--listen-rfc867=127.0.0.1",
         "--listen-rfc868=[::1]",
+        "--listen-rfc867-udp=127.0.0.1",
+        "--listen-rfc868-udp=[::1]",
         "--listen-metrics=127.0.0.1",
         "--deny=10.0.0.0/8",
     ];
     let limits = ["--workers=3", "--max-clients=100", "--max-clients-per-source=9", "--idle-timeout=2.5", "--check"];
     let expected = format!(
         "listen: {address}\nlisten: unix:{socket}\nlisten-rfc867: 127.0.0.1:13\nlisten-rfc868: [::1]:37\n\
+         listen-rfc867-udp: 127.0.0.1:13\nlisten-rfc868-udp: [::1]:37\n\
          listen-metrics: 127.0.0.1:9991\nnetworks: 0 allowed, 1 denied, others allowed\nworkers: 3\nmax-clients: 100\nmax-clients-per-source: 9\n\
          idle-timeout: 2.5 s\nfirst-command-timeout: never\nwrite-timeout: 10 s\n"
     );

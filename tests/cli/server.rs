@@ -325,3 +325,59 @@ fn perls_net_time_reads_both_protocols() {
     let text = run("perl", &["-e", &daytime], "").out;
     assert!(text.contains(", 20") && text.ends_with("\r\n"), "{text:?}");
 }
+
+/// A server with both older protocols over UDP, and their ports.
+fn over_udp() -> (Program, u16, u16) {
+    let arguments = ["--quiet", "--listen-rfc867-udp=127.0.0.1:0", "--listen-rfc868-udp=127.0.0.1:0", "--udp-rate=100"];
+    let (mut server, _) = daytime_server(&arguments);
+    let [rfc867, rfc868] = ["867", "868"].map(|rfc| {
+        let line = server.out.line();
+        let port = line.strip_prefix("Server is listening on 127.0.0.1:");
+        let port = port.and_then(|line| line.strip_suffix(&format!(" for RFC {rfc} over UDP")));
+        port.and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("{line:?}"))
+    });
+    (server, rfc867, rfc868)
+}
+
+#[test]
+fn rdate_reads_the_time_protocol_over_udp() {
+    if !installed(&["rdate"]) {
+        return;
+    }
+    let (_server, _, rfc868) = over_udp();
+    let outcome = run("rdate", &["-u", "-p", "-o", &rfc868.to_string(), "127.0.0.1"], "");
+    assert_eq!((outcome.code, &*outcome.err), (Some(0), ""));
+    let year = outcome.out.split_whitespace().last().and_then(|year| year.parse::<i32>().ok());
+    assert!(year.is_some_and(|year| year >= 2026), "{outcome:?}");
+}
+
+#[test]
+fn nc_reads_the_daytime_protocol_over_udp() {
+    if !installed(&["sh", "nc"]) {
+        return;
+    }
+    let (_server, rfc867, _) = over_udp();
+    // nc does not end by itself: UDP has no end. It is ended once it has printed the line.
+    let script = format!("printf '\\n' | nc -u -w 5 127.0.0.1 {rfc867}");
+    let mut nc = Program::start(Command::new("sh").args(["-c", &script]));
+    assert!(nc.out.line().contains(", 20"));
+    nc.finish();
+}
+
+#[test]
+fn perls_net_time_reads_both_protocols_over_udp() {
+    if !installed(&["perl"]) {
+        return;
+    }
+    if run("perl", &["-MNet::Time", "-e", ""], "").code != Some(0) {
+        return skip("perl's Net::Time is not installed");
+    }
+    let (_server, rfc867, rfc868) = over_udp();
+    let before = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let time = format!("use Net::Time 'inet_time'; print inet_time('127.0.0.1:{rfc868}', 'udp', 20)");
+    let seconds: u64 = run("perl", &["-e", &time], "").out.parse().unwrap();
+    assert!((before..before + 60).contains(&seconds), "{seconds}");
+    let daytime = format!("use Net::Time 'inet_daytime'; print inet_daytime('127.0.0.1:{rfc867}', 'udp', 20)");
+    let text = run("perl", &["-e", &daytime], "").out;
+    assert!(text.contains(", 20") && text.ends_with("\r\n"), "{text:?}");
+}

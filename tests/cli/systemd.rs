@@ -54,6 +54,7 @@ fn sockets_of_a_service_manager_are_served_by_their_names() {
     let folder = Folder::new();
     let (tcp, v6) = (TcpListener::bind(local(0)).unwrap(), TcpListener::bind((Ipv6Addr::LOCALHOST, 0)));
     let [rfc867, rfc868, metrics, proxied] = [(); 4].map(|()| TcpListener::bind(local(0)).unwrap());
+    let [rfc867_udp, rfc868_udp] = [(); 2].map(|()| UdpSocket::bind(local(0)).unwrap());
     let path = folder.name("socket");
     let unix = UnixListener::bind(&path).unwrap();
     let mut sockets: Vec<(&str, &dyn AsFd)> = vec![
@@ -63,6 +64,8 @@ fn sockets_of_a_service_manager_are_served_by_their_names() {
         ("rfc867", &rfc867),
         ("metrics", &metrics),
         ("proxied", &proxied),
+        ("rfc867-udp", &rfc867_udp),
+        ("rfc868-udp", &rfc868_udp),
     ];
     match &v6 {
         Ok(v6) => sockets.push(("", v6)),
@@ -83,6 +86,12 @@ fn sockets_of_a_service_manager_are_served_by_their_names() {
     }
     let behind = proxied.local_addr().unwrap();
     assert_eq!(server.out.line(), format!("Server is listening on {behind} behind a proxy"));
+    for (socket, rfc) in [(&rfc867_udp, 867), (&rfc868_udp, 868)] {
+        let address = socket.local_addr().unwrap();
+        assert_eq!(server.out.line(), format!("Server is listening on {address} for RFC {rfc} over UDP"));
+    }
+    daytime::rfc868_udp(rfc868_udp.local_addr().unwrap()).unwrap();
+    assert!(daytime::rfc867_udp(rfc867_udp.local_addr().unwrap()).unwrap().contains(", 20"));
     let header = "PROXY TCP4 192.0.2.1 198.51.100.1 1 2\r\n";
     assert!(replies_to(behind.port(), &format!("{header}\nday\nquit\n")).ends_with("day\n"));
     assert!(replies_to(port, "\nday\nquit\n").ends_with("day\n"));

@@ -396,3 +396,30 @@ def test_servers_share_a_port() -> None:
         daytime.Server("127.0.0.1", 0, reuse_port=True)
     with pytest.raises(TypeError, match="reuse_port"):
         daytime.Server("127.0.0.1", 0, reuse_port="yes")  # type: ignore[arg-type]
+
+
+def test_rfc_867_and_868_over_udp(make_daytime_server: Make) -> None:
+    server = make_daytime_server(
+        clock=MOMENT, timezone="UTC", listen_rfc867_udp=LOCAL, listen_rfc868_udp=[("127.0.0.1", 0)], udp_rate=100
+    )
+    (text,), (binary,) = server.addresses_of("rfc867_udp"), server.addresses_of("rfc868_udp")
+    assert daytime.rfc867_udp(*text) == "Sunday, November 22, 2026 15:44:57-UTC"
+    assert daytime.rfc868_udp(*binary) == MOMENT
+    with pytest.raises(daytime.ProtocolError):
+        daytime.rfc868_udp(*text)
+    with socket.socket(type=socket.SOCK_DGRAM) as client:
+        client.settimeout(5)
+        client.sendto(b"a longer datagram", binary)
+        client.sendto(b"\n", binary)
+        assert client.recvfrom(10) == (b"\xee\xad\x8cy", binary)
+    eventually(lambda: server.stats().datagrams_answered == 4)
+    assert server.stats().datagrams_dropped == 1
+    assert 'daytime_udp_datagrams_total{service="rfc868_udp",result="long"} 1\n' in server.metrics()
+    with pytest.raises(ValueError, match="udp_rate must be between 1 and 10,000, got 0"):
+        daytime.Server(port=0, udp_rate=0)
+    with pytest.raises(ValueError, match="is a Unix socket; expected a host, for UDP"):
+        daytime.rfc867_udp("unix:/tmp/socket")
+    with socket.socket(type=socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        with pytest.raises(daytime.RequestTimeout):
+            daytime.rfc868_udp(*silent.getsockname(), timeout=0.6)

@@ -21,4 +21,5 @@ mod networks;
 mod proxied;
 mod rfc;
 mod shared_ports;
+mod udp;
 mod unix_sockets;

@@ -92,6 +92,14 @@ args! {
         #[arg(long, value_name = "ADDR", value_parser = address)]
         #[serde(skip_serializing_if = "Vec::is_empty")]
         pub(crate) listen_rfc868: Vec<String>,
+        /// UDP address for the daytime protocol of RFC 867; repeatable. The default port is 13
+        #[arg(long, value_name = "ADDR", value_parser = address)]
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        pub(crate) listen_rfc867_udp: Vec<String>,
+        /// UDP address for the time protocol of RFC 868; repeatable. The default port is 37
+        #[arg(long, value_name = "ADDR", value_parser = address)]
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        pub(crate) listen_rfc868_udp: Vec<String>,
         /// Address for metrics and health checks over HTTP, /metrics, /healthz and /readyz; repeatable. The default port is 9991
         #[arg(long, value_name = "ADDR", value_parser = address)]
         #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -154,6 +162,8 @@ args! {
         time_format("F"): String => time_format;
         /// Greeting of a client [default: "Welcome to the server"]
         greeting("TEXT"): String => greeting;
+        /// Most answers over UDP in a second for one IPv4 address, or one IPv6 network of 64 bits, and at once [default: 10]
+        udp_rate("N"): u32 => *udp_rate;
         /// Most clients at a time; further ones are refused [default: the limit of file descriptors less 64]
         max_clients("N"): usize => *max_clients;
         /// Most clients at a time from one IPv4 address, or one IPv6 network of 64 bits [default: unlimited]
@@ -219,6 +229,8 @@ impl Args {
             (Service::Text, &self.listen),
             (Service::Rfc867, &self.listen_rfc867),
             (Service::Rfc868, &self.listen_rfc868),
+            (Service::Rfc867Udp, &self.listen_rfc867_udp),
+            (Service::Rfc868Udp, &self.listen_rfc868_udp),
             (Service::Metrics, &self.listen_metrics),
             (Service::Proxied, &self.listen_proxied),
         ];
@@ -254,6 +266,7 @@ impl Args {
         self.time_format.get_or_insert(Formats::TIME.into());
         self.greeting.get_or_insert(GREETING.into());
         self.write_timeout = Some(Seconds(builder.effective_write_timeout()));
+        self.udp_rate = Some(builder.effective_udp_rate());
         self.proxy_timeout = Some(Seconds(builder.effective_proxy_timeout()));
         self
     }

@@ -15,15 +15,24 @@ pub(crate) fn config(args: Args, builder: &ServerBuilder) -> Result<String, Erro
 /// The addresses to bind, and the limits. Nothing is bound, so that a port can be taken later.
 pub(crate) fn plan(args: &Args, builder: &ServerBuilder) -> Result<String, Error> {
     let default = ["localhost".to_owned()];
-    let text = match (&args.listen[..], &args.listen_rfc867[..], &args.listen_rfc868[..], &args.listen_proxied[..]) {
-        ([], [], [], []) => &default[..],
-        (listen, ..) => listen,
+    let others = [
+        &args.listen_rfc867,
+        &args.listen_rfc868,
+        &args.listen_rfc867_udp,
+        &args.listen_rfc868_udp,
+        &args.listen_proxied,
+    ];
+    let text = match args.listen.is_empty() && others.iter().all(|addresses| addresses.is_empty()) {
+        true => &default[..],
+        false => &args.listen,
     };
     let mut out = String::new();
     let lists = [
         ("listen", text, Service::Text),
         ("listen-rfc867", &args.listen_rfc867, Service::Rfc867),
         ("listen-rfc868", &args.listen_rfc868, Service::Rfc868),
+        ("listen-rfc867-udp", &args.listen_rfc867_udp, Service::Rfc867Udp),
+        ("listen-rfc868-udp", &args.listen_rfc868_udp, Service::Rfc868Udp),
         ("listen-metrics", &args.listen_metrics, Service::Metrics),
         ("listen-proxied", &args.listen_proxied, Service::Proxied),
     ];

@@ -48,6 +48,8 @@ impl LogFormat {
         let message = match (service, address) {
             (Service::Rfc867, _) => format!("Server is listening on {address} for RFC 867"),
             (Service::Rfc868, _) => format!("Server is listening on {address} for RFC 868"),
+            (Service::Rfc867Udp, _) => format!("Server is listening on {address} for RFC 867 over UDP"),
+            (Service::Rfc868Udp, _) => format!("Server is listening on {address} for RFC 868 over UDP"),
             (Service::Proxied, _) => format!("Server is listening on {address} behind a proxy"),
             (Service::Metrics, _) => format!("Server is listening on {address} for metrics"),
             (_, Address::Tcp(tcp)) => format!("Server is listening on IP: {} and Port: {}", tcp.ip(), tcp.port()),

@@ -13,7 +13,7 @@ use std::{
 
 use daytime::{Error, Handle, ServerBuilder, Service};
 use listenfd::ListenFd;
-use nix::libc::{AF_INET, AF_UNIX, SOCK_STREAM};
+use nix::libc::{AF_INET, AF_UNIX, SOCK_DGRAM, SOCK_STREAM};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::output::Output;
@@ -21,9 +21,9 @@ use crate::output::Output;
 /// The variable that names the socket of the service manager: a path, or `@` and a name of the abstract namespace.
 const SOCKET: &str = "NOTIFY_SOCKET";
 
-/// Adopts the sockets that systemd passes (sd_listen_fds(3)). A socket named `rfc867`, `rfc868` or `metrics`
-/// (`FileDescriptorName=` in systemd.socket(5)) is for that service, and one named `proxied` for the clients of a proxy. The
-/// others are for the text protocol.
+/// Adopts the sockets that systemd passes (sd_listen_fds(3)). A socket named `rfc867`, `rfc868`, `rfc867-udp`, `rfc868-udp`
+/// or `metrics` (`FileDescriptorName=` in systemd.socket(5)) is for that service, and one named `proxied` for the clients
+/// of a proxy. The others are for the text protocol.
 pub(crate) fn sockets(mut builder: ServerBuilder) -> Result<ServerBuilder, Error> {
     let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':');
@@ -31,12 +31,16 @@ pub(crate) fn sockets(mut builder: ServerBuilder) -> Result<ServerBuilder, Error
     for i in 0..passed.len() {
         // listenfd takes AF_INET for IPv6 too.
         let tcp = passed.take_custom::<OwnedFd>(i, AF_INET, SOCK_STREAM, "");
-        let socket = tcp.or_else(|_| passed.take_custom(i, AF_UNIX, SOCK_STREAM, "stream socket of TCP or Unix"));
+        let udp = tcp.or_else(|_| passed.take_custom(i, AF_INET, SOCK_DGRAM, ""));
+        let kinds = "stream socket of TCP or Unix, or a socket of UDP";
+        let socket = udp.or_else(|_| passed.take_custom(i, AF_UNIX, SOCK_STREAM, kinds));
         let socket = socket.map_err(|error| Error::Io(error, "adopt a socket of LISTEN_FDS".into()))?;
         let Some(socket) = socket else { continue };
         builder = match names.next().unwrap_or_default() {
             "rfc867" => builder.listener_as(Service::Rfc867, socket),
             "rfc868" => builder.listener_as(Service::Rfc868, socket),
+            "rfc867-udp" => builder.listener_as(Service::Rfc867Udp, socket),
+            "rfc868-udp" => builder.listener_as(Service::Rfc868Udp, socket),
             "metrics" => builder.listener_as(Service::Metrics, socket),
             "proxied" => builder.listener_as(Service::Proxied, socket),
             _ => builder.listener(socket),

@@ -20,6 +20,7 @@ use nix::errno::Errno;
 use socket2::SockFilter;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
+use super::datagrams::DatagramSocket;
 use crate::{Address, DEFAULT_PORT, Error};
 pub(super) use peer::Peer;
 use unix::SocketFile;
@@ -56,25 +57,42 @@ pub enum Service {
     /// of the PROXY protocol, version 1 or 2, which names the client's address. See
     /// [`ServerBuilder::proxy`](super::ServerBuilder::proxy).
     Proxied,
+    /// The daytime protocol over UDP (RFC 867), by default on port 13. Each datagram of at most 3 bytes gets the line of
+    /// [`Rfc867`](Self::Rfc867), from the address to which it was sent. Others are dropped: longer ones, those of a port below
+    /// 1,024, those to a broadcast or multicast address, those of a denied network, and those of a source that asks too
+    /// often, see [`udp_rate`](super::ServerBuilder::udp_rate). The answer has at most 2.6 times the size of the question,
+    /// counted in bytes of IP.
+    Rfc867Udp,
+    /// The time protocol over UDP (RFC 868), by default on port 37. As [`Rfc867Udp`](Self::Rfc867Udp), with the four bytes of
+    /// [`Rfc868`](Self::Rfc868), at most 1.15 times the size of the question.
+    Rfc868Udp,
 }
 
 impl Service {
     /// Every service.
-    pub const ALL: &[Service] = &[Service::Text, Service::Rfc867, Service::Rfc868, Service::Metrics, Service::Proxied];
+    pub const ALL: &[Service] = &[
+        Service::Text,
+        Service::Rfc867,
+        Service::Rfc868,
+        Service::Metrics,
+        Service::Proxied,
+        Service::Rfc867Udp,
+        Service::Rfc868Udp,
+    ];
 
     /// The default port.
     pub fn port(self) -> u16 {
         match self {
             Service::Text | Service::Proxied => DEFAULT_PORT,
-            Service::Rfc867 => 13,
-            Service::Rfc868 => 37,
+            Service::Rfc867 | Service::Rfc867Udp => 13,
+            Service::Rfc868 | Service::Rfc868Udp => 37,
             Service::Metrics => 9991,
         }
     }
 
-    /// Whether its connections are clients: those of [`Service::Metrics`] are not.
+    /// Whether its connections are clients: those of [`Service::Metrics`] are not, and UDP does not have connections.
     pub(super) fn has_clients(self) -> bool {
-        self != Service::Metrics
+        self != Service::Metrics && !self.is_udp()
     }
 
     /// The name, such as `rfc867`.
@@ -85,7 +103,14 @@ impl Service {
             Service::Rfc868 => "rfc868",
             Service::Metrics => "metrics",
             Service::Proxied => "proxied",
+            Service::Rfc867Udp => "rfc867_udp",
+            Service::Rfc868Udp => "rfc868_udp",
         }
+    }
+
+    /// Whether it is served over UDP.
+    pub(super) fn is_udp(self) -> bool {
+        matches!(self, Service::Rfc867Udp | Service::Rfc868Udp)
     }
 }
 
@@ -178,45 +203,48 @@ impl AsRawFd for Listener {
     }
 }
 
-/// The bound addresses of a server, by service.
+/// The sockets of a server: those of its connections, and those of UDP.
 #[derive(Debug, Default)]
-pub(super) struct Addresses {
-    text: Vec<Address>,
-    rfc867: Vec<Address>,
-    rfc868: Vec<Address>,
-    metrics: Vec<Address>,
-    proxied: Vec<Address>,
+pub(super) struct Sockets {
+    pub(super) listeners: Vec<Listener>,
+    pub(super) datagrams: Vec<DatagramSocket>,
 }
 
+impl Sockets {
+    /// The descriptors, which a forked child inherits.
+    pub(super) fn descriptors(&self) -> Vec<RawFd> {
+        let listeners = self.listeners.iter().map(AsRawFd::as_raw_fd);
+        listeners.chain(self.datagrams.iter().map(|datagrams| datagrams.socket.as_raw_fd())).collect()
+    }
+}
+
+/// The bound addresses of a server, by service.
+#[derive(Debug, Default)]
+pub(super) struct Addresses([Vec<Address>; Service::ALL.len()]);
+
 impl Addresses {
-    pub(super) fn of(listeners: &[Listener]) -> Result<Self, Error> {
+    pub(super) fn of(sockets: &Sockets) -> Result<Self, Error> {
         let mut addresses = Addresses::default();
-        for listener in listeners {
-            let address = listener.address().map_err(Error::io("read the address of a listener"))?;
-            match listener.service {
-                Service::Text => addresses.text.push(address),
-                Service::Rfc867 => addresses.rfc867.push(address),
-                Service::Rfc868 => addresses.rfc868.push(address),
-                Service::Metrics => addresses.metrics.push(address),
-                Service::Proxied => addresses.proxied.push(address),
-            }
+        let mut add = |service: Service, address: io::Result<Address>| {
+            addresses.0[service as usize].push(address.map_err(Error::io("read the address of a listener"))?);
+            Ok::<(), Error>(())
+        };
+        for listener in &sockets.listeners {
+            add(listener.service, listener.address())?;
+        }
+        for DatagramSocket { socket, service } in &sockets.datagrams {
+            add(*service, socket.local_addr().map(Address::from))?;
         }
         Ok(addresses)
     }
 
     pub(super) fn of_service(&self, service: Service) -> &[Address] {
-        match service {
-            Service::Text => &self.text,
-            Service::Rfc867 => &self.rfc867,
-            Service::Rfc868 => &self.rfc868,
-            Service::Metrics => &self.metrics,
-            Service::Proxied => &self.proxied,
-        }
+        &self.0[service as usize]
     }
 
     /// The first TCP address of the text protocol.
     pub(super) fn local_addr(&self) -> Option<SocketAddr> {
-        self.text.iter().find_map(Address::socket_addr)
+        self.of_service(Service::Text).iter().find_map(Address::socket_addr)
     }
 }
 
@@ -227,29 +255,59 @@ pub(super) fn bind(
     backlog: i32,
     mode: Option<u32>,
     shared: bool,
-) -> Result<Vec<Listener>, Error> {
+) -> Result<Sockets, Error> {
     let resolved =
         addresses.iter().map(|(service, address)| address.resolve(service.port())).collect::<Result<Vec<_>, _>>()?;
-    let v4_ports: Vec<u16> =
-        resolved.iter().flatten().filter(|address| address.is_ipv4()).map(SocketAddr::port).collect();
-    let mut listeners = Vec::new();
+    let v4_ports: Vec<(bool, u16)> = addresses
+        .iter()
+        .zip(&resolved)
+        .flat_map(|((service, _), resolved)| resolved.iter().map(|address| (service.is_udp(), address)))
+        .filter(|(_, address)| address.is_ipv4())
+        .map(|(is_udp, address)| (is_udp, address.port()))
+        .collect();
+    let mut sockets = Sockets::default();
     for ((service, address), candidates) in addresses.iter().zip(&resolved) {
         // `[::]` also accepts IPv4, unless an IPv4 address with the same port is added.
-        let v6_only = |candidate: &SocketAddr| candidate.port() != 0 && v4_ports.contains(&candidate.port());
-        match (address, candidates.as_slice()) {
+        let v6_only =
+            |candidate: &SocketAddr| candidate.port() != 0 && v4_ports.contains(&(service.is_udp(), candidate.port()));
+        let kind = if service.is_udp() { Kind::Datagram { shared } } else { Kind::Stream { backlog, shared } };
+        let bound = match (address, candidates.as_slice()) {
+            (Address::Unix(_), _) if service.is_udp() => {
+                let expected = "expected a host, for UDP";
+                return Err(Error::Invalid(format!("the address \"{address}\" is a Unix socket; {expected}")));
+            }
             (Address::Unix(path), _) => {
                 let (socket, file) = unix::bind(path, backlog, mode)?;
                 let socket = Listening::Unix(UnixListener::from_std(socket));
-                listeners.push(Listener { socket, service: *service, owned: true, _file: file });
+                sockets.listeners.push(Listener { socket, service: *service, owned: true, _file: file });
+                continue;
             }
-            (_, [one]) => listeners.push(Listener::tcp(listen(*one, v6_only(one), backlog, shared)?, *service, shared)),
-            (_, several) => {
-                let sockets = bind_name(address, several, backlog, shared)?;
-                listeners.extend(sockets.into_iter().map(|socket| Listener::tcp(socket, *service, shared)));
+            (_, [one]) => vec![kind.bind(*one, v6_only(one))?],
+            (_, several) => bind_name(address, several, kind)?,
+        };
+        for socket in bound {
+            match kind {
+                Kind::Stream { .. } => sockets.listeners.push(Listener::tcp(socket, *service, shared)),
+                Kind::Datagram { .. } => {
+                    let socket = DatagramSocket::new(socket.into(), *service);
+                    sockets.datagrams.push(socket.map_err(Error::io(format!("bind {address}")))?);
+                }
             }
         }
     }
-    Ok(listeners)
+    Ok(sockets)
+}
+
+/// Takes a copy of a socket of UDP that is bound already. The builder keeps the original.
+pub(super) fn adopt_datagrams(descriptor: &OwnedFd, service: Service) -> Result<DatagramSocket, Error> {
+    let number = descriptor.as_raw_fd();
+    let socket = SockRef::from(descriptor);
+    let address = socket.local_addr().ok().and_then(|address| address.as_socket());
+    if socket.r#type().ok() != Some(Type::DGRAM) || address.is_none_or(|address| address.port() == 0) {
+        return Err(Error::Invalid(format!("the file descriptor {number} is not a bound UDP socket")));
+    }
+    let adopt = || DatagramSocket::new(descriptor.try_clone()?.into(), service);
+    adopt().map_err(Error::io(format!("adopt the file descriptor {number}")))
 }
 
 /// Takes a copy of a socket that listens already. The builder keeps the original, so that a failure does not lose it. Its
@@ -293,7 +351,7 @@ fn prepare(socket: &Socket) -> io::Result<()> {
 }
 
 /// Binds the addresses of one name that this machine has, all with the same port.
-fn bind_name(name: &Address, candidates: &[SocketAddr], backlog: i32, shared: bool) -> Result<Vec<Socket>, Error> {
+fn bind_name(name: &Address, candidates: &[SocketAddr], kind: Kind) -> Result<Vec<Socket>, Error> {
     let mut taken = None;
     for _ in 0..ATTEMPTS {
         let mut listeners: Vec<Socket> = Vec::new();
@@ -306,7 +364,7 @@ fn bind_name(name: &Address, candidates: &[SocketAddr], backlog: i32, shared: bo
             {
                 candidate.set_port(first);
             }
-            match listen(candidate, true, backlog, shared) {
+            match kind.bind(candidate, true) {
                 Ok(listener) => listeners.push(listener),
                 Err(Error::Io(error, doing)) => match error.raw_os_error().map(Errno::from_raw) {
                     Some(Errno::EADDRNOTAVAIL | Errno::EAFNOSUPPORT) => missing = Some(Error::Io(error, doing)),
@@ -334,26 +392,51 @@ fn port(socket: &Socket) -> Option<u16> {
     socket.local_addr().ok()?.as_socket().map(|address| address.port())
 }
 
-fn listen(address: SocketAddr, v6_only: bool, backlog: i32, shared: bool) -> Result<Socket, Error> {
-    let listener = || {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        // Allows a server to start while connections of an earlier server are in TIME_WAIT.
-        socket.set_reuse_address(true)?;
-        socket.set_reuse_port(shared)?;
-        if address.is_ipv6() {
-            socket.set_only_v6(v6_only)?;
-        }
-        prepare(&socket)?;
-        socket.bind(&address.into())?;
-        socket.listen(backlog)?;
-        socket.set_nonblocking(true)?;
-        Ok(socket)
-    };
-    listener().map_err(|error: io::Error| {
-        let hint = match shared && error.kind() == io::ErrorKind::AddrInUse {
-            true => ", which is taken, or shared by a program without reuse_port or of another user",
-            false => "",
+/// The kind of a socket that is bound to an IP address.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// TCP: the size of the queue of connections, and whether other servers may bind the same port.
+    Stream { backlog: i32, shared: bool },
+    /// UDP: whether other servers may bind the same port.
+    Datagram { shared: bool },
+}
+
+impl Kind {
+    fn bind(self, address: SocketAddr, v6_only: bool) -> Result<Socket, Error> {
+        let bind = || {
+            let (kind, protocol) = match self {
+                Kind::Stream { .. } => (Type::STREAM, Protocol::TCP),
+                Kind::Datagram { .. } => (Type::DGRAM, Protocol::UDP),
+            };
+            let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+            if address.is_ipv6() {
+                socket.set_only_v6(v6_only)?;
+            }
+            match self {
+                Kind::Stream { backlog, shared } => {
+                    // Allows a server to start while connections of an earlier server are in TIME_WAIT. For UDP it would
+                    // let another program take the port.
+                    socket.set_reuse_address(true)?;
+                    socket.set_reuse_port(shared)?;
+                    prepare(&socket)?;
+                    socket.bind(&address.into())?;
+                    socket.listen(backlog)?;
+                }
+                Kind::Datagram { shared } => {
+                    socket.set_reuse_port(shared)?;
+                    socket.bind(&address.into())?;
+                }
+            }
+            socket.set_nonblocking(true)?;
+            Ok(socket)
         };
-        Error::Io(error, format!("bind {address}{hint}"))
-    })
+        bind().map_err(|error: io::Error| {
+            let is_shared = matches!(self, Kind::Stream { shared: true, .. } | Kind::Datagram { shared: true });
+            let hint = match is_shared && error.kind() == io::ErrorKind::AddrInUse {
+                true => ", which is taken, or shared by a program without reuse_port or of another user",
+                false => "",
+            };
+            Error::Io(error, format!("bind {address}{hint}"))
+        })
+    }
 }

@@ -54,7 +54,7 @@ pub(super) struct Context {
     pub(super) worker: usize,
     pub(super) now: Tick,
     limits: Limits,
-    time_cache: TimeCache,
+    pub(super) time_cache: TimeCache,
     /// The buffer for reads.
     input: Box<[u8]>,
     /// The replies of one read; empty between calls of `drive`.

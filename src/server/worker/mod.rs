@@ -24,6 +24,7 @@ use slab::Slab;
 use super::{
     config::Config,
     conversation::Conversation,
+    datagrams::Datagrams,
     events::{ClientId, Event, Reason},
     handler_pool::{Departure, HandlerPool, Job, JobId},
     listen::{Peer, Service},
@@ -42,8 +43,10 @@ pub(super) use http::HttpServer;
 pub(super) const WAKER: Token = Token(usize::MAX);
 /// The poller's tokens of listeners start here. Smaller ones are slots of connections.
 pub(super) const LISTENERS: usize = usize::MAX / 2;
+/// Those of sockets of UDP start here.
+pub(super) const DATAGRAMS: usize = usize::MAX / 8 * 5;
 /// Those of listeners for metrics, and of their connections, are larger.
-const _: () = assert!(LISTENERS < http::LISTENERS && http::LISTENERS < http::CONNECTIONS);
+const _: () = assert!(LISTENERS < DATAGRAMS && DATAGRAMS < http::LISTENERS && http::LISTENERS < http::CONNECTIONS);
 
 /// What the poller reports for each connection: input, EOF, and urgent data, at which a read ends early.
 #[cfg(target_os = "linux")]
@@ -62,6 +65,7 @@ pub(super) struct Worker {
     poll: Poll,
     messages: Receiver<Message>,
     acceptor: Option<Acceptor>,
+    datagrams: Option<Datagrams>,
     /// When to accept even if the poller reports no listener.
     accept_at: Tick,
     /// The listeners for metrics, if this is the first worker and the server has them.
@@ -87,8 +91,9 @@ impl Worker {
         pool: Arc<HandlerPool>,
         poll: Poll,
         messages: Receiver<Message>,
-        acceptor: Option<Acceptor>,
+        acceptors: Option<(Acceptor, Datagrams)>,
     ) -> Self {
+        let (acceptor, datagrams) = acceptors.unzip();
         Worker {
             index,
             cx: Context::new(shared.clone(), config.clone(), pool, index),
@@ -98,6 +103,7 @@ impl Worker {
             messages,
             accept_at: acceptor.as_ref().map_or(NEVER, Acceptor::deadline),
             acceptor,
+            datagrams,
             http: None,
             connections: Slab::new(),
             timers: BTreeSet::new(),
@@ -162,6 +168,7 @@ impl Worker {
             if self.accept_at <= self.cx.now {
                 self.accept();
             }
+            self.answer_datagrams();
             self.drive_yielded();
             self.expire();
             if let Some(http) = &mut self.http
@@ -244,7 +251,7 @@ impl Worker {
     }
 
     fn timeout(&self, drain_until: Tick) -> Option<Duration> {
-        if !self.yielded.is_empty() {
+        if !self.yielded.is_empty() || self.datagrams.as_ref().is_some_and(Datagrams::is_ready) {
             return Some(Duration::ZERO);
         }
         let timer = self.timers.first().map_or(NEVER, |(tick, _)| *tick);
@@ -322,6 +329,12 @@ impl Worker {
                 _ => http.accept(self.poll.registry(), self.cx.now),
             };
         }
+        if token >= DATAGRAMS {
+            if let Some(datagrams) = &mut self.datagrams {
+                datagrams.ready(token - DATAGRAMS);
+            }
+            return;
+        }
         let listener = token - LISTENERS;
         if let Some(acceptor) = &mut self.acceptor {
             acceptor.ready(listener);
@@ -335,6 +348,13 @@ impl Worker {
         acceptor.accept(self.cx.now, &shared, |arrival| self.welcome(arrival));
         self.accept_at = acceptor.deadline();
         self.acceptor = Some(acceptor);
+    }
+
+    fn answer_datagrams(&mut self) {
+        if let Some(datagrams) = self.datagrams.as_mut().filter(|datagrams| datagrams.is_ready()) {
+            let mut read = self.cx.time_cache.begin(ClientId::default(), self.cx.now);
+            datagrams.serve(self.cx.now, self.cx.time_cache.now(&mut read), &self.shared);
+        }
     }
 
     fn welcome(&mut self, (stream, peer, service, admitted): Arrival) {
@@ -355,8 +375,10 @@ impl Worker {
         self.insert(stream, peer, id, |connection, cx| {
             let progress = match service {
                 Service::Text => connection.greet(cx),
-                // The acceptor does not have listeners for metrics.
-                Service::Rfc867 | Service::Rfc868 | Service::Metrics => connection.answer(service, cx),
+                // The acceptor does not have listeners for metrics and for UDP.
+                Service::Rfc867 | Service::Rfc868 | Service::Metrics | Service::Rfc867Udp | Service::Rfc868Udp => {
+                    connection.answer(service, cx)
+                }
                 // The proxy names the client first.
                 Service::Proxied => {
                     connection.await_header();
@@ -475,6 +497,7 @@ impl Worker {
         if self.acceptor.is_some() {
             self.shared.listening.store(false, Release);
             self.acceptor = None;
+            self.datagrams = None;
             self.accept_at = NEVER;
         }
     }

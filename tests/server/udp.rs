@@ -1,0 +1,457 @@
+//! RFC 867 and RFC 868 over UDP: which datagrams are questions, how often a source is answered, and that no loop exists.
+//!
+//! A dropped question is followed by one that is answered, on the same socket: the answers come in order.
+
+use std::{
+    io::ErrorKind,
+    mem::MaybeUninit,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    process::Command,
+    thread,
+    time::{Duration, Instant, UNIX_EPOCH},
+};
+
+use daytime::{Client, Clock, Error, Server, ServerBuilder, Service, rfc867_udp, rfc868_udp};
+use nix::sched::{CloneFlags, unshare};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::common::{MOMENT, TIMEOUT, eventually, outcome, skip, tcp, timed, unbound_builder};
+use crate::rfc::{LINE, SECONDS};
+
+/// More than any test asks in a second.
+const UNLIMITED: u32 = 10_000;
+
+fn udp_settings(address: &str) -> ServerBuilder {
+    unbound_builder().listen_as(Service::Rfc867Udp, address).listen_as(Service::Rfc868Udp, address).udp_rate(UNLIMITED)
+}
+
+fn udp_server() -> Server {
+    udp_settings("127.0.0.1:0").start().unwrap()
+}
+
+fn addresses(server: &Server) -> [SocketAddr; 2] {
+    [Service::Rfc867Udp, Service::Rfc868Udp].map(|service| tcp(&server.addresses_of(service)[0]))
+}
+
+/// Waits until so many datagrams were answered and dropped. A datagram is counted after it was answered.
+fn expect_counts(server: &Server, answered: u64, dropped: u64) {
+    let counts = || (server.stats().datagrams_answered, server.stats().datagrams_dropped);
+    eventually("the datagrams are counted", || counts() == (answered, dropped));
+}
+
+/// A client of a server, on any port.
+struct Asker(UdpSocket);
+
+impl Asker {
+    fn new(at: impl Into<SocketAddr>) -> Self {
+        let socket = UdpSocket::bind(at.into()).unwrap();
+        socket.set_read_timeout(Some(TIMEOUT)).unwrap();
+        Asker(socket)
+    }
+
+    fn local() -> Self {
+        Asker::new((Ipv4Addr::LOCALHOST, 0))
+    }
+
+    fn send(&self, question: &[u8], to: SocketAddr) {
+        assert_eq!(self.0.send_to(question, to).unwrap(), question.len());
+    }
+
+    /// The next answer, and where it came from.
+    fn answer(&self) -> (Vec<u8>, SocketAddr) {
+        let mut answer = [0; 2048];
+        let (size, from) = self.0.recv_from(&mut answer).unwrap();
+        (answer[..size].to_vec(), from)
+    }
+
+    fn ask(&self, question: &[u8], to: SocketAddr) -> Vec<u8> {
+        self.send(question, to);
+        let (answer, from) = self.answer();
+        assert_eq!(from, to, "it comes from the address that was asked");
+        answer
+    }
+}
+
+// ---- The server
+
+#[test]
+fn a_short_datagram_gets_one_answer() {
+    let server = udp_server();
+    let [of_867, of_868] = addresses(&server);
+    let asker = Asker::local();
+    for question in [&b""[..], b"\n", b"\r\n", b"day"] {
+        assert_eq!(asker.ask(question, of_867), LINE.as_bytes());
+        assert_eq!(asker.ask(question, of_868), SECONDS);
+    }
+    expect_counts(&server, 8, 0);
+    // Nothing of it is a client.
+    let stats = server.stats();
+    assert_eq!((stats.accepted, stats.commands, stats.clients), (0, 0, 0));
+}
+
+#[test]
+fn a_longer_datagram_gets_nothing() {
+    let server = udp_server();
+    let [of_867, of_868] = addresses(&server);
+    let asker = Asker::local();
+    for size in [4, 5, 40, 1500, 65_507] {
+        asker.send(&vec![b'\n'; size], of_867);
+        asker.send(&vec![0; size], of_868);
+    }
+    // The only answers.
+    assert_eq!(asker.ask(b"", of_867), LINE.as_bytes());
+    assert_eq!(asker.ask(b"", of_868), SECONDS);
+    expect_counts(&server, 2, 10);
+}
+
+#[test]
+fn the_port_of_a_service_gets_nothing() {
+    let server = udp_server();
+    let [of_867, of_868] = addresses(&server);
+    for port in [7, 13, 19, 37, 123, 1023] {
+        match UdpSocket::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(socket) => drop(socket.send_to(b"", of_867).unwrap()),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                return skip("ports below 1,024 are privileged");
+            }
+            // Another program uses it.
+            Err(_) => continue,
+        }
+    }
+    let asker = Asker::local();
+    assert_eq!(asker.ask(b"", of_867), LINE.as_bytes());
+    eventually("the answer is counted", || server.stats().datagrams_answered == 1);
+    assert!(server.stats().datagrams_dropped >= 3, "{:?}", server.stats());
+    if let Ok(first) = UdpSocket::bind((Ipv4Addr::LOCALHOST, 1024)) {
+        first.set_read_timeout(Some(TIMEOUT)).unwrap();
+        assert_eq!(Asker(first).ask(b"", of_868), SECONDS);
+    }
+}
+
+#[test]
+fn a_broadcast_gets_nothing() {
+    let server = udp_settings("0.0.0.0:0").start().unwrap();
+    let port = addresses(&server)[0].port();
+    let asker = Asker::local();
+    asker.0.set_broadcast(true).unwrap();
+    asker.send(b"", ([127, 255, 255, 255], port).into());
+    assert_eq!(asker.ask(b"", ([127, 0, 0, 1], port).into()), LINE.as_bytes());
+    expect_counts(&server, 1, 1);
+}
+
+#[test]
+fn the_answer_comes_from_the_address_that_was_asked() {
+    for wildcard in ["0.0.0.0:0", "[::]:0"] {
+        let server = match udp_settings(wildcard).start() {
+            Ok(server) => server,
+            Err(error) => return skip(error.to_string()),
+        };
+        let [of_867, of_868] = addresses(&server).map(|address| address.port());
+        let asker = Asker::local();
+        for host in [[127, 0, 0, 1], [127, 9, 9, 9], [127, 0, 0, 2]] {
+            assert_eq!(asker.ask(b"", (host, of_867).into()), LINE.as_bytes());
+            assert_eq!(asker.ask(b"\n", (host, of_868).into()), SECONDS);
+        }
+        if wildcard.contains("::") {
+            let asker = Asker::new((Ipv6Addr::LOCALHOST, 0));
+            assert_eq!(asker.ask(b"", (Ipv6Addr::LOCALHOST, of_867).into()), LINE.as_bytes());
+        }
+    }
+}
+
+#[test]
+fn a_denied_network_gets_nothing() {
+    let server = udp_settings("0.0.0.0:0").deny("127.0.0.3").start().unwrap();
+    let to = ([127, 0, 0, 1], addresses(&server)[0].port()).into();
+    let denied = Asker::new(([127, 0, 0, 3], 0));
+    denied.send(b"", to);
+    assert_eq!(Asker::local().ask(b"", to), LINE.as_bytes());
+    expect_counts(&server, 1, 1);
+    server.set_networks(daytime::Networks::new());
+    assert_eq!(denied.ask(b"", to), LINE.as_bytes());
+}
+
+#[test]
+fn a_source_that_asks_too_often_gets_its_rate() {
+    let server = unbound_builder().listen_as(Service::Rfc868Udp, "127.0.0.1:0").start().unwrap();
+    let to = tcp(&server.addresses_of(Service::Rfc868Udp)[0]);
+    let began = Instant::now();
+    for n in 1..=1000 {
+        // Each question from another port: a source is an address.
+        Asker::local().send(b"", to);
+        if n % 50 == 0 {
+            // The system's buffer holds some hundred datagrams.
+            eventually("all questions are counted", || {
+                let stats = server.stats();
+                stats.datagrams_answered + stats.datagrams_dropped == n
+            });
+        }
+    }
+    // 10 at once, and one more each tenth of a second.
+    let most = 10 + began.elapsed().as_millis() as u64 / 100 + 1;
+    let answered = server.stats().datagrams_answered;
+    assert!((10..=most).contains(&answered), "{answered} of at most {most}");
+    // Another source is not affected.
+    assert_eq!(Asker::new(([127, 0, 0, 7], 0)).ask(b"", to), SECONDS);
+}
+
+#[test]
+fn a_source_that_is_gone_delays_nobody() {
+    let server = udp_server();
+    let [of_867, of_868] = addresses(&server);
+    for _ in 0..100 {
+        // Its system answers with ICMP's "port unreachable".
+        Asker::local().send(b"", of_867);
+    }
+    let asker = Asker::local();
+    assert_eq!(asker.ask(b"", of_867), LINE.as_bytes());
+    assert_eq!(asker.ask(b"", of_868), SECONDS);
+}
+
+#[test]
+fn the_clock_and_the_end_of_the_server_hold_for_datagrams() {
+    let server = udp_server();
+    let [of_867, of_868] = addresses(&server);
+    let asker = Asker::local();
+    assert_eq!(asker.ask(b"", of_868), SECONDS);
+    server.set_clock(Clock::fixed_unix(MOMENT + 1));
+    assert_eq!(asker.ask(b"", of_868), u32::from_be_bytes(SECONDS).wrapping_add(1).to_be_bytes());
+    assert_eq!(asker.ask(b"", of_867), LINE.replace(":57-", ":58-").as_bytes());
+    // A drain closes the sockets, and their ports are free.
+    server.drain(TIMEOUT);
+    assert!(server.wait(Some(TIMEOUT)));
+    drop(UdpSocket::bind(of_867).unwrap());
+    drop(UdpSocket::bind(of_868).unwrap());
+}
+
+#[test]
+fn a_flood_delays_no_client_of_tcp() {
+    let server = udp_settings("127.0.0.1:0").listen("127.0.0.1:0").workers(1).udp_rate(1).start().unwrap();
+    let [of_867, _] = addresses(&server);
+    let mut client = Client::connect(server.local_addr().unwrap()).unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let asker = Asker::local();
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                asker.send(b"", of_867);
+            }
+        });
+        eventually("the flood arrives", || server.stats().datagrams_dropped > 10_000);
+        for _ in 0..100 {
+            assert_eq!(client.timestamp().unwrap(), MOMENT);
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_socket_that_is_bound_already_is_adopted() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let server = unbound_builder().listener_as(Service::Rfc868Udp, socket.try_clone().unwrap()).start().unwrap();
+    assert_eq!(addresses_of(&server, Service::Rfc868Udp), [address]);
+    assert_eq!(Asker::local().ask(b"", address), SECONDS);
+
+    let stream = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let error = unbound_builder().listener_as(Service::Rfc867Udp, stream).bind().unwrap_err();
+    assert!(error.to_string().ends_with("is not a bound UDP socket"), "{error}");
+    let error = unbound_builder().listener_as(Service::Text, socket).bind().unwrap_err();
+    assert!(error.to_string().ends_with("is not a listening stream socket"), "{error}");
+    let error = unbound_builder().listen_as(Service::Rfc867Udp, "unix:/tmp/socket").bind().unwrap_err();
+    assert_eq!(error.to_string(), "the address \"unix:/tmp/socket\" is a Unix socket; expected a host, for UDP");
+}
+
+fn addresses_of(server: &Server, service: Service) -> Vec<SocketAddr> {
+    server.addresses_of(service).iter().map(tcp).collect()
+}
+
+#[test]
+fn tcp_and_udp_share_a_port_and_two_servers_do_not() {
+    let first = unbound_builder().listen_as(Service::Rfc867, "127.0.0.1:0").start().unwrap();
+    let address = tcp(&first.addresses_of(Service::Rfc867)[0]);
+    let second = unbound_builder().listen_as(Service::Rfc867Udp, address).start().unwrap();
+    assert_eq!(addresses_of(&second, Service::Rfc867Udp), [address]);
+    let error = unbound_builder().listen_as(Service::Rfc868Udp, address).bind().unwrap_err();
+    assert!(matches!(&error, Error::Io(error, _) if error.kind() == ErrorKind::AddrInUse), "{error}");
+    // All addresses of a name have the same free port.
+    let server = unbound_builder().listen_as(Service::Rfc868Udp, "localhost:0").start().unwrap();
+    let ports = addresses_of(&server, Service::Rfc868Udp);
+    assert!(ports.iter().all(|address| address.port() == ports[0].port()), "{ports:?}");
+}
+
+// ---- Loops
+
+/// Sends a datagram with a forged source.
+fn forge(from: SocketAddr, to: SocketAddr, payload: &[u8]) {
+    let (IpAddr::V4(source), IpAddr::V4(destination)) = (from.ip(), to.ip()) else { unreachable!() };
+    let udp_size = 8 + payload.len() as u16;
+    let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0];
+    packet.extend(source.octets());
+    packet.extend(destination.octets());
+    for field in [from.port(), to.port(), udp_size, 0] {
+        packet.extend(field.to_be_bytes());
+    }
+    packet.extend(payload);
+    // IPPROTO_RAW: the packet has its own header of IP, whose sizes and checksum the system fills in.
+    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(255))).unwrap();
+    socket.send_to(&packet, &SocketAddr::new(to.ip(), 0).into()).unwrap();
+}
+
+/// Runs a test in a network namespace of its own: the thread, and those that it starts. Without the right to do so, the test
+/// is skipped.
+fn in_own_network(test: impl FnOnce() + Send + 'static) {
+    let isolated = move || {
+        if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
+            return skip(format!("a network namespace cannot be made: {error}"));
+        }
+        match Command::new("ip").args(["link", "set", "lo", "up"]).status() {
+            Ok(status) if status.success() => test(),
+            other => skip(format!("ip link set lo up: {other:?}")),
+        }
+    };
+    thread::spawn(isolated).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
+
+/// Answers every datagram, as servers without guards do, until its socket is closed. Returns its address.
+fn unguarded(answer: &'static [u8]) -> SocketAddr {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = socket.local_addr().unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    thread::spawn(move || {
+        let mut question = [0; 2048];
+        while let Ok((_, from)) = socket.recv_from(&mut question) {
+            if from.port() == 1 {
+                return;
+            }
+            let _ = socket.send_to(answer, from);
+        }
+    });
+    address
+}
+
+/// The datagrams that this namespace has sent: /proc/net/snmp, of the thread that asks.
+fn datagrams_sent() -> u64 {
+    let counters = std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
+    let mut udp = counters.lines().filter(|line| line.starts_with("Udp: "));
+    let (names, values) = (udp.next().unwrap(), udp.next().unwrap());
+    let at = names.split(' ').position(|name| name == "OutDatagrams").unwrap();
+    values.split(' ').nth(at).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_forged_question_between_two_servers_ends_after_one_answer() {
+    in_own_network(|| {
+        let (first, second) = (udp_server(), udp_server());
+        let ([a_867, a_868], [b_867, b_868]) = (addresses(&first), addresses(&second));
+        let sum = || {
+            let [a, b] = [first.stats(), second.stats()];
+            (a.datagrams_answered + b.datagrams_answered, a.datagrams_dropped + b.datagrams_dropped)
+        };
+        for (from, to) in
+            [(a_867, b_868), (a_868, b_867), (b_867, a_867), (b_868, a_868), (a_867, a_868), (a_867, a_867)]
+        {
+            let (sent, (answered, dropped)) = (datagrams_sent(), sum());
+            forge(from, to, b"");
+            // The answer is a long datagram for the other server, which drops it.
+            eventually("the answer is dropped", || sum() == (answered + 1, dropped + 1));
+            // Whatever a loop would send comes before the answers to these two questions.
+            let asker = Asker::local();
+            asker.ask(b"", a_867);
+            asker.ask(b"", b_867);
+            eventually("all datagrams are counted", || sum() == (answered + 1 + 2, dropped + 1));
+            // One answer to the forged question; two questions and two answers of the asker.
+            assert_eq!(datagrams_sent() - sent, 1 + 4);
+        }
+    });
+}
+
+#[test]
+fn a_server_without_guards_cannot_loop_with_this_one() {
+    in_own_network(|| {
+        let server = udp_server();
+        let [of_867, of_868] = addresses(&server);
+        // The control: two servers without guards answer each other.
+        let (first, second) = (unguarded(b"Sunday, November 22, 2026\r\n"), unguarded(b"1234"));
+        forge(first, second, b"");
+        eventually("two servers without guards loop", || datagrams_sent() > 1000);
+        for other in [first, second] {
+            forge((Ipv4Addr::LOCALHOST, 1).into(), other, b""); // ends it
+        }
+        // An echo, a chargen, a daytime and a time server.
+        for answer in [&b"0123456789012345678901234567890123456789"[..], b"Sunday, November 22, 2026\r\n", b"1234"] {
+            let other = unguarded(answer);
+            for ours in [of_867, of_868] {
+                let (answered, dropped) = (server.stats().datagrams_answered, server.stats().datagrams_dropped);
+                forge(other, ours, b"");
+                eventually("its answer is dropped", || server.stats().datagrams_dropped == dropped + 1);
+                assert_eq!(server.stats().datagrams_answered, answered + 1);
+            }
+        }
+    });
+}
+
+#[test]
+fn an_answer_is_at_most_three_times_its_question() {
+    let server = udp_settings("127.0.0.1:0").timezone("America/Argentina/ComodRivadavia").start();
+    let server = server.unwrap_or_else(|_| udp_server());
+    // Wednesday and September are the longest words; the zone is at most 6 characters.
+    server.set_clock(Clock::fixed_unix(1_789_561_425));
+    let answer = Asker::local().ask(b"", addresses(&server)[0]);
+    assert!(answer.starts_with(b"Wednesday, September 16, 2026 "), "{}", answer.escape_ascii());
+    // In bytes of IP: the headers of IP and UDP have 28.
+    assert!(28 + answer.len() <= 3 * 28, "{} bytes", answer.len());
+}
+
+// ---- The clients
+
+#[test]
+fn the_clients_read_both_protocols() {
+    let server = udp_server();
+    let [of_867, of_868] = addresses(&server);
+    assert_eq!(rfc867_udp(of_867).unwrap(), LINE.trim_end());
+    assert_eq!(rfc868_udp(of_868).unwrap(), UNIX_EPOCH + Duration::from_secs(MOMENT as u64));
+    // The first address of a name that answers.
+    let named = format!("localhost:{}", of_868.port());
+    assert_eq!(rfc868_udp(named).unwrap(), UNIX_EPOCH + Duration::from_secs(MOMENT as u64));
+    // Each protocol's answer is not one of the other.
+    assert!(matches!(rfc868_udp(of_867), Err(Error::Protocol(_))));
+    assert!(matches!(rfc867_udp("unix:/tmp/socket"), Err(Error::Invalid(_))));
+}
+
+#[test]
+fn a_lost_datagram_is_repeated() {
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    let late = thread::spawn(move || {
+        let mut question = [0; 8];
+        // The first question is lost.
+        server.recv_from(&mut question).unwrap();
+        let (size, from) = server.recv_from(&mut question).unwrap();
+        assert_eq!(size, 0);
+        server.send_to(&SECONDS, from).unwrap();
+    });
+    assert_eq!(rfc868_udp(address).unwrap(), UNIX_EPOCH + Duration::from_secs(MOMENT as u64));
+    late.join().unwrap();
+}
+
+#[test]
+fn a_server_that_says_nothing_costs_the_timeout() {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let timeout = Duration::from_millis(700);
+    let (result, took) = timed(|| Client::builder().timeout(timeout).rfc868_udp(address));
+    assert_eq!(outcome(result.map(|time| format!("{time:?}"))), outcome(Err::<String, _>(Error::Timeout)));
+    assert!(took >= timeout, "{took:?}");
+    // It was asked twice.
+    silent.set_nonblocking(true).unwrap();
+    let mut question = [MaybeUninit::<u8>::uninit(); 8];
+    let silent = Socket::from(silent);
+    assert!((0..2).all(|_| silent.recv(&mut question).is_ok()));
+    assert!(silent.recv(&mut question).is_err());
+    // Nothing listens: the system says so.
+    drop(silent);
+    let (result, took) = timed(|| rfc867_udp(address));
+    assert!(matches!(result, Err(Error::Io(error, _)) if error.kind() == ErrorKind::ConnectionRefused));
+    assert!(took < TIMEOUT, "{took:?}");
+}
