@@ -5,9 +5,10 @@
  *
  * Ownership  What daytime_server_new(), daytime_client_connect() or daytime_request_defer() made, the matching *_free()
  *            releases. Nothing else is ever freed by you.
- * Errors     Functions that can fail return DAYTIME_OK, which is 0, or a negative daytime_status. Out-parameters are
- *            written only on success, but for DAYTIME_ERR_TRUNCATED; a handle out-parameter is NULL on failure. err may
- *            be NULL, and is written only on failure. errno is left alone. Without memory the process is aborted.
+ * Errors     Functions that can fail return DAYTIME_OK, which is 0, or a negative daytime_status. After a failure
+ *            daytime_last_error() has the words. A parameter err gets the same; it may be NULL. Out-parameters are
+ *            written only on success, but for DAYTIME_ERR_TRUNCATED; a handle out-parameter is NULL on failure.
+ *            errno is left alone. Without memory the process is aborted.
  * NULL       A function without a result does nothing with NULL, one that returns a pointer or a number gives NULL or 0,
  *            any other DAYTIME_ERR_INVALID.
  * Strings    In: NUL-terminated UTF-8 without CR and LF, copied. Out: your buffer of cap bytes, always NUL-terminated.
@@ -60,6 +61,16 @@
 #define DAYTIME_ADDR_MAX 128
 
 /**
+ * The size of daytime_stats.by_service, which has places for services of later versions.
+ */
+#define DAYTIME_SERVICES_MAX 8
+
+/**
+ * The size of daytime_stats.by_reason, which has places for reasons of later versions.
+ */
+#define DAYTIME_REASONS_MAX 32
+
+/**
  * Status codes. Functions that take one accept any int. Values are stable across versions.
  */
 typedef enum {
@@ -102,7 +113,7 @@ typedef enum {
     /**
      * A bug of the library, which was caught. Free the handle.
      */
-    DAYTIME_ERR_PANIC = -9,
+    DAYTIME_ERR_PANIC = -9
 } daytime_status;
 
 /**
@@ -132,7 +143,7 @@ typedef enum {
     /**
      * The system lacks file descriptors or memory to accept clients; the server retries: error.
      */
-    DAYTIME_EVENT_ACCEPT_PAUSED = 6,
+    DAYTIME_EVENT_ACCEPT_PAUSED = 6
 } daytime_event_kind;
 
 /**
@@ -187,6 +198,10 @@ typedef enum {
      * The reply of RFC 867 or RFC 868 was sent.
      */
     DAYTIME_REASON_ANSWERED = 12,
+    /**
+     * The header of the PROXY protocol is invalid, or did not arrive in time.
+     */
+    DAYTIME_REASON_PROXY_HEADER = 13
 } daytime_reason;
 
 /**
@@ -200,7 +215,7 @@ typedef enum {
     /**
      * Lines from the start, for deployments without clients of the original.
      */
-    DAYTIME_FRAMING_LINE = 1,
+    DAYTIME_FRAMING_LINE = 1
 } daytime_framing;
 
 /**
@@ -221,6 +236,18 @@ typedef enum {
      * closed.
      */
     DAYTIME_SERVICE_RFC868 = 2,
+    /**
+     * HTTP for Prometheus and for health checks, by default on port 9991. "/metrics" has the text of
+     * daytime_server_metrics(); "/healthz" answers 200 while the first worker works; "/readyz" answers 200, or 503 while the
+     * server drains or is full. Its connections are no clients, and at most 32 are open at a time. Anyone who reaches the
+     * port reads the counters. While the server drains, it answers until the last client is gone.
+     */
+    DAYTIME_SERVICE_METRICS = 3,
+    /**
+     * Commands and replies for the clients of a proxy, by default on port 9990. Each connection must begin with a header
+     * of the PROXY protocol, version 1 or 2, which names the client's address: daytime_server_proxy().
+     */
+    DAYTIME_SERVICE_PROXIED = 4
 } daytime_service;
 
 /**
@@ -259,6 +286,25 @@ typedef struct daytime_responder daytime_responder;
 typedef struct daytime_server daytime_server;
 
 /**
+ * The error of a call. Every call that fails writes it for its thread, see daytime_last_error(), and to its parameter err if it
+ * has one that is not NULL. This struct never grows.
+ */
+typedef struct {
+    /**
+     * The daytime_status that was returned.
+     */
+    int status;
+    /**
+     * errno of DAYTIME_ERR_IO, else 0.
+     */
+    int os_error;
+    /**
+     * The message, NUL-terminated UTF-8, cut if it does not fit.
+     */
+    char message[248];
+} daytime_error;
+
+/**
  * The handler of a custom command. It runs on a thread of the library, several at a time (see
  * daytime_server_set_handler_threads()). Its client waits for the reply, and other clients are not delayed.
  *
@@ -282,24 +328,6 @@ typedef int (*daytime_command_fn)(const daytime_request *request, daytime_reply 
 typedef void (*daytime_free_fn)(void *user_data);
 
 /**
- * The error of a call, in a struct of yours. It is written only on failure. This struct never grows.
- */
-typedef struct {
-    /**
-     * The daytime_status that was returned.
-     */
-    int status;
-    /**
-     * errno of DAYTIME_ERR_IO, else 0.
-     */
-    int os_error;
-    /**
-     * The message, NUL-terminated UTF-8, cut if it does not fit.
-     */
-    char message[248];
-} daytime_error;
-
-/**
  * The counters of a server since its start. Pass its sizeof: this struct may grow at its end.
  */
 typedef struct {
@@ -312,7 +340,7 @@ typedef struct {
      */
     uint64_t accepted;
     /**
-     * Connections refused, because of a limit or a denied network.
+     * Connections refused, because of a limit, a denied network, or the header of a proxy.
      */
     uint64_t refused;
     /**
@@ -324,7 +352,7 @@ typedef struct {
      */
     uint64_t invalid;
     /**
-     * Bytes received from clients.
+     * Bytes received from clients, and from proxies for them.
      */
     uint64_t bytes_in;
     /**
@@ -332,13 +360,41 @@ typedef struct {
      */
     uint64_t bytes_out;
     /**
-     * Events lost because the queue was full.
+     * Events dropped because the queue was full.
      */
     uint64_t events_dropped;
     /**
      * Milliseconds since the start.
      */
     uint64_t uptime_ms;
+    /**
+     * The most clients at a time, see daytime_server_set_max_clients().
+     */
+    uint64_t max_clients;
+    /**
+     * Pauses of accepting, because the system lacked file descriptors or memory. Each pause of an episode counts.
+     */
+    uint64_t accept_pauses;
+    /**
+     * Custom commands that failed: the handler returned a failure or an invalid reply.
+     */
+    uint64_t handler_failures;
+    /**
+     * Hooks that failed. A hook in C cannot.
+     */
+    uint64_t hook_failures;
+    /**
+     * Custom commands and hooks that wait for a handler thread now.
+     */
+    uint64_t handlers_waiting;
+    /**
+     * Clients accepted, by daytime_service. They add up to accepted.
+     */
+    uint64_t by_service[DAYTIME_SERVICES_MAX];
+    /**
+     * Clients refused, or whose connection was closed, by daytime_reason. Index 0 is unused.
+     */
+    uint64_t by_reason[DAYTIME_REASONS_MAX];
 } daytime_stats;
 
 /**
@@ -425,7 +481,7 @@ typedef void (*daytime_disconnect_fn)(const daytime_client_context *client, int 
 
 #ifdef __cplusplus
 extern "C" {
-#endif // __cplusplus
+#endif /* __cplusplus */
 
 /**
  * The version of the library, such as "0.1.0".
@@ -444,6 +500,14 @@ uint32_t daytime_version_number(void);
  * Ownership: the library's. Lifetime: the process. Threads: any. Errors: none, never NULL.
  */
 const char *daytime_strerror(int status);
+
+/**
+ * The error of the last call of this thread that failed: which setting or argument is invalid, what was given, and what was
+ * expected. A call that succeeds does not change it. Before the first failure, its status is DAYTIME_OK and its message "".
+ * Ownership: the library's. Lifetime: until the next call of this thread that fails, or the end of the thread. Threads: any;
+ * each has its own. Errors: none, never NULL.
+ */
+const daytime_error *daytime_last_error(void);
 
 /**
  * Creates a server with default settings. It does nothing before the start.
@@ -519,6 +583,15 @@ daytime_status daytime_server_set_first_command_timeout(daytime_server *server, 
  * started.
  */
 daytime_status daytime_server_set_write_timeout(daytime_server *server, uint32_t ms);
+
+/**
+ * How long a proxy may take to send its header after it has connected, in milliseconds, at least 3,000: the time of a TCP
+ * retransmission. Default: 5,000.
+ * Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID below 3,000; DAYTIME_ERR_STATE once
+ * started.
+ */
+daytime_status daytime_server_set_proxy_timeout(daytime_server *server,
+                                                uint32_t ms);
 
 /**
  * How long each worker polls without sleeping when it has nothing to do, in microseconds. Replies come some tens of
@@ -623,7 +696,7 @@ daytime_status daytime_server_set_usage(daytime_server *server,
                                         const char *usage);
 
 /**
- * Buffers events for daytime_server_next_event(), up to capacity (1 to 1,048,576). Further events are lost and counted; a
+ * Buffers events for daytime_server_next_event(), up to capacity (1 to 1,048,576). Further events are dropped and counted; a
  * slow reader never slows the server down. If commands is not 0, each command is an event too, which costs an allocation a
  * command. The last call has effect.
  * Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID for the capacity;
@@ -686,6 +759,18 @@ daytime_status daytime_server_warning(const daytime_server *server,
 daytime_status daytime_server_stats(const daytime_server *server, daytime_stats *out, size_t size);
 
 /**
+ * The counters as text for Prometheus, in its text format 0.0.4: a few kilobytes. An embedder with an HTTP server of its own
+ * appends it to its "/metrics". *needed becomes the size of the text with its NUL. The text grows with its numbers and with
+ * custom commands, so that a later call may need more.
+ * Ownership: the buffer is yours; it may be NULL if cap is 0, which only asks for the size. Lifetime: once started. Threads:
+ * any. Errors: DAYTIME_ERR_TRUNCATED; DAYTIME_ERR_STATE before start.
+ */
+daytime_status daytime_server_metrics(const daytime_server *server,
+                                      char *buf,
+                                      size_t cap,
+                                      size_t *needed);
+
+/**
  * Waits for the next event. A negative timeout_ms means unlimited, and 0 only checks. Each event is returned once.
  * Ownership: the struct is yours; size is its sizeof. Lifetime: once started. Threads: any but the server's own. Errors:
  * DAYTIME_ERR_TIMEOUT; DAYTIME_ERR_CLOSED when the server has ended and the last event was read; DAYTIME_ERR_STATE
@@ -717,8 +802,8 @@ daytime_status daytime_server_disconnect(daytime_server *server, uint64_t client
 
 /**
  * Adds an address to listen on: "localhost:9990", "0.0.0.0" (with port 9990), "[::]:0". A name stands for all of its
- * addresses that this machine has. Port 0 stands for any free port. Default, if nothing else is added: "localhost:9990".
- * Nothing is bound before the start.
+ * addresses that this machine has. Port 0 stands for any free port. Default, if nothing but listeners for metrics is added:
+ * "localhost:9990". Nothing is bound before the start.
  *
  * "unix:/run/daytime.sock" is a Unix socket, and "unix:@daytime" one in Linux's abstract namespace. At most 107 bytes
  * follow "unix:". The start replaces the file of a socket on which no server answers, and no other file. The file is
@@ -805,9 +890,35 @@ daytime_status daytime_server_set_networks(daytime_server *server,
                                            size_t n_deny);
 
 /**
+ * Trusts the proxies of a network: on a TCP listener for DAYTIME_SERVICE_PROXIED, each connection from there begins with a
+ * header of the PROXY protocol, version 1 or 2, as HAProxy, nginx and cloud load balancers send it. The client's address
+ * in it counts for events, limits and networks. Connections from elsewhere are closed silently. Each call adds a network,
+ * as daytime_server_allow(). A Unix listener accepts each proxy that may connect to its file.
+ *
+ * A header that is missing, invalid or late closes the connection: DAYTIME_REASON_PROXY_HEADER. If the header names no TCP
+ * client, the proxy is the client, as for its health check, and allowed and denied networks do not apply. A named host
+ * can claim any address, so that clients must reach the listener through the proxy only.
+ * Ownership: the text is copied. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID if it is not a
+ * network; DAYTIME_ERR_STATE once started. The start fails with DAYTIME_ERR_INVALID if a TCP listener for
+ * DAYTIME_SERVICE_PROXIED has no named proxy.
+ */
+daytime_status daytime_server_proxy(daytime_server *server,
+                                    const char *network);
+
+/**
+ * Replaces all networks of proxies, see daytime_server_proxy(). On a running server this holds for later connections. With
+ * an empty array each later TCP connection of a proxy is refused.
+ * Ownership: the texts are copied; the array may be NULL if its size is 0. Lifetime: before start and while it runs.
+ * Threads: any. Errors: DAYTIME_ERR_INVALID if a text is NULL or not a network; the proxies are unchanged then.
+ */
+daytime_status daytime_server_set_proxies(daytime_server *server,
+                                          const char *const *networks,
+                                          size_t n);
+
+/**
  * The first bound address of the text protocol, with the port that the system chose. DAYTIME_ADDR_MAX bytes hold it.
  * Ownership: the buffer is yours. Lifetime: once started. Threads: any. Errors: DAYTIME_ERR_TRUNCATED;
- * DAYTIME_ERR_INVALID if the server only has listeners for RFC 867 and RFC 868; DAYTIME_ERR_STATE before start.
+ * DAYTIME_ERR_INVALID if the server has no listener for it; DAYTIME_ERR_STATE before start.
  */
 daytime_status daytime_server_local_addr(const daytime_server *server, char *buf, size_t cap);
 
@@ -982,7 +1093,7 @@ daytime_status daytime_server_on_connect(daytime_server *server,
 
 /**
  * Calls hook for each client that has left, on a handler thread, after its last handler has returned and before its state
- * is freed. Unlike an event, a call is never lost. It is called for every client for which the hook of
+ * is freed. Unlike an event, a call is never dropped. It is called for every client for which the hook of
  * daytime_server_on_connect() was called (or, without that hook, for every client), also when the server stops. Until it
  * has returned, the client counts for daytime_server_set_max_clients(). The last call has effect.
  * Ownership: the server owns the user data from this call on, even if it fails, as in daytime_server_on_connect().
@@ -1089,6 +1200,33 @@ daytime_status daytime_client_datetime(daytime_client *client,
 daytime_status daytime_client_timestamp(daytime_client *client, int64_t *unix_seconds, daytime_error *err);
 
 /**
+ * The POSIX TZ string of a zone, "CET-1CEST,M3.5.0,M10.5.0/3", for setenv("TZ") and tzset(3): of a device that has no time
+ * zone database. It is right for the two years after the server's time. If the rules of the zone do not fit into such a
+ * string, it has the present offset alone, "<+00>0", until daytime_client_next_transition(). zone is an IANA name,
+ * "UTC", an offset such as "+05:30", or "" for the server's zone.
+ * Ownership: the zone is copied, the buffer is yours. Lifetime: none. Threads: any, one call after another. Errors: those
+ * of daytime_client_request(), and DAYTIME_ERR_PROTOCOL if the reply is not such a string. DAYTIME_ERR_REFUSED if the
+ * server does not know the zone, or the command, as the original classroom program.
+ */
+daytime_status daytime_client_tz(daytime_client *client,
+                                 const char *zone,
+                                 char *buf,
+                                 size_t cap,
+                                 daytime_error *err);
+
+/**
+ * The next change of the offset of a zone: its second since the Unix epoch, and the offset that begins then, in seconds
+ * east of UTC. INT64_MAX and 0 if the offset does not change any more. The zone is that of daytime_client_tz().
+ * Ownership: the zone is copied, *unix_seconds and *utc_offset are yours, and unchanged on failure. Lifetime: none.
+ * Threads: any, one call after another. Errors: as daytime_client_tz().
+ */
+daytime_status daytime_client_next_transition(daytime_client *client,
+                                              const char *zone,
+                                              int64_t *unix_seconds,
+                                              int *utc_offset,
+                                              daytime_error *err);
+
+/**
  * Sends a command, such as "time Asia/Tokyo", and writes the reply without its line end. DAYTIME_REPLY_MAX bytes hold
  * every reply.
  * Ownership: the command is copied, the buffer is yours. Lifetime: none. Threads: any, one call after another.
@@ -1140,7 +1278,7 @@ daytime_status daytime_rfc868(const char *address,
                               daytime_error *err);
 
 #ifdef __cplusplus
-}  // extern "C"
-#endif  // __cplusplus
+} /* extern "C" */
+#endif  /* __cplusplus */
 
 #endif  /* DAYTIME_H */

@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     fmt,
-    net::{IpAddr, SocketAddr, ToSocketAddrs},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs},
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
     str::FromStr,
@@ -25,10 +25,16 @@ pub const DEFAULT_PORT: u16 = 9990;
 /// - `unix:PATH`, a Unix socket, or `unix:@NAME`, one in Linux's abstract namespace (unix(7)). The path, or `@` and the
 ///   name, have at most 107 bytes.
 ///
+/// A [`SocketAddr`], an IP address or a host name with its port, and a [`Path`] are addresses too.
+///
 /// ```
+/// use std::{net::Ipv6Addr, path::Path};
 /// use daytime::Address;
 ///
 /// assert_eq!("unix:/run/daytime.sock".parse::<Address>()?, Address::Unix("/run/daytime.sock".into()));
+/// assert_eq!(Address::from(Path::new("/run/daytime.sock")), "unix:/run/daytime.sock".into());
+/// assert_eq!(Address::from((Ipv6Addr::LOCALHOST, 9990)), "[::1]:9990".into());
+/// assert_eq!(Address::from(("localhost", 9990)), "localhost:9990".into());
 /// assert!(matches!(Address::from("localhost:9990"), Address::Name(_)));
 /// assert!("localhost:port".parse::<Address>().is_err());
 /// # Ok::<(), daytime::Error>(())
@@ -54,6 +60,14 @@ impl Address {
             Address::Tcp(_) => Ok(()),
             Address::Name(name) => split(name).map(drop),
             Address::Unix(path) => unix(path).map(drop),
+        }
+    }
+
+    /// The IP address and the port; `None` for a name and for a Unix socket.
+    pub fn socket_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Address::Tcp(address) => Some(*address),
+            Address::Name(_) | Address::Unix(_) => None,
         }
     }
 
@@ -166,9 +180,61 @@ impl From<String> for Address {
     }
 }
 
+impl From<&String> for Address {
+    fn from(text: &String) -> Self {
+        Address::from(text.as_str())
+    }
+}
+
 impl From<SocketAddr> for Address {
     fn from(address: SocketAddr) -> Self {
         Address::Tcp(address)
+    }
+}
+
+impl From<(&str, u16)> for Address {
+    /// An IP address, without brackets, or a host name, and its port.
+    fn from((host, port): (&str, u16)) -> Self {
+        match host.parse::<IpAddr>() {
+            Ok(ip) => Address::Tcp((ip, port).into()),
+            Err(_) => Address::Name(format!("{host}:{port}")),
+        }
+    }
+}
+
+impl From<(String, u16)> for Address {
+    fn from((host, port): (String, u16)) -> Self {
+        Address::from((host.as_str(), port))
+    }
+}
+
+macro_rules! from_ip_and_port {
+    ($($ip:ty)*) => {$(
+        impl From<($ip, u16)> for Address {
+            fn from(address: ($ip, u16)) -> Self {
+                Address::Tcp(address.into())
+            }
+        }
+    )*};
+}
+from_ip_and_port!(IpAddr Ipv4Addr Ipv6Addr);
+
+impl From<&Path> for Address {
+    /// The path of a Unix socket.
+    fn from(path: &Path) -> Self {
+        Address::Unix(path.to_owned())
+    }
+}
+
+impl From<PathBuf> for Address {
+    fn from(path: PathBuf) -> Self {
+        Address::Unix(path)
+    }
+}
+
+impl From<&PathBuf> for Address {
+    fn from(path: &PathBuf) -> Self {
+        Address::Unix(path.clone())
     }
 }
 

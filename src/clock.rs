@@ -3,23 +3,24 @@
 //! Only replies depend on these clocks. Every timeout uses the monotonic clock.
 
 use std::{
+    collections::HashMap,
     ffi::{OsStr, OsString},
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
     sync::{
-        PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicI64, Ordering},
     },
     time::SystemTime,
 };
 
 use chrono::{DateTime, Utc};
-use jiff::tz::{TimeZone, TimeZoneDatabase};
+use jiff::tz::TimeZoneDatabase;
 
 use crate::{
     Error,
-    protocol::{FormattedTime, Zone},
+    protocol::{FormattedTime, Zone, footer},
 };
 
 /// The clock that a server answers from: the system's clock, a stopped one, or the system's clock shifted.
@@ -35,6 +36,7 @@ use crate::{
 /// # let _ = tomorrow;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a server uses it only after `clock` or `set_clock`"]
 pub struct Clock(Source);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +73,7 @@ impl Clock {
     }
 
     /// The seconds since the Unix epoch that this clock shows, clamped to [`FormattedTime::RANGE`].
+    #[must_use]
     pub fn unix_seconds(self) -> i64 {
         match self.0 {
             Source::System => in_range(system_seconds()),
@@ -145,7 +148,7 @@ const PLACES: [&str; 3] = ["/usr/share/zoneinfo", "/usr/share/lib/zoneinfo", "/e
 pub(crate) struct Zones {
     /// `TZDIR` when the server was made, and the folders of the system.
     places: Vec<PathBuf>,
-    database: RwLock<Database>,
+    database: RwLock<Arc<Database>>,
     local: LocalZone,
     local_at_start: Zone,
 }
@@ -155,13 +158,50 @@ struct Database {
     zones: TimeZoneDatabase,
     /// The index of its place, or their number if no place has zones.
     place: usize,
+    /// Its folder.
+    folder: PathBuf,
+    /// The footers of the files that were read, by the names of the database. jiff has no public way to them.
+    footers: Mutex<HashMap<String, Option<Arc<str>>>>,
 }
 
 impl Database {
     /// The database of the first of these places that has zones.
     fn open(places: &[PathBuf]) -> Option<Self> {
-        let open = |(place, path)| TimeZoneDatabase::from_dir(path).ok().map(|zones| Database { zones, place });
+        let open = |(place, folder): (usize, &PathBuf)| {
+            let zones = TimeZoneDatabase::from_dir(folder).ok()?;
+            Some(Database { zones, place, folder: folder.clone(), footers: Mutex::default() })
+        };
         places.iter().enumerate().find_map(open)
+    }
+
+    /// A database without zones.
+    fn none(place: usize) -> Self {
+        Database { zones: TimeZoneDatabase::none(), place, folder: PathBuf::new(), footers: Mutex::default() }
+    }
+
+    /// The zone with a name, in any letter case. `None` if it is unknown, or its file cannot be read now.
+    fn get(&self, name: &str) -> Option<Zone> {
+        let zone = self.zones.get(name).ok()?;
+        // The name as the listing of the database has it. UTC and "unknown" come without a file.
+        let footer = match zone.iana_name().filter(|name| !name.eq_ignore_ascii_case("utc")) {
+            Some(name) => self.footer(name)?,
+            None => None,
+        };
+        Some(Zone::new(zone, footer))
+    }
+
+    fn footer(&self, name: &str) -> Option<Option<Arc<str>>> {
+        let footers = || self.footers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(footer) = footers().get(name) {
+            return Some(footer.clone());
+        }
+        let footer = footer(&read(&self.folder.join(name)).ok()?);
+        footers().insert(name.to_owned(), footer.clone());
+        Some(footer)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.zones.available().next().is_none()
     }
 }
 
@@ -185,13 +225,12 @@ impl Zones {
             Some(name) => LocalZone::Named(name.to_owned()),
             None => LocalZone::System(std::env::var_os("TZ"), "/etc/localtime".into()),
         };
-        let places = std::env::var_os("TZDIR").map(PathBuf::from).into_iter().chain(PLACES.map(PathBuf::from));
-        Self::of(places.collect(), local)
+        Self::of(places(), local)
     }
 
     fn of(places: Vec<PathBuf>, local: LocalZone) -> Result<Self, Error> {
-        let none = || Database { zones: TimeZoneDatabase::none(), place: places.len() };
-        let database = RwLock::new(Database::open(&places).unwrap_or_else(none));
+        let database = Database::open(&places).unwrap_or_else(|| Database::none(places.len()));
+        let database = RwLock::new(Arc::new(database));
         let mut zones = Zones { places, database, local, local_at_start: Zone::UTC };
         match (zones.local(), &zones.local) {
             (Ok(zone), _) => zones.local_at_start = zone,
@@ -205,8 +244,8 @@ impl Zones {
     fn error(&self, name: &str) -> Error {
         let database = self.database();
         let reason = match is_plausible(name) {
-            true if is_empty(&database) => "the time zone database is missing",
-            true if database.available().any(|zone| zone.as_str().eq_ignore_ascii_case(name)) => {
+            true if database.is_empty() => "the time zone database is missing",
+            true if database.zones.available().any(|zone| zone.as_str().eq_ignore_ascii_case(name)) => {
                 "the system cannot open its file"
             }
             _ => {
@@ -222,7 +261,7 @@ impl Zones {
     /// The reasons why the server's zone became UTC, or names are unknown; empty if there are none.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if is_empty(&self.database()) {
+        if self.database().is_empty() {
             let warning = "the time zone database is missing; only UTC and offsets are known as zones";
             warnings.push(warning.to_owned());
         } else if let Err(error) = self.local() {
@@ -235,7 +274,7 @@ impl Zones {
     pub(crate) fn local(&self) -> Result<Zone, String> {
         match &self.local {
             LocalZone::Named(name) => self.get(name).ok_or_else(|| format!("the time zone {name:?} is missing")),
-            LocalZone::System(tz, localtime) => system_zone(&self.database(), tz.as_deref(), localtime).map(Zone::new),
+            LocalZone::System(tz, localtime) => system_zone(&self.database(), tz.as_deref(), localtime),
         }
     }
 
@@ -253,9 +292,9 @@ impl Zones {
         let database = match Database::open(&self.places[..last]) {
             Some(database) => database,
             None if self.places.get(place).is_some_and(|path| cannot_be_read(path)) => return,
-            None => Database { zones: TimeZoneDatabase::none(), place },
+            None => Database::none(place),
         };
-        *self.database.write().unwrap_or_else(PoisonError::into_inner) = database;
+        *self.database.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(database);
     }
 
     /// The zone that a client names: `UTC`, an offset, or a name of the database in any letter case.
@@ -264,13 +303,13 @@ impl Zones {
     /// listing of the files. An unknown name therefore reads nothing; the listing is renewed every five minutes.
     pub(crate) fn get(&self, name: &str) -> Option<Zone> {
         Zone::parse(name).or_else(|| match is_plausible(name) {
-            true => self.database().get(name).ok().map(Zone::new),
+            true => self.database().get(name),
             false => None,
         })
     }
 
-    fn database(&self) -> TimeZoneDatabase {
-        self.database.read().unwrap_or_else(PoisonError::into_inner).zones.clone()
+    fn database(&self) -> Arc<Database> {
+        self.database.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -287,31 +326,44 @@ fn is_plausible(name: &str) -> bool {
     name.len() <= 64 && name.bytes().all(allowed) && !name.starts_with('/') && !link
 }
 
-fn is_empty(database: &TimeZoneDatabase) -> bool {
-    database.available().next().is_none()
+/// The names of the database of this system that a client may use, in order.
+#[cfg(feature = "cli")]
+pub(crate) fn zone_names() -> Vec<String> {
+    let Some(database) = Database::open(&places()) else { return Vec::new() };
+    let mut names: Vec<String> = database.zones.available().map(|name| name.as_str().to_owned()).collect();
+    names.retain(|name| is_plausible(name));
+    names.sort_unstable();
+    names
+}
+
+/// `TZDIR` of the environment, and the folders of the system.
+fn places() -> Vec<PathBuf> {
+    std::env::var_os("TZDIR").map(PathBuf::from).into_iter().chain(PLACES.map(PathBuf::from)).collect()
 }
 
 /// The zone of `TZ`, interpreted as tzset(3) does, or of the file.
-fn system_zone(database: &TimeZoneDatabase, tz: Option<&OsStr>, localtime: &Path) -> Result<TimeZone, String> {
-    let read = |path: &Path| read_zone(path).map_err(|error| format!("{}: {error}", path.display()));
+fn system_zone(database: &Database, tz: Option<&OsStr>, localtime: &Path) -> Result<Zone, String> {
+    let read = |path: &Path| {
+        let file = read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Zone::from_tzif(&file).map_err(|error| format!("{}: {error}", path.display()))
+    };
     let Some(tz) = tz else { return read(localtime) };
     let tz = tz.to_str().ok_or("TZ is not UTF-8")?;
     let name = tz.strip_prefix(':').unwrap_or(tz);
     if name.is_empty() {
-        return Ok(TimeZone::UTC);
+        return Ok(Zone::UTC);
     }
     if name.starts_with('/') {
         return read(Path::new(name));
     }
-    let known = database.get(name).or_else(|_| TimeZone::posix(name));
-    known.map_err(|_| format!("TZ={tz:?} is not a time zone"))
+    database.get(name).or_else(|| Zone::from_posix(name)).ok_or_else(|| format!("TZ={tz:?} is not a time zone"))
 }
 
-fn read_zone(path: &Path) -> io::Result<TimeZone> {
+/// Reads a zone file. They are a hundred times smaller than the limit, which is for devices that do not end.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    // Zone files are a hundred times smaller. The limit is for devices, which do not end.
     File::open(path)?.take(1 << 20).read_to_end(&mut bytes)?;
-    TimeZone::tzif("Local", &bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -410,6 +462,36 @@ mod tests {
         assert_eq!(hours(), ("10".into(), "10".into()), "America/New_York");
     }
 
+    fn tz(zone: &Zone) -> String {
+        FormattedTime::new(1_795_362_297, zone, &Formats::default()).text(Command::Tz).to_owned()
+    }
+
+    #[test]
+    fn the_footer_is_read_again_with_its_file() {
+        let Some(folder) = folder() else { return };
+        let folder = folder.path();
+        let zones = zones(folder, LocalZone::System(None, folder.join("localtime"))).unwrap();
+        let texts = || (tz(&zones.get("HERE/now").unwrap()), tz(&zones.local().unwrap()));
+        assert_eq!(texts(), ("JST-9".into(), "JST-9".into()));
+        assert!(put(folder, "America/New_York"));
+        zones.renew();
+        let new_york = "EST5EDT,M3.2.0,M11.1.0".to_owned();
+        assert_eq!(texts(), (new_york.clone(), new_york));
+        // A footer that is not that of the transitions: the file is replaced after jiff has read it.
+        assert!(put(folder, "Europe/Berlin"));
+        zones.renew();
+        let berlin = zones.database().zones.get("Here/Now").unwrap();
+        assert_eq!(tz(&Zone::new(berlin.clone(), Some("EST5EDT,M3.2.0,M11.1.0".into()))), "CET-1");
+        // A file that cannot be read is no reason for a wrong answer.
+        fs::remove_file(folder.join("zones/Here/Now")).unwrap();
+        assert!(zones.get("Here/Now").is_none());
+        assert!(put(folder, "Europe/Berlin"));
+        assert_eq!(tz(&zones.get("Here/Now").unwrap()), "CET-1CEST,M3.5.0,M10.5.0/3");
+        // From then on, both are in memory.
+        fs::remove_file(folder.join("zones/Here/Now")).unwrap();
+        assert_eq!(tz(&zones.get("Here/Now").unwrap()), "CET-1CEST,M3.5.0,M10.5.0/3");
+    }
+
     #[test]
     fn tz_is_read_as_tzset_does() {
         let Some(folder) = folder() else { return };
@@ -429,6 +511,9 @@ mod tests {
             let zones = zones(folder, LocalZone::System(tz.map(OsString::from), localtime.clone())).unwrap();
             let result = zones.local().map(|zone| hour(&zone));
             assert_eq!(result.as_deref().map_err(String::as_str), expected, "{tz:?}");
+            if let (Some(rules @ ("XYZ-2" | "EST5EDT,M3.2.0,M11.1.0")), Ok(zone)) = (tz, zones.local()) {
+                assert_eq!(super::tests::tz(&zone), rules);
+            }
             assert_eq!(zones.warnings().len(), usize::from(expected.is_err()));
         }
     }

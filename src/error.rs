@@ -4,7 +4,8 @@ use std::{fmt, io};
 
 use chrono::NaiveDateTime;
 
-/// An error of a server or a client.
+/// An error of a server or a client. Its `Display` is complete: [`source`](std::error::Error::source) repeats nothing of
+/// it, so that a report of the whole chain says each thing once.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -61,7 +62,8 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Io(error, _) => Some(error),
+            // The text of the system's error is a part of ours.
+            Error::Io(error, _) => error.source(),
             _ => None,
         }
     }

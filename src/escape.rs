@@ -38,7 +38,7 @@ pub(crate) fn escape(text: &str) -> String {
     out
 }
 
-fn is_safe(c: char) -> bool {
+pub(crate) fn is_safe(c: char) -> bool {
     let is_invisible = || INVISIBLE.iter().any(|(first, last)| (*first..=*last).contains(&c));
     !c.is_control() && (c.is_ascii() || !is_invisible())
 }

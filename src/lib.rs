@@ -18,14 +18,15 @@
 //! |---|---|
 //! | [`Server`], [`ServerBuilder`], [`Bound`], [`Handle`] | a running server, its settings, a server before its start, and access to a running one from any thread |
 //! | [`Request`], [`Reply`], [`IntoReply`], [`Responder`], [`ClientContext`] | custom commands, and hooks for clients that come and go |
-//! | [`Event`], [`Stats`], [`ClientInfo`] | observing a server |
+//! | [`Event`], [`EventOptions`], [`Stats`], [`ClientInfo`] | observing a server |
 //! | [`Client`], [`ClientBuilder`] | a blocking client with a deadline for each call |
 //! | [`Address`], [`Service`], [`Networks`] | where a server listens, for which protocol, and whose clients it accepts |
 //! | [`rfc867`], [`rfc868`] | clients of two older protocols, which a [`Server`] also speaks |
 //! | [`Clock`] | the clock of the replies: the system's, a stopped one, a shifted one |
 //! | [`protocol`] | the wire as pure functions, for other servers and clients, and for fuzzers |
 //!
-//! [`protocol`] documents every rule of the wire. Dates and times are those of [`chrono`], which this crate re-exports.
+//! [`protocol`] documents every rule of the wire. Dates and times are those of [`chrono`], and the receivers of events
+//! those of [`crossbeam_channel`]. This crate re-exports both.
 //!
 //! The feature `cli` (default) builds the two programs and adds nothing to the library: set `default-features = false`.
 //! `capi` exports the functions of `include/daytime.h`, and `python` is the Python module that `pip install .` builds.
@@ -51,6 +52,7 @@ mod server;
 mod thread;
 
 pub use chrono;
+pub use crossbeam_channel;
 
 pub use address::{Address, DEFAULT_PORT};
 pub use client::{Client, ClientBuilder, rfc867, rfc868};
@@ -59,8 +61,8 @@ pub use error::Error;
 pub use networks::Networks;
 pub use protocol::{Framing, Reply};
 pub use server::{
-    Bound, ClientContext, ClientId, ClientInfo, Event, Handle, HandlerResult, IntoReply, Reason, Request, Responder,
-    Server, ServerBuilder, Service, Stats,
+    Bound, ClientContext, ClientId, ClientInfo, Event, EventOptions, Handle, HandlerResult, IntoReply, Reason, Request,
+    Responder, Server, ServerBuilder, Service, Stats,
 };
 
 /// For the Python module, which runs handlers on threads of its own.

@@ -29,6 +29,7 @@ use crate::Error;
 /// # Ok::<(), daytime::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
+#[must_use]
 pub struct Networks {
     v4: PrefixMap<Ipv4Net, Verdict>,
     v6: PrefixMap<Ipv6Net, Verdict>,
@@ -68,12 +69,27 @@ impl Networks {
     }
 
     /// Whether a client with this address is accepted.
+    #[must_use]
     pub fn allows(&self, ip: IpAddr) -> bool {
-        let verdict = match ip.to_canonical() {
+        self.verdict(ip).unwrap_or(self.others) == Verdict::Allowed
+    }
+
+    /// Whether an allowed network contains this address, and none with a longer prefix is denied. An empty list names
+    /// none.
+    pub(crate) fn names(&self, ip: IpAddr) -> bool {
+        self.verdict(ip) == Some(Verdict::Allowed)
+    }
+
+    /// Whether a network is allowed.
+    pub(crate) fn names_any(&self) -> bool {
+        self.others == Verdict::Denied
+    }
+
+    fn verdict(&self, ip: IpAddr) -> Option<Verdict> {
+        match ip.to_canonical() {
             IpAddr::V4(ip) => self.v4.get_lpm(&ip.into()).map(|(_, verdict)| *verdict),
             IpAddr::V6(ip) => self.v6.get_lpm(&ip.into()).map(|(_, verdict)| *verdict),
-        };
-        verdict.unwrap_or(self.others) == Verdict::Allowed
+        }
     }
 
     fn add(&mut self, text: &str, verdict: Verdict) -> Result<(), Error> {

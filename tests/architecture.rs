@@ -23,7 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("networks", &["error", "protocol"]),
     ("thread", &["error", "protocol"]),
     ("channel", &[]),
-    ("cli", &["escape"]),
+    ("cli", &["clock", "escape"]),
     ("clock", &["error", "protocol"]),
     ("client", &["address", "channel", "error", "protocol", "thread"]),
     ("server", &["address", "channel", "clock", "error", "escape", "networks", "protocol", "thread"]),
@@ -49,7 +49,7 @@ const NOT_IN_PROTOCOL: &[&str] = &[
 
 /// The crate that knows the time zones, and the only files that may name it: none of its types is public.
 const ZONES: &str = "jiff";
-const ZONES_USERS: &[&str] = &["src/protocol/formatted_time.rs", "src/clock.rs"];
+const ZONES_USERS: &[&str] = &["src/protocol/zone.rs", "src/clock.rs"];
 
 /// The files that include another by `#[path]`, and that path. No file may use `include!`.
 const INCLUDES: &[(&str, &str)] = &[];
@@ -100,6 +100,28 @@ fn the_table_of_faults_names_tests_that_exist() {
         let is_defined = ["fn ", "def ", "void ", "int "].iter().any(|kind| source.contains(&format!("{kind}{name}(")));
         assert!(is_defined, "{file} has no {name}");
     }
+}
+
+/// The fuzz targets are a package of their own, which nothing here compiles, and which includes files of this one.
+#[test]
+fn the_fuzz_package_depends_on_the_crates_that_it_uses() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |file: &Path| fs::read_to_string(file).unwrap();
+    let crates = |manifest: &str| -> Vec<String> {
+        let names = manifest.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name.to_owned());
+        names.filter(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))).collect()
+    };
+    let known = crates(&read(&root.join("Cargo.toml")));
+    let available = crates(&read(&root.join("tests/fuzz/Cargo.toml")));
+    let oracles = fs::read_dir(root.join("tests/oracles")).unwrap().map(|entry| entry.unwrap().path());
+    let mut used = BTreeSet::new();
+    for file in oracles.chain([root.join("src/bin/daytime-server/args.rs")]) {
+        let paths = Uses::of(&read(&file), &module_of("src/oracle.rs")).resolved();
+        used.extend(paths.iter().map(|path| first(path).to_owned()).filter(|name| known.contains(name)));
+    }
+    assert!(used.contains("clap") && used.contains("nix"), "{used:?}");
+    let missing: Vec<&String> = used.iter().filter(|name| !available.contains(name)).collect();
+    assert!(missing.is_empty(), "tests/fuzz/Cargo.toml lacks {missing:?}");
 }
 
 #[test]
@@ -172,7 +194,7 @@ fn a_forbidden_import_is_found() {
         ("src/address.rs", "fn f() { jiff::tz::TimeZone::system(); }", "uses jiff::tz::TimeZone::system"),
         ("src/capi.rs", "use crate::server::Shared;", "uses crate::server::Shared"),
         ("src/python.rs", "use crate::{Server, clock::Zones};", "uses crate::clock::Zones"),
-        ("src/bin/daytime-client.rs", "fn f() { unsafe { g() } }", "is unsafe"),
+        ("src/bin/daytime-client/main.rs", "fn f() { unsafe { g() } }", "is unsafe"),
         ("src/server/mod.rs", "unsafe impl Send for X {}", "is unsafe"),
         ("src/cli.rs", "#[path = \"clock.rs\"] mod clock;", "includes a file"),
         ("src/server/mod.rs", "#[path = \"../common/mod.rs\"] mod common;", "includes a file"),
@@ -195,7 +217,7 @@ fn a_forbidden_import_is_found() {
             "mod tests { use super::*; use crate::protocol::errors; } use super::protocol::errors;",
         ),
         ("src/protocol/server_session.rs", "use super::{COMMAND_MAX, is_blank}; impl<'a> X<'a> { fn f(&'a self) {} }"),
-        ("src/protocol/formatted_time.rs", "use jiff::{Timestamp, tz::TimeZone}; fn f() { Timestamp::now() }"),
+        ("src/protocol/zone.rs", "use jiff::{Timestamp, tz::TimeZone}; fn f() { Timestamp::now() }"),
         ("src/client/mod.rs", "use std::net::TcpStream; use crate::{Error, Place, protocol::ClientSession, thread};"),
         ("src/server/mod.rs", "mod client; use client::Slot; use crate::{Clock, Error, clock::Zones};"),
         ("src/server/mod.rs", "use crate::thread; fn f() { thread::spawn(); std::thread::yield_now() }"),

@@ -18,9 +18,10 @@ use std::{
 use common::{Folder, installed, process::Program};
 use nix::sys::signal::Signal;
 
-const SUITE: [&str; 12] = [
+const SUITE: [&str; 13] = [
     "lifecycle",
     "arguments",
+    "errors",
     "strings",
     "commands",
     "deferred",
@@ -33,6 +34,8 @@ const SUITE: [&str; 12] = [
     "fork",
 ];
 const EXAMPLES: [&str; 4] = ["server", "client", "custom_command", "events"];
+/// What the example in C++ prints.
+const RAII: &str = "double 21: 42\nerror: stoi\n";
 const STRICT: [&str; 4] = ["-Wall", "-Wextra", "-Werror", "-pedantic"];
 /// `cargo rustc … -- --print native-static-libs`
 const STATIC_LIBS: [&str; 7] = ["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl", "-lc"];
@@ -165,9 +168,15 @@ fn the_header_stands_alone_in_c_and_cpp() {
         "#include \"daytime.h\"\n#include \"daytime.h\"\nint main(void) { return daytime_version() == 0; }\n",
     )
     .expect("the folder can be written");
-    for (compiler, flags) in [("cc", ["-xc", "-std=c99"]), ("c++", ["-xc++", "-std=c++11"])] {
+    let languages = [
+        ("cc", ["-xc", "-std=gnu89"]),
+        ("cc", ["-xc", "-std=c99"]),
+        ("c++", ["-xc++", "-std=c++98"]),
+        ("c++", ["-xc++", "-std=c++17"]),
+    ];
+    for (compiler, flags) in languages {
         if installed(&[compiler]) {
-            let program = folder.at(compiler);
+            let program = folder.at(flags[1]);
             compile(compiler, &flags, &source.display().to_string(), &program, &shared_link());
             run(&mut Command::new(program));
         }
@@ -238,7 +247,7 @@ fn an_exception_in_a_handler_ends_the_process() {
 
 #[test]
 fn the_examples_run_as_described() {
-    if !installed(&["cc", "make"]) {
+    if !installed(&["cc", "c++", "make"]) {
         return;
     }
     for library_kind in [None, Some("STATIC=1")] {
@@ -254,6 +263,7 @@ fn the_examples_run_as_described() {
             "greet: Good day, client 1\ndouble 21: 42\ndouble it: expected double NUMBER\n\
              help double: double NUMBER\ncount: 1\ncount: 2\nshutdown: until next time\n"
         );
+        assert_eq!(run(&mut Command::new(folder.at("raii"))), RAII);
         let printed = run(&mut Command::new(folder.at("events")));
         assert!(
             printed.contains("was an error: tea\n") && printed.ends_with("the client quit\n3 commands\n"),
@@ -275,6 +285,71 @@ fn converse(folder: &Folder) {
     assert!(ended.out.contains(": You entered an invalid command\n"), "{ended:?}");
     server.signal(Signal::SIGTERM);
     assert_eq!(server.finish().code, Some(0));
+}
+
+/// The console lines that a heading of the C manual has, without prompts.
+fn console(heading: &str) -> Vec<String> {
+    let manual = fs::read_to_string(root().join("examples/c/README.md")).expect("it is committed");
+    let section = manual.split(&format!("\n## {heading}\n")).nth(1).expect("the manual has this heading");
+    let block = section.split("```console\n").nth(1).and_then(|rest| rest.split("```").next());
+    block.expect("it has a block").lines().map(|line| line.trim_start_matches("$ ").to_owned()).collect()
+}
+
+/// The recipe of the manual, with another prefix, and without what only root can do.
+#[test]
+fn the_recipe_installs_what_pkg_config_cmake_and_meson_find() {
+    if !installed(&["cc", "c++", "pkg-config", "readelf", "install", "sed", "sh"]) {
+        return;
+    }
+    let folder = Folder::new();
+    let prefix = folder.path().join("prefix");
+    let lines = console("Install");
+    assert_eq!(lines[0], concat!("PREFIX=/usr/local VERSION=", env!("CARGO_PKG_VERSION")));
+    assert_eq!(lines.last().map(String::as_str), Some("ldconfig"));
+    let install = target().join("install");
+    let script = lines[1..lines.len() - 1]
+        .join("\n")
+        .replace("--target-dir target/install", "--locked --quiet --target-dir \"$INSTALL\"")
+        .replace("target/install/release", "\"$INSTALL\"/release");
+    let mut shell = Command::new("sh");
+    shell.current_dir(root()).args(["-euc", &script]).env("INSTALL", &install);
+    // A quick build: the flags of the linker and the files are what matters.
+    shell.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0");
+    run(shell.env("PREFIX", &prefix).env("VERSION", env!("CARGO_PKG_VERSION")));
+
+    let libraries = prefix.join("lib");
+    let dynamic = run(Command::new("readelf").arg("-d").arg(libraries.join("libdaytime.so")));
+    let (major, minor) = (env!("CARGO_PKG_VERSION_MAJOR"), env!("CARGO_PKG_VERSION_MINOR"));
+    assert!(dynamic.contains(&format!("soname: [libdaytime.so.{major}.{minor}]")), "{dynamic}");
+
+    let tool = |name: &str| {
+        let mut command = Command::new(name);
+        command.env("PKG_CONFIG_PATH", libraries.join("pkgconfig")).env("LD_LIBRARY_PATH", &libraries);
+        command
+    };
+    let version = run(tool("pkg-config").args(["--modversion", "daytime"]));
+    assert_eq!(version.trim(), env!("CARGO_PKG_VERSION"));
+    for linking in [&["--cflags", "--libs"][..], &["--cflags", "--libs", "--static"]] {
+        let flags = run(tool("pkg-config").args(linking).arg("daytime"));
+        let program = folder.at("linked");
+        let mut compiler = Command::new("c++");
+        compiler.arg("-std=c++17").arg(root().join("examples/c/raii.cpp")).arg("-o").arg(&program);
+        run(compiler.args(flags.split_whitespace()));
+        assert_eq!(run(&mut tool(&program.display().to_string())), RAII);
+    }
+    let examples = root().join("examples/c");
+    if installed(&["cmake"]) {
+        let build = folder.path().join("cmake");
+        run(tool("cmake").arg("-B").arg(&build).arg("-S").arg(&examples));
+        run(tool("cmake").arg("--build").arg(&build));
+        assert_eq!(run(&mut tool(&build.join("raii").display().to_string())), RAII);
+    }
+    if installed(&["meson", "ninja"]) {
+        let build = folder.path().join("meson");
+        run(tool("meson").arg("setup").arg(&build).arg(&examples));
+        run(tool("meson").args(["compile", "-C"]).arg(&build));
+        assert_eq!(run(&mut tool(&build.join("raii").display().to_string())), RAII);
+    }
 }
 
 #[test]

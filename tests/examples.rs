@@ -9,7 +9,8 @@ use std::{
     sync::Once,
 };
 
-use common::{peer::Peer, process::Program};
+use common::{Folder, peer::Peer, process::Program};
+use daytime::{Clock, chrono::DateTime};
 
 /// An example, built as `cargo run --example` builds it.
 fn example(name: &str) -> Command {
@@ -136,19 +137,117 @@ fn the_classroom_client_runs() {
         "Welcome to the server\n{prompt}Sunday\n{prompt}26-11-22\n{prompt}{prompt}You entered an invalid command\n{prompt}"
     );
     assert_eq!((ended.code, ended.out.trim_end_matches('\n')), (Some(0), printed.as_str()), "{ended:?}");
-    let programs = fs::read_to_string(root.join("src/bin/daytime-client.rs")).unwrap();
+    let programs = fs::read_to_string(root.join("src/bin/daytime-client/prompt.rs")).unwrap();
     assert!(programs.contains(prompt), "daytime-client has the same prompt");
 }
 
-/// Every relative link of a document leads to a file of the repository.
+/// The programs of `examples/device`, in a folder.
+fn device_programs() -> Option<Folder> {
+    if !common::installed(&["make", "cc"]) {
+        return None;
+    }
+    let folder = Folder::new();
+    let mut make = Command::new("make");
+    make.arg("-C").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/device"));
+    output_of(make.arg(format!("OUT={}", folder.path().display())));
+    Some(folder)
+}
+
+#[test]
+fn a_device_prints_the_local_time_of_a_zone() {
+    let Some(folder) = device_programs() else { return };
+    if !Path::new("/usr/share/zoneinfo/Africa/Casablanca").exists() {
+        return common::skip("this machine does not have a zone database");
+    }
+    let server = common::builder().timezone("Europe/Berlin").start().unwrap();
+    let port = server.port().to_string();
+    let run = |zone: &[&str]| {
+        let mut program = Command::new(folder.at("local_time"));
+        Program::start(program.args(["127.0.0.1", &port]).args(zone)).finish()
+    };
+    for (moment, zone, time, tz, next) in [
+        (
+            "2026-11-22T15:44:57Z",
+            "Europe/Berlin",
+            "2026-11-22 16:44:57 CET (UTC+0100)",
+            BERLIN,
+            "2027-03-28T01:00:00Z +02:00",
+        ),
+        (
+            "2027-03-28T01:00:00Z",
+            "Europe/Berlin",
+            "2027-03-28 03:00:00 CEST (UTC+0200)",
+            BERLIN,
+            "2027-10-31T01:00:00Z +01:00",
+        ),
+        (
+            "2027-02-15T00:00:00Z",
+            "Africa/Casablanca",
+            "2027-02-15 00:00:00 +00 (UTC+0000)",
+            "<+00>0",
+            "2027-03-14T02:00:00Z +01:00",
+        ),
+        ("2027-02-15T00:00:00Z", "asia/kathmandu", "2027-02-15 05:45:00 +0545 (UTC+0545)", "<+0545>-5:45", "none"),
+        ("2027-02-15T00:00:00Z", "-03:30", "2027-02-14 20:30:00 -0330 (UTC-0330)", "<-0330>3:30", "none"),
+        ("2027-02-15T00:00:00Z", "", "2027-02-15 01:00:00 CET (UTC+0100)", BERLIN, "2027-03-28T01:00:00Z +02:00"),
+    ] {
+        server.set_clock(Clock::fixed(DateTime::parse_from_rfc3339(moment).unwrap()));
+        run(&[zone]).assert(0, &format!("{time}\nTZ={tz}\nnext change: {next}\n"), "");
+    }
+    run(&[]).assert(
+        0,
+        &format!("2027-02-15 01:00:00 CET (UTC+0100)\nTZ={BERLIN}\nnext change: 2027-03-28T01:00:00Z +02:00\n"),
+        "",
+    );
+    run(&["Mars/Olympus"]).assert(1, "", "local_time: the server does not know the zone\n");
+    run(&["UTC\nquit"]).assert(1, "", "local_time: the zone is not a name\n");
+    run(&[&"x".repeat(2000)]).assert(1, "", "local_time: the zone is not a name\n");
+    run(&["UTC", "UTC"]).assert(2, "", "usage: local_time HOST PORT [ZONE]\n");
+    drop(server);
+    run(&[]).assert(1, "", "local_time: the server does not answer\n");
+}
+
+const BERLIN: &str = "CET-1CEST,M3.5.0,M10.5.0/3";
+
+/// The program ends with an error if the server's clock is not within the bounds that it has found.
+#[test]
+fn a_device_finds_the_bounds_of_the_clock() {
+    let Some(folder) = device_programs() else { return };
+    let server = common::builder().clock(Clock::system()).start().unwrap();
+    let run = |port: u16| {
+        let mut program = Command::new(folder.at("accuracy"));
+        Program::start(program.args(["127.0.0.1", &port.to_string(), "1"])).finish()
+    };
+    let ended = run(server.port());
+    assert_eq!((ended.code, ended.out.lines().count()), (Some(0), 6), "{ended:?}");
+    assert!(ended.out.contains("\nafter 4 seconds of search "), "{ended:?}");
+    for clock in [Clock::offset(2), Clock::offset(-2), Clock::fixed_unix(common::MOMENT)] {
+        server.set_clock(clock);
+        run(server.port()).assert(1, "", "accuracy: the server's clock is not this machine's\n");
+    }
+}
+
+/// Where docs.rs shows the files of a published package. The README is shown by package indexes, which have no other file.
+const SOURCES: &str = "https://docs.rs/crate/daytime/latest/source/";
+
+/// Every relative link of a document leads to a file of the repository, and every link to the published sources to a file
+/// of the package.
 #[test]
 fn the_links_of_the_documents_have_targets() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let listed = output_of(Command::new(env!("CARGO")).current_dir(root).args(["package", "--list", "--allow-dirty"]));
+    let packaged: Vec<&str> = listed.lines().collect();
     let documents = [
         "README.md",
         ".github/CONTRIBUTING.md",
         "examples/c/README.md",
+        "examples/container/README.md",
+        "examples/haproxy/README.md",
+        "examples/kubernetes/README.md",
+        "examples/nginx/README.md",
+        "examples/device/README.md",
         "examples/systemd/README.md",
+        "examples/prometheus/README.md",
         "python/README.md",
         "src/protocol/protocol.md",
         "tests/bench/README.md",
@@ -159,8 +258,18 @@ fn the_links_of_the_documents_have_targets() {
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let target = link.split('#').next().unwrap();
             if !target.is_empty() && !target.starts_with("http") {
+                let is_shown_by_an_index = ["README.md", "python/README.md"].contains(&document);
+                assert!(!is_shown_by_an_index, "{document}: a package index does not have {link}; link to {SOURCES}");
                 assert!(folder.join(target).exists(), "{document} links to {link}");
             }
+        }
+        for rest in text.split(SOURCES).skip(1) {
+            let target = rest.split(['\n', ')', '"']).next().unwrap();
+            assert!(packaged.contains(&target), "{document} links to {target}, which the package lacks");
+        }
+        // `[text][target]` and the definition of the target.
+        for target in text.split("][").skip(1).filter_map(|rest| rest.split(']').next()) {
+            assert!(text.contains(&format!("\n[{target}]: ")), "{document} does not define {target}");
         }
     }
 }

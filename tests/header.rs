@@ -17,7 +17,10 @@ fn the_header_is_generated_from_the_sources() {
     let builder = cbindgen::Builder::new().with_config(config).with_src(path("src/capi/mod.rs"));
     let mut generated = Vec::new();
     builder.generate().expect("cbindgen understands the sources").write(&mut generated);
+    // C89 does not allow a comma after the last enumerator, nor comments of C++.
     let generated = String::from_utf8(generated).expect("the header is UTF-8");
+    let generated = generated.replace(",\n}", "\n}").replace("// __cplusplus", "/* __cplusplus */");
+    let generated = generated.replace("}  // extern \"C\"", "} /* extern \"C\" */");
     if env::var_os("DAYTIME_BLESS").is_some() {
         fs::write(path("include/daytime.h"), &generated).expect("the header can be written");
     }

@@ -31,7 +31,7 @@ fn main() -> Result<(), Error> {
         })
         .bind()?;
     // Subscribed before `start`, so that no event is missed.
-    let events = server.events_with(1024, false);
+    let events = server.events();
     let server = server.start()?;
     println!("port {}", server.port());
 

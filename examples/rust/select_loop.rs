@@ -31,7 +31,7 @@ fn main() -> Result<(), Error> {
             let _ = stop.send(Request::Stop(responder));
         })
         .bind()?;
-    let events = server.events_with(1024, false);
+    let events = server.events();
     let server = server.start()?;
     println!("port {}", server.port());
 

@@ -1,4 +1,4 @@
-"""The command line: `python -m daytime serve` and `python -m daytime ask`, with the options of the two programs.
+"""The command line: `python -m daytime serve` and `python -m daytime ask`, with the common options of the two programs.
 
 The prompt and the log lines are those of the original classroom program, a Python server and client.
 """
@@ -18,18 +18,13 @@ import daytime
 
 PROMPT = "Enter the command for Day -> day |Date -> date |Time -> time and Exit -> quit or exit: "
 
-_PROTOCOLS: dict[Literal["text", "rfc867", "rfc868"], str] = {
+_PROTOCOLS: dict[Literal["text", "rfc867", "rfc868", "metrics", "proxied"], str] = {
     "text": "",
     "rfc867": " for RFC 867",
     "rfc868": " for RFC 868",
+    "metrics": " for metrics",
+    "proxied": " behind a proxy",
 }
-
-_REASONS = {
-    "full": "the server is full",
-    "per_source": "too many connections from its address",
-    "denied": "its network is denied",
-}
-
 
 def _seconds(text: str) -> float:
     seconds = float(text)
@@ -67,9 +62,16 @@ def _rfc868_address(text: str) -> tuple[str, int]:
     return _address(text, 37)
 
 
+def _metrics_address(text: str) -> tuple[str, int]:
+    return _address(text, 9991)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="daytime", description=daytime.__doc__.splitlines()[0] if daytime.__doc__ else ""
+        prog="daytime",
+        description=daytime.__doc__.splitlines()[0] if daytime.__doc__ else "",
+        epilog="serve and ask have the common options of the programs daytime-server and daytime-client. Those are built "
+        "from the same package by cargo, and also read a configuration file, reload it, talk to systemd, and print JSON.",
     )
     parser.add_argument("--version", action="version", version=f"daytime {daytime.__version__}")
     programs = parser.add_subparsers(dest="program", required=True)
@@ -84,6 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--listen", type=_address, **listen, help="HOST:PORT or unix:PATH, repeatable [default: localhost:9990]")
     add("--listen-rfc867", type=_rfc867_address, **listen, help="the same for RFC 867, default port 13 [default: none]")
     add("--listen-rfc868", type=_rfc868_address, **listen, help="the same for RFC 868, default port 37 [default: none]")
+    add("--listen-metrics", type=_metrics_address, **listen, help="the same for metrics over HTTP, default port 9991")
+    add("--listen-proxied", type=_address, **listen, help="the same for the clients of a proxy [default: none]")
+    add("--proxy", metavar="NETWORK", action="append", help="network of the proxies; repeatable")
     add("--unix-mode", type=_mode, metavar="MODE", help="octal mode of Unix sockets' files [default: by the umask]")
     add("--reuse-port", action="store_true", help="share TCP ports with other servers that have this flag")
     add("--allow", metavar="NETWORK", action="append", help="accept its clients, and no others; repeatable")
@@ -100,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--idle-timeout", type=_seconds, metavar="SECONDS", help="disconnect silent clients [default: never]")
     add("--first-command-timeout", type=_seconds, metavar="SECONDS", help="for a complete command [default: unlimited]")
     add("--write-timeout", type=_seconds, metavar="SECONDS", help="for a client to read replies [default: 10]")
+    add("--proxy-timeout", type=_seconds, metavar="SECONDS", help="for the header of a proxy, at least 3 [default: 5]")
     add("--busy-poll", type=_microseconds, metavar="MICROSECONDS", help="poll before sleeping [default: not at all]")
     add("--drain", type=_seconds, metavar="SECONDS", default=5.0, help="for owed replies on shutdown [default: 5]")
     add("--bind-timeout", type=_seconds, metavar="SECONDS", default=10.0, help="retry a taken address [default: 10]")
@@ -185,25 +191,10 @@ def _print(lines: Iterable[str], events: Iterable[daytime.Event]) -> None:
         for line in lines:
             print(line, flush=True)
         for event in events:
-            if (log_line := _log_line(event)) is not None:
-                print(log_line, flush=True)
+            if isinstance(event, (daytime.Connected, daytime.Refused, daytime.AcceptPaused)):
+                print(event, flush=True)
     except (OSError, ValueError):
         pass  # a closed or full standard output does not stop the server
-
-
-def _log_line(event: daytime.Event) -> str | None:
-    match event:
-        case daytime.Connected(peer=(host, port)) if not host.startswith("unix:"):
-            return f"Connection has been established with client IP {host} and port is {port}"
-        case daytime.Connected(peer=peer):
-            return f"Connection has been established with client {peer.host}"
-        case daytime.Refused(peer=(host, port), reason=reason):
-            peer_shown = host if host.startswith("unix:") else f"{host}:{port}"
-            return f"Connection from {peer_shown} has been refused: {_REASONS[reason]}"
-        case daytime.AcceptPaused(error=error):
-            return f"Accepting clients is paused, the system lacks file descriptors or memory: {error}"
-        case _:
-            return None
 
 
 def _ask(*, connect: tuple[str, int], timeout: float, commands: list[str]) -> int:

@@ -21,8 +21,10 @@ from daytime._daytime import (
     parse_date,
     parse_datetime,
     parse_day,
+    parse_next_transition,
     parse_time,
     parse_timestamp,
+    parse_tz,
     unix_path,
 )
 from daytime._vocabulary import Address, CommandError, DaytimeError, RequestTimeout, StateError
@@ -131,6 +133,26 @@ class AsyncClient:
         Raises CommandError if the server is the original classroom program, and the exceptions of request().
         """
         return await self._typed("timestamp", None, parse_timestamp)
+
+    async def tz(self, zone: str | None = None) -> str:
+        """The POSIX TZ string of the server's zone or of `zone`, see day(): "CET-1CEST,M3.5.0,M10.5.0/3".
+
+        It is for time.tzset() on a device that has no time zone database, and right for the two years after the
+        server's time. If the rules of the zone do not fit into such a string, it has the present offset alone,
+        "<+00>0", until next_transition().
+
+        Raises CommandError if the server does not know the zone, or the command, as the original classroom program.
+        Raises the exceptions of request().
+        """
+        return await self._typed("tz", zone, parse_tz)
+
+    async def next_transition(self, zone: str | None = None) -> dt.datetime | None:
+        """The next change of the offset of the server's zone or of `zone`, see day(): an aware datetime, at the offset
+        that begins then. None if the offset does not change any more.
+
+        Raises the exceptions of tz().
+        """
+        return await self._typed("next", zone, parse_next_transition)
 
     async def request(self, command: str, /, *, timeout: float | EllipsisType | None = ...) -> str:
         """Sends a command and returns the text of the reply. `timeout` is in seconds; by default it is the client's.

@@ -23,6 +23,9 @@ class ServerSettings(TypedDict, total=False):
     listen: _Listen
     listen_rfc867: _Listen
     listen_rfc868: _Listen
+    listen_metrics: _Listen
+    listen_proxied: _Listen
+    proxy: Iterable[str]
     sock: socket.socket | None
     unix_mode: int | None
     allow: Iterable[str]
@@ -36,6 +39,7 @@ class ServerSettings(TypedDict, total=False):
     idle_timeout: float | None
     first_command_timeout: float | None
     write_timeout: float | None
+    proxy_timeout: float | None
     busy_poll: float | None
     greeting: str
     framing: Literal["auto", "line"]

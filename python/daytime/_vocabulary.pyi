@@ -19,6 +19,9 @@ _Reason: TypeAlias = Literal[
     "quit", "eof", "idle", "no_command", "write_timeout", "error", "kicked", "shutdown", "answered"
 ]
 
+_Refusal: TypeAlias = Literal["full", "per_source", "denied", "proxy_header"]
+_Service: TypeAlias = Literal["text", "rfc867", "rfc868", "metrics", "proxied"]
+
 class Connected(NamedTuple):
     client: int
     peer: Address
@@ -41,7 +44,7 @@ class CommandFailed(NamedTuple):
 
 class Refused(NamedTuple):
     peer: Address
-    reason: Literal["full", "per_source", "denied"]
+    reason: _Refusal
 
 class AcceptPaused(NamedTuple):
     error: str
@@ -58,6 +61,13 @@ class ServerStats(NamedTuple):
     bytes_out: int
     events_dropped: int
     uptime: dt.timedelta
+    max_clients: int
+    accept_pauses: int
+    handler_failures: int
+    hook_failures: int
+    handlers_waiting: int
+    by_service: dict[_Service, int]
+    by_reason: dict[_Reason | _Refusal, int]
 
 class DaytimeError(Exception): ...
 

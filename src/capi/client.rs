@@ -164,6 +164,59 @@ pub unsafe extern "C" fn daytime_client_timestamp(
     })
 }
 
+/// The POSIX TZ string of a zone, "CET-1CEST,M3.5.0,M10.5.0/3", for setenv("TZ") and tzset(3): of a device that has no time
+/// zone database. It is right for the two years after the server's time. If the rules of the zone do not fit into such a
+/// string, it has the present offset alone, "<+00>0", until daytime_client_next_transition(). zone is an IANA name,
+/// "UTC", an offset such as "+05:30", or "" for the server's zone.
+/// Ownership: the zone is copied, the buffer is yours. Lifetime: none. Threads: any, one call after another. Errors: those
+/// of daytime_client_request(), and DAYTIME_ERR_PROTOCOL if the reply is not such a string. DAYTIME_ERR_REFUSED if the
+/// server does not know the zone, or the command, as the original classroom program.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn daytime_client_tz(
+    client: *mut daytime_client,
+    zone: *const c_char,
+    buf: *mut c_char,
+    cap: usize,
+    err: *mut daytime_error,
+) -> daytime_status {
+    entry!(err; client, zone, out = (buf, cap) => client.write(out, |client| match zone {
+        "" => client.tz(),
+        zone => client.tz_in(zone),
+    }))
+}
+
+/// The next change of the offset of a zone: its second since the Unix epoch, and the offset that begins then, in seconds
+/// east of UTC. INT64_MAX and 0 if the offset does not change any more. The zone is that of daytime_client_tz().
+/// Ownership: the zone is copied, *unix_seconds and *utc_offset are yours, and unchanged on failure. Lifetime: none.
+/// Threads: any, one call after another. Errors: as daytime_client_tz().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn daytime_client_next_transition(
+    client: *mut daytime_client,
+    zone: *const c_char,
+    unix_seconds: *mut i64,
+    utc_offset: *mut c_int,
+    err: *mut daytime_error,
+) -> daytime_status {
+    entry!(err; client, zone => {
+        if unix_seconds.is_null() || utc_offset.is_null() {
+            return Err(null());
+        }
+        let mut client = client.lock();
+        let client = client.as_mut().ok_or(Error::Closed)?;
+        let next = match zone {
+            "" => client.next_transition()?,
+            zone => client.next_transition_in(zone)?,
+        };
+        let next = next.map_or((i64::MAX, 0), |next| (next.timestamp(), next.offset().local_minus_utc()));
+        // SAFETY: they are not NULL, so they may be written.
+        unsafe {
+            unix_seconds.write(next.0);
+            utc_offset.write(next.1);
+        }
+        Ok(())
+    })
+}
+
 /// Sends a command, such as "time Asia/Tokyo", and writes the reply without its line end. DAYTIME_REPLY_MAX bytes hold
 /// every reply.
 /// Ownership: the command is copied, the buffer is yours. Lifetime: none. Threads: any, one call after another.

@@ -5,8 +5,8 @@ use std::{
     time::SystemTime,
 };
 
-use super::{DAYTIME_ADDR_MAX, Extensible, cut};
-use crate::{ClientInfo, Event, Reason, Stats};
+use super::{DAYTIME_ADDR_MAX, Extensible, cut, listen};
+use crate::{ClientInfo, Event, Reason, Service, Stats};
 
 /// The counters of a server since its start. Pass its sizeof: this struct may grow at its end.
 #[repr(C)]
@@ -15,21 +15,40 @@ pub struct daytime_stats {
     pub clients: u64,
     /// Clients accepted.
     pub accepted: u64,
-    /// Connections refused, because of a limit or a denied network.
+    /// Connections refused, because of a limit, a denied network, or the header of a proxy.
     pub refused: u64,
     /// Commands executed, invalid ones included.
     pub commands: u64,
     /// Commands answered with an error line.
     pub invalid: u64,
-    /// Bytes received from clients.
+    /// Bytes received from clients, and from proxies for them.
     pub bytes_in: u64,
     /// Bytes that the system took for clients.
     pub bytes_out: u64,
-    /// Events lost because the queue was full.
+    /// Events dropped because the queue was full.
     pub events_dropped: u64,
     /// Milliseconds since the start.
     pub uptime_ms: u64,
+    /// The most clients at a time, see daytime_server_set_max_clients().
+    pub max_clients: u64,
+    /// Pauses of accepting, because the system lacked file descriptors or memory. Each pause of an episode counts.
+    pub accept_pauses: u64,
+    /// Custom commands that failed: the handler returned a failure or an invalid reply.
+    pub handler_failures: u64,
+    /// Hooks that failed. A hook in C cannot.
+    pub hook_failures: u64,
+    /// Custom commands and hooks that wait for a handler thread now.
+    pub handlers_waiting: u64,
+    /// Clients accepted, by daytime_service. They add up to accepted.
+    pub by_service: [u64; DAYTIME_SERVICES_MAX],
+    /// Clients refused, or whose connection was closed, by daytime_reason. Index 0 is unused.
+    pub by_reason: [u64; DAYTIME_REASONS_MAX],
 }
+
+/// The size of daytime_stats.by_service, which has places for services of later versions.
+pub const DAYTIME_SERVICES_MAX: usize = 8;
+/// The size of daytime_stats.by_reason, which has places for reasons of later versions.
+pub const DAYTIME_REASONS_MAX: usize = 32;
 
 /// A connected client. Pass its sizeof: this struct may grow at its end.
 #[repr(C)]
@@ -88,6 +107,8 @@ pub enum daytime_reason {
     DAYTIME_REASON_DENIED = 11,
     /// The reply of RFC 867 or RFC 868 was sent.
     DAYTIME_REASON_ANSWERED = 12,
+    /// The header of the PROXY protocol is invalid, or did not arrive in time.
+    DAYTIME_REASON_PROXY_HEADER = 13,
 }
 
 /// An event. Fields that its kind does not list are 0 or "". Texts are NUL-terminated UTF-8, cut if they do not fit.
@@ -122,6 +143,13 @@ impl Extensible for daytime_event {}
 
 impl From<Stats> for daytime_stats {
     fn from(stats: Stats) -> Self {
+        let (mut by_service, mut by_reason) = ([0; DAYTIME_SERVICES_MAX], [0; DAYTIME_REASONS_MAX]);
+        for service in Service::ALL {
+            by_service[listen::number(*service) as usize] = stats.by_service(*service);
+        }
+        for reason in Reason::ALL {
+            by_reason[number(*reason) as usize] = stats.by_reason(*reason);
+        }
         daytime_stats {
             clients: stats.clients,
             accepted: stats.accepted,
@@ -132,6 +160,13 @@ impl From<Stats> for daytime_stats {
             bytes_out: stats.bytes_out,
             events_dropped: stats.events_dropped,
             uptime_ms: u64::try_from(stats.uptime.as_millis()).unwrap_or(u64::MAX),
+            max_clients: stats.max_clients,
+            accept_pauses: stats.accept_pauses,
+            handler_failures: stats.handler_failures,
+            hook_failures: stats.hook_failures,
+            handlers_waiting: stats.handlers_waiting,
+            by_service,
+            by_reason,
         }
     }
 }
@@ -217,6 +252,7 @@ pub(super) fn number(reason: Reason) -> c_int {
         Reason::Shutdown => DAYTIME_REASON_SHUTDOWN,
         Reason::Denied => DAYTIME_REASON_DENIED,
         Reason::Answered => DAYTIME_REASON_ANSWERED,
+        Reason::ProxyHeader => DAYTIME_REASON_PROXY_HEADER,
     };
     reason as c_int
 }

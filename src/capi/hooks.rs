@@ -63,7 +63,7 @@ pub unsafe extern "C" fn daytime_server_on_connect(
 }
 
 /// Calls hook for each client that has left, on a handler thread, after its last handler has returned and before its state
-/// is freed. Unlike an event, a call is never lost. It is called for every client for which the hook of
+/// is freed. Unlike an event, a call is never dropped. It is called for every client for which the hook of
 /// daytime_server_on_connect() was called (or, without that hook, for every client), also when the server stops. Until it
 /// has returned, the client counts for daytime_server_set_max_clients(). The last call has effect.
 /// Ownership: the server owns the user data from this call on, even if it fails, as in daytime_server_on_connect().

@@ -26,11 +26,19 @@ pub enum daytime_service {
     /// The time protocol (RFC 868), by default on port 37. Each client gets the seconds since 1900 in four bytes, and is
     /// closed.
     DAYTIME_SERVICE_RFC868 = 2,
+    /// HTTP for Prometheus and for health checks, by default on port 9991. "/metrics" has the text of
+    /// daytime_server_metrics(); "/healthz" answers 200 while the first worker works; "/readyz" answers 200, or 503 while the
+    /// server drains or is full. Its connections are no clients, and at most 32 are open at a time. Anyone who reaches the
+    /// port reads the counters. While the server drains, it answers until the last client is gone.
+    DAYTIME_SERVICE_METRICS = 3,
+    /// Commands and replies for the clients of a proxy, by default on port 9990. Each connection must begin with a header
+    /// of the PROXY protocol, version 1 or 2, which names the client's address: daytime_server_proxy().
+    DAYTIME_SERVICE_PROXIED = 4,
 }
 
 /// Adds an address to listen on: "localhost:9990", "0.0.0.0" (with port 9990), "[::]:0". A name stands for all of its
-/// addresses that this machine has. Port 0 stands for any free port. Default, if nothing else is added: "localhost:9990".
-/// Nothing is bound before the start.
+/// addresses that this machine has. Port 0 stands for any free port. Default, if nothing but listeners for metrics is added:
+/// "localhost:9990". Nothing is bound before the start.
 ///
 /// "unix:/run/daytime.sock" is a Unix socket, and "unix:@daytime" one in Linux's abstract namespace. At most 107 bytes
 /// follow "unix:". The start replaces the file of a socket on which no server answers, and no other file. The file is
@@ -136,9 +144,42 @@ pub unsafe extern "C" fn daytime_server_set_networks(
     })
 }
 
+/// Trusts the proxies of a network: on a TCP listener for DAYTIME_SERVICE_PROXIED, each connection from there begins with a
+/// header of the PROXY protocol, version 1 or 2, as HAProxy, nginx and cloud load balancers send it. The client's address
+/// in it counts for events, limits and networks. Connections from elsewhere are closed silently. Each call adds a network,
+/// as daytime_server_allow(). A Unix listener accepts each proxy that may connect to its file.
+///
+/// A header that is missing, invalid or late closes the connection: DAYTIME_REASON_PROXY_HEADER. If the header names no TCP
+/// client, the proxy is the client, as for its health check, and allowed and denied networks do not apply. A named host
+/// can claim any address, so that clients must reach the listener through the proxy only.
+/// Ownership: the text is copied. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID if it is not a
+/// network; DAYTIME_ERR_STATE once started. The start fails with DAYTIME_ERR_INVALID if a TCP listener for
+/// DAYTIME_SERVICE_PROXIED has no named proxy.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn daytime_server_proxy(server: *mut daytime_server, network: *const c_char) -> daytime_status {
+    entry!(server, network => server.change(|settings| Ok(settings.proxies.allow(network)?)))
+}
+
+/// Replaces all networks of proxies, see daytime_server_proxy(). On a running server this holds for later connections. With
+/// an empty array each later TCP connection of a proxy is refused.
+/// Ownership: the texts are copied; the array may be NULL if its size is 0. Lifetime: before start and while it runs.
+/// Threads: any. Errors: DAYTIME_ERR_INVALID if a text is NULL or not a network; the proxies are unchanged then.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn daytime_server_set_proxies(
+    server: *mut daytime_server,
+    networks: *const *const c_char,
+    n: usize,
+) -> daytime_status {
+    entry!(server, networks = (networks, n) => {
+        let mut proxies = Networks::new();
+        networks.into_iter().try_for_each(|network| proxies.allow(network))?;
+        server.set_proxies(proxies)
+    })
+}
+
 /// The first bound address of the text protocol, with the port that the system chose. DAYTIME_ADDR_MAX bytes hold it.
 /// Ownership: the buffer is yours. Lifetime: once started. Threads: any. Errors: DAYTIME_ERR_TRUNCATED;
-/// DAYTIME_ERR_INVALID if the server only has listeners for RFC 867 and RFC 868; DAYTIME_ERR_STATE before start.
+/// DAYTIME_ERR_INVALID if the server has no listener for it; DAYTIME_ERR_STATE before start.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_server_local_addr(
     server: *const daytime_server,
@@ -203,12 +244,23 @@ fn listens(socket: &SockRef<'_>) -> io::Result<bool> {
     Ok(known && socket.r#type()? == Type::STREAM && socket.is_listener()?)
 }
 
+/// The number of a service in C.
+pub(super) fn number(service: Service) -> c_int {
+    let service = match service {
+        Service::Text => DAYTIME_SERVICE_TEXT,
+        Service::Rfc867 => DAYTIME_SERVICE_RFC867,
+        Service::Rfc868 => DAYTIME_SERVICE_RFC868,
+        Service::Metrics => DAYTIME_SERVICE_METRICS,
+        Service::Proxied => DAYTIME_SERVICE_PROXIED,
+    };
+    service as c_int
+}
+
 /// The service of a number from C.
 fn known(service: c_int) -> Result<Service, Failure> {
-    match service {
-        _ if service == DAYTIME_SERVICE_TEXT as c_int => Ok(Service::Text),
-        _ if service == DAYTIME_SERVICE_RFC867 as c_int => Ok(Service::Rfc867),
-        _ if service == DAYTIME_SERVICE_RFC868 as c_int => Ok(Service::Rfc868),
-        _ => Err(Failure::invalid(format!("{service} is not a daytime_service; expected 0 to 2"))),
-    }
+    let invalid = || {
+        let most = Service::ALL.len() - 1;
+        Failure::invalid(format!("{service} is not a daytime_service; expected 0 to {most}"))
+    };
+    Service::ALL.iter().copied().find(|known| number(*known) == service).ok_or_else(invalid)
 }

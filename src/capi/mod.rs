@@ -24,6 +24,7 @@ mod client;
 mod events;
 
 use std::{
+    cell::Cell,
     ffi::{CStr, c_char, c_int, c_void},
     fmt::Display,
     io,
@@ -84,8 +85,10 @@ const _: () = assert!(
     DAYTIME_VERSION_NUMBER == DAYTIME_VERSION_MAJOR * 1_000_000 + DAYTIME_VERSION_MINOR * 1_000 + DAYTIME_VERSION_PATCH
 );
 
-/// The error of a call, in a struct of yours. It is written only on failure. This struct never grows.
+/// The error of a call. Every call that fails writes it for its thread, see daytime_last_error(), and to its parameter err if it
+/// has one that is not NULL. This struct never grows.
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub struct daytime_error {
     /// The daytime_status that was returned.
     pub status: c_int,
@@ -121,6 +124,21 @@ pub extern "C" fn daytime_version_number() -> u32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn daytime_strerror(status: c_int) -> *const c_char {
     status_message(status).as_ptr()
+}
+
+thread_local! {
+    /// It has no destructor, so that the first use registers none.
+    static LAST_ERROR: Cell<daytime_error> =
+        const { Cell::new(daytime_error { status: 0, os_error: 0, message: [0; 248] }) };
+}
+
+/// The error of the last call of this thread that failed: which setting or argument is invalid, what was given, and what was
+/// expected. A call that succeeds does not change it. Before the first failure, its status is DAYTIME_OK and its message "".
+/// Ownership: the library's. Lifetime: until the next call of this thread that fails, or the end of the thread. Threads: any;
+/// each has its own. Errors: none, never NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn daytime_last_error() -> *const daytime_error {
+    LAST_ERROR.with(|last| last.as_ptr().cast_const())
 }
 
 fn status_message(status: c_int) -> &'static CStr {
@@ -162,7 +180,7 @@ macro_rules! entry {
 }
 use entry;
 
-/// Runs a body. It preserves errno, converts a panic to a failure, and writes a failure to `err`.
+/// Runs a body. It preserves errno, converts a panic to a failure, and writes a failure for [`daytime_last_error`] and to `err`.
 ///
 /// # Safety
 /// `err` is NULL or may be written.
@@ -170,16 +188,18 @@ unsafe fn guard<A: IntoC>(err: *mut daytime_error, body: impl FnOnce() -> Result
     let errno = Errno::last_raw();
     let panicked = |_| Err(Failure::new(DAYTIME_ERR_PANIC, status_message(-9).to_string_lossy()));
     let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(panicked);
-    if let Err(failure) = &result
-        && !err.is_null()
-    {
+    if let Err(failure) = &result {
         let error = daytime_error {
             status: failure.status as c_int,
             os_error: failure.os_error,
             message: cut(&failure.message),
         };
-        // SAFETY: this function's condition.
-        unsafe { err.write(error) };
+        // A thread that ends runs destructors of the embedder, which may call this library.
+        let _ = LAST_ERROR.try_with(|last| last.set(error));
+        if !err.is_null() {
+            // SAFETY: this function's condition.
+            unsafe { err.write(error) };
+        }
     }
     Errno::set_raw(errno);
     match result {

@@ -11,6 +11,7 @@ use std::{
 };
 
 use crossbeam_channel::RecvTimeoutError;
+use nix::errno::Errno;
 
 use super::{
     Failure, Opaque,
@@ -42,8 +43,9 @@ pub struct daytime_server {
 
 pub(super) struct Settings {
     pub(super) builder: ServerBuilder,
-    /// Kept outside of the builder, which each setter copies: there may be 100,000 networks.
+    /// Both are kept outside of the builder, which each setter copies: there may be 100,000 networks.
     pub(super) networks: Networks,
+    pub(super) proxies: Networks,
     /// The capacity, and whether commands are included.
     events: Option<(usize, bool)>,
 }
@@ -71,7 +73,13 @@ pub enum daytime_framing {
 pub extern "C" fn daytime_server_new() -> *mut daytime_server {
     entry!(=> Ok(Box::into_raw(Box::new(daytime_server {
         process: process::id(),
-        settings: Mutex::new(Some(Settings { builder: Server::builder(), networks: Networks::new(), events: None })),
+        settings: Mutex::new(Some(Settings {
+            // The start replaces this proxy. Until then, a listener for proxies is valid without one.
+            builder: Server::builder().proxy("::/0"),
+            networks: Networks::new(),
+            proxies: Networks::new(),
+            events: None,
+        })),
         running: OnceLock::new(),
         stopped: AtomicBool::new(false),
     }))))
@@ -165,6 +173,15 @@ pub unsafe extern "C" fn daytime_server_set_first_command_timeout(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_server_set_write_timeout(server: *mut daytime_server, ms: u32) -> daytime_status {
     entry!(server => server.set(|builder| builder.write_timeout(millis(ms))))
+}
+
+/// How long a proxy may take to send its header after it has connected, in milliseconds, at least 3,000: the time of a TCP
+/// retransmission. Default: 5,000.
+/// Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID below 3,000; DAYTIME_ERR_STATE once
+/// started.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn daytime_server_set_proxy_timeout(server: *mut daytime_server, ms: u32) -> daytime_status {
+    entry!(server => server.set(|builder| builder.proxy_timeout(millis(ms))))
 }
 
 /// How long each worker polls without sleeping when it has nothing to do, in microseconds. Replies come some tens of
@@ -310,7 +327,7 @@ pub unsafe extern "C" fn daytime_server_set_usage(server: *mut daytime_server, u
     entry!(server, usage => server.set(|builder| builder.usage(usage)))
 }
 
-/// Buffers events for daytime_server_next_event(), up to capacity (1 to 1,048,576). Further events are lost and counted; a
+/// Buffers events for daytime_server_next_event(), up to capacity (1 to 1,048,576). Further events are dropped and counted; a
 /// slow reader never slows the server down. If commands is not 0, each command is an event too, which costs an allocation a
 /// command. The last call has effect.
 /// Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID for the capacity;
@@ -348,13 +365,18 @@ pub unsafe extern "C" fn daytime_server_start(server: *mut daytime_server, err: 
 /// Errors: does nothing with NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_server_stop(server: *mut daytime_server) {
-    entry!(server => {
+    // Without `entry!`, which records a failure: its text is allocated, which a signal handler must not do.
+    let errno = Errno::last_raw();
+    // SAFETY: NULL, or a server that is not freed yet.
+    if let Some(server) = unsafe { server.as_ref() }
+        && server.process == process::id()
+    {
         server.stopped.store(true, SeqCst);
         if let Some(running) = server.running.get() {
             running.server.stop();
         }
-        Ok(())
-    })
+    }
+    Errno::set_raw(errno);
 }
 
 /// Starts to shut down, and returns at once. The server accepts no more clients, closes idle ones, and sends the replies
@@ -406,6 +428,34 @@ pub unsafe extern "C" fn daytime_server_stats(
     entry!(server, out = (out, size) => {
         out.write(&server.running()?.server.stats().into());
         Ok(())
+    })
+}
+
+/// The counters as text for Prometheus, in its text format 0.0.4: a few kilobytes. An embedder with an HTTP server of its own
+/// appends it to its "/metrics". *needed becomes the size of the text with its NUL. The text grows with its numbers and with
+/// custom commands, so that a later call may need more.
+/// Ownership: the buffer is yours; it may be NULL if cap is 0, which only asks for the size. Lifetime: once started. Threads:
+/// any. Errors: DAYTIME_ERR_TRUNCATED; DAYTIME_ERR_STATE before start.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn daytime_server_metrics(
+    server: *const daytime_server,
+    buf: *mut c_char,
+    cap: usize,
+    needed: *mut usize,
+) -> daytime_status {
+    entry!(server => {
+        if needed.is_null() || (buf.is_null() && cap > 0) {
+            return Err(null());
+        }
+        let text = server.running()?.server.metrics();
+        // SAFETY: it is not NULL, so it may be written.
+        unsafe { needed.write(text.len() + 1) };
+        if cap == 0 {
+            return Ok(());
+        }
+        // SAFETY: the buffer has `cap` bytes.
+        let out = unsafe { super::FromC::convert((buf, cap)) }?;
+        super::Buffer::write(out, text)
     })
 }
 
@@ -505,12 +555,20 @@ impl daytime_server {
         Ok(())
     }
 
+    pub(super) fn set_proxies(&self, proxies: Networks) -> Result<(), Failure> {
+        match self.settings().as_mut() {
+            Some(settings) => settings.proxies = proxies,
+            None => self.running()?.server.set_proxies(proxies),
+        }
+        Ok(())
+    }
+
     fn start(&self) -> Result<(), Failure> {
         // Dropped after the lock is released: if the server has ended already, this frees the user data.
         let spent;
         let mut settings = self.settings();
-        let Settings { builder, networks, events } = settings.as_ref().ok_or_else(started)?;
-        let bound = builder.clone().networks(networks.clone()).bind()?;
+        let Settings { builder, networks, proxies, events } = settings.as_ref().ok_or_else(started)?;
+        let bound = builder.clone().networks(networks.clone()).proxies(proxies.clone()).bind()?;
         let events = events.map(|(capacity, commands)| -> Events { Box::new(bound.queue(capacity, commands)) });
         let server = bound.start()?;
         let running = self.running.get_or_init(|| Running { server, events });

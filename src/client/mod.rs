@@ -20,7 +20,8 @@ use socket2::SockRef;
 use crate::{
     Address, DEFAULT_PORT, Error,
     protocol::{
-        ClientSession, QUIET, SessionError, errors, parse_date, parse_datetime, parse_day, parse_time, parse_timestamp,
+        ClientSession, QUIET, SessionError, errors, parse_date, parse_datetime, parse_day, parse_next_transition,
+        parse_time, parse_timestamp, parse_tz,
     },
 };
 use connect::{connect_any, resolve};
@@ -117,6 +118,7 @@ impl fmt::Debug for ClientBuilder {
 /// client.quit()?;
 /// # Ok::<(), daytime::Error>(())
 /// ```
+#[must_use = "dropping it closes the connection"]
 pub struct Client {
     transport: Transport,
     session: ClientSession,
@@ -250,6 +252,54 @@ impl Client {
     /// original classroom program, which does not know the command.
     pub fn timestamp(&mut self) -> Result<i64, Error> {
         self.attempt(|client, deadline| client.typed("timestamp", None, parse_timestamp, deadline))
+    }
+
+    /// The POSIX TZ string of the server's zone, `CET-1CEST,M3.5.0,M10.5.0/3`, for tzset(3): of a device that has no
+    /// time zone database. It is right for the two years after the server's time. If the rules of the zone do not fit
+    /// into such a string, it has the present offset alone, `<+00>0`, until [`next_transition`](Self::next_transition).
+    ///
+    /// ```
+    /// use daytime::{Client, Clock, Server};
+    ///
+    /// let clock = Clock::fixed_unix(1_795_362_297); // 2026-11-22
+    /// let server = Server::builder().listen("127.0.0.1:0").timezone("+05:30").clock(clock).start()?;
+    /// let mut client = Client::connect(&server.addresses()[0])?;
+    /// assert_eq!(client.tz()?, "<+0530>-5:30"); // POSIX counts west of UTC
+    /// assert_eq!(client.next_transition()?, None);
+    /// # Ok::<(), daytime::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`request`](Self::request), [`Error::Protocol`] if the reply is not such a string, and [`Error::Refused`] by
+    /// a server that does not know the command, as the original classroom program.
+    pub fn tz(&mut self) -> Result<String, Error> {
+        self.attempt(|client, deadline| client.typed("tz", None, parse_tz, deadline))
+    }
+
+    /// The POSIX TZ string of a zone, see [`tz`](Self::tz) and [`datetime_in`](Self::datetime_in).
+    ///
+    /// # Errors
+    /// As [`tz`](Self::tz), and [`Error::Refused`] if the server does not know the zone.
+    pub fn tz_in(&mut self, zone: &str) -> Result<String, Error> {
+        self.attempt(|client, deadline| client.typed("tz", Some(zone), parse_tz, deadline))
+    }
+
+    /// The next change of the offset of the server's zone: its moment, at the offset that begins then. `None` if the offset
+    /// does not change any more.
+    ///
+    /// # Errors
+    /// As [`tz`](Self::tz).
+    pub fn next_transition(&mut self) -> Result<Option<DateTime<FixedOffset>>, Error> {
+        self.attempt(|client, deadline| client.typed("next", None, parse_next_transition, deadline))
+    }
+
+    /// The next change of the offset of a zone, see [`next_transition`](Self::next_transition) and
+    /// [`datetime_in`](Self::datetime_in).
+    ///
+    /// # Errors
+    /// As [`tz_in`](Self::tz_in).
+    pub fn next_transition_in(&mut self, zone: &str) -> Result<Option<DateTime<FixedOffset>>, Error> {
+        self.attempt(|client, deadline| client.typed("next", Some(zone), parse_next_transition, deadline))
     }
 
     /// Sends a command and returns the text of the reply, without its terminator.

@@ -20,6 +20,10 @@ pub enum Command {
     Datetime,
     /// `timestamp`: seconds since the Unix epoch.
     Timestamp,
+    /// `tz [ZONE]`: the POSIX TZ string of the zone, right for two years.
+    Tz,
+    /// `next [ZONE]`: the next change of the zone's offset.
+    Next,
     /// `help [COMMAND]`: every command in one line, or the usage of one.
     Help,
     /// `quit` and `exit`
@@ -35,6 +39,8 @@ impl Command {
         ("time", Command::Time),
         ("datetime", Command::Datetime),
         ("timestamp", Command::Timestamp),
+        ("tz", Command::Tz),
+        ("next", Command::Next),
         ("help", Command::Help),
         ("quit", Command::Quit),
         ("exit", Command::Quit),
@@ -45,8 +51,9 @@ impl Command {
         Self::BUILT_IN.iter().map(|(name, _)| *name)
     }
 
-    pub(super) fn takes_zone(self) -> bool {
-        matches!(self, Command::Day | Command::Date | Command::Time | Command::Datetime)
+    /// Whether the argument of the command is a zone, which may be left out.
+    pub fn takes_zone(self) -> bool {
+        matches!(self, Command::Day | Command::Date | Command::Time | Command::Datetime | Command::Tz | Command::Next)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The replies of one second in one time zone, formatted once and copied to every client that asks.
 //!
-//! chrono formats, jiff knows the zones: it reads the system's time zone database. No type of jiff leaves this crate.
+//! chrono formats; `zone.rs` knows the offset.
 
 use std::{
     fmt::{self, Write},
@@ -11,44 +11,8 @@ use chrono::{
     DateTime, Datelike, FixedOffset, NaiveDateTime, TimeDelta, Timelike,
     format::{DelayedFormat, Item, StrftimeItems},
 };
-use jiff::{
-    Timestamp,
-    tz::{Offset, TimeZone},
-};
 
-use super::{Command, REPLY_MAX, check_reply, fast_path::ShortReplies};
-
-/// A time zone: one of the system's time zone database, or a fixed offset from UTC.
-#[derive(Clone, Debug)]
-pub struct Zone(TimeZone);
-
-impl Zone {
-    /// Coordinated Universal Time.
-    pub const UTC: Zone = Zone(TimeZone::UTC);
-
-    pub(crate) fn new(zone: TimeZone) -> Self {
-        Zone(zone)
-    }
-
-    /// Parses an offset in the form of RFC 3339, `+05:30` or `-08:00`, or `UTC` in any letter case.
-    pub fn parse(text: &str) -> Option<Zone> {
-        if text.eq_ignore_ascii_case("utc") {
-            return Some(Zone::UTC);
-        }
-        let &[sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] = text.as_bytes() else { return None };
-        let two = |high: u8, low: u8| {
-            let digits = high.is_ascii_digit() && low.is_ascii_digit();
-            digits.then(|| i32::from(high - b'0') * 10 + i32::from(low - b'0'))
-        };
-        let (hours, minutes) = (two(h1, h2)?, two(m1, m2)?);
-        if hours > 23 || minutes > 59 {
-            return None;
-        }
-        let seconds = (hours * 60 + minutes) * 60;
-        let offset = Offset::from_seconds(if sign == b'-' { -seconds } else { seconds }).ok()?;
-        Some(Zone(TimeZone::fixed(offset)))
-    }
-}
+use super::{Command, REPLY_MAX, Zone, check_reply, fast_path::ShortReplies};
 
 /// The strftime formats of the replies to `day`, `date` and `time`, parsed. A clone shares them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,14 +49,20 @@ impl Default for Formats {
     }
 }
 
+/// The reply to `next` if the offset does not change any more.
+pub(super) const NO_TRANSITION: &str = "none";
+/// Where RFC 3339 has the offset.
+const SECONDS_END: usize = "2026-11-22T15:44:57".len();
+
 /// The replies of one second in one zone. Each is formatted when it is asked for, and once.
 #[derive(Clone, Debug)]
 pub struct FormattedTime {
     second: i64,
+    zone: Zone,
     local: LocalTime,
     formats: Formats,
-    /// The replies to `day`, `date`, `time`, `datetime` and `timestamp`.
-    texts: [OnceLock<String>; 5],
+    /// The replies to `day`, `date`, `time`, `datetime`, `timestamp`, `tz` and `next`.
+    texts: [OnceLock<String>; 7],
     short_replies: OnceLock<ShortReplies>,
 }
 
@@ -104,6 +74,7 @@ impl FormattedTime {
     pub fn new(unix_seconds: i64, zone: &Zone, formats: &Formats) -> Self {
         FormattedTime {
             second: unix_seconds,
+            zone: zone.clone(),
             local: LocalTime::new(unix_seconds, zone),
             formats: formats.clone(),
             texts: Default::default(),
@@ -116,21 +87,45 @@ impl FormattedTime {
         self.second
     }
 
-    /// The reply to one of the five commands that ask for the time; empty for any other command.
+    /// The reply to one of the seven commands that ask for the time or its zone; empty for any other command.
     pub fn text(&self, command: Command) -> &str {
-        let index = match command {
+        let Some(index) = Self::index(command) else { return "" };
+        self.texts[index].get_or_init(|| match command {
+            Command::Datetime => self.local.rfc3339(),
+            Command::Timestamp => clamp(self.second).to_string(),
+            Command::Tz => self.zone.tz(clamp(self.second)),
+            Command::Next => self.next_transition(),
+            _ => self.local.format(&self.formats.0[index]),
+        })
+    }
+
+    /// Whether [`text`](Self::text) would search the transitions of two years: only `tz` does, and only once.
+    pub(super) fn is_first_tz(&self, command: Command) -> bool {
+        let text = |index: usize| self.texts[index].get();
+        command == Command::Tz && Self::index(command).and_then(text).is_none()
+    }
+
+    fn index(command: Command) -> Option<usize> {
+        Some(match command {
             Command::Day => 0,
             Command::Date => 1,
             Command::Time => 2,
             Command::Datetime => 3,
             Command::Timestamp => 4,
-            Command::Help | Command::Quit | Command::Custom(_) => return "",
-        };
-        self.texts[index].get_or_init(|| match command {
-            Command::Datetime => self.local.rfc3339(),
-            Command::Timestamp => clamp(self.second).to_string(),
-            _ => self.local.format(&self.formats.0[index]),
+            Command::Tz => 5,
+            Command::Next => 6,
+            Command::Help | Command::Quit | Command::Custom(_) => return None,
         })
+    }
+
+    /// The moment in UTC, then the offset that begins. Both are cut from RFC 3339, which has a year of four digits.
+    fn next_transition(&self) -> String {
+        let next = self.zone.next_transition(clamp(self.second)).filter(|next| Self::RANGE.contains(next));
+        let text = next.and_then(|next| {
+            let [utc, local] = [&Zone::UTC, &self.zone].map(|zone| LocalTime::new(next, zone).rfc3339());
+            Some(format!("{}Z {}", utc.get(..SECONDS_END)?, local.get(SECONDS_END..)?))
+        });
+        text.unwrap_or_else(|| NO_TRANSITION.to_owned())
     }
 
     /// The replies of the fast path.
@@ -150,13 +145,13 @@ pub(super) struct LocalTime {
 impl LocalTime {
     pub(super) fn new(unix_seconds: i64, zone: &Zone) -> Self {
         let second = clamp(unix_seconds);
-        let info = zone.0.to_offset_info(Timestamp::from_second(second).unwrap_or_default());
+        let (offset, abbreviation) = zone.offset(second);
         // The time zones of chrono and of RFC 3339 stay within a day of UTC. A POSIX TZ string can exceed that.
-        let seconds = info.offset().seconds().clamp(-86_399, 86_399);
+        let seconds = offset.clamp(-86_399, 86_399);
         let utc = DateTime::from_timestamp(second, 0).unwrap_or_default().naive_utc();
         LocalTime {
             local: utc.checked_add_signed(TimeDelta::seconds(seconds.into())).unwrap_or(utc),
-            offset: ZoneOffset { seconds, abbreviation: info.abbreviation().to_owned() },
+            offset: ZoneOffset { seconds, abbreviation },
         }
     }
 
@@ -264,14 +259,14 @@ mod tests {
             (lord_howe, 1_791_041_399, "2026-10-04T01:59:59+10:30"),
             (lord_howe, 1_791_041_400, "2026-10-04T02:30:00+11:00"),
         ] {
-            let zone = Zone::new(TimeZone::posix(rules).unwrap());
+            let zone = Zone::from_posix(rules).unwrap();
             assert_eq!(FormattedTime::new(second, &zone, &Formats::default()).text(Command::Datetime), expected);
         }
     }
 
     #[test]
     fn the_zone_conversions_are_those_of_the_moment() {
-        let zone = Zone::new(TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap());
+        let zone = Zone::from_posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
         let formats = Formats::new("%Z", "%z", "%s").unwrap();
         for (second, abbreviation, offset) in [(1_774_745_999, "CET", "+0100"), (1_774_746_000, "CEST", "+0200")] {
             let formatted = FormattedTime::new(second, &zone, &formats);
@@ -284,8 +279,10 @@ mod tests {
     #[test]
     fn datetime_is_rfc_3339_in_zones_of_local_mean_time() {
         // Those of Berlin and Monrovia; an offset of RFC 3339 does not have seconds.
-        for (seconds, expected) in [(3208, "1890-10-11T20:26:48+00:53"), (-2670, "1890-10-11T18:48:50-00:44")] {
-            let zone = Zone::new(TimeZone::fixed(Offset::from_seconds(seconds).unwrap()));
+        for (rules, expected) in
+            [("LMT-0:53:28", "1890-10-11T20:26:48+00:53"), ("LMT0:44:30", "1890-10-11T18:48:50-00:44")]
+        {
+            let zone = Zone::from_posix(rules).unwrap();
             let formatted = FormattedTime::new(-2_500_000_000, &zone, &Formats::default());
             assert_eq!(formatted.text(Command::Datetime), expected);
         }
@@ -293,7 +290,7 @@ mod tests {
 
     #[test]
     fn an_offset_of_more_than_a_day_becomes_the_nearest_that_rfc_3339_has() {
-        let zone = Zone::new(TimeZone::posix("XYZ-24:59").unwrap());
+        let zone = Zone::from_posix("XYZ-24:59").unwrap();
         let formatted = FormattedTime::new(0, &zone, &Formats::default());
         assert_eq!(formatted.text(Command::Datetime), "1970-01-01T23:59:59+23:59");
     }

@@ -7,7 +7,9 @@
 //! - [`ClientSession`] is the client's side: it finds the greeting and the replies in the server's bytes.
 //! - [`Commands`] is the table of command names; [`FormattedTime`] holds the replies of one second in one [`Zone`].
 //! - [`parse_datetime`] and its siblings read replies.
+//! - [`http`] reads the requests of a listener for metrics, and writes the responses.
 //! - [`rfc867`] and [`rfc868`] format what a server of those protocols sends.
+//! - [`ProxyHeader`] finds the client's address in what a proxy sends first.
 //!
 //! A session asks its driver, which implements [`Respond`], for the table and the time:
 //!
@@ -40,18 +42,26 @@ mod client_session;
 mod command;
 mod fast_path;
 mod formatted_time;
+pub mod http;
+mod proxy;
 mod replies;
 mod rfc;
 mod server_session;
+mod zone;
 
 use std::time::Duration;
 
 pub use client_session::{ClientSession, SessionError};
 pub use command::{Command, Commands};
-pub use formatted_time::{Formats, FormattedTime, Zone};
-pub use replies::{day_name, parse_date, parse_datetime, parse_day, parse_time, parse_timestamp};
+pub use formatted_time::{Formats, FormattedTime};
+pub use proxy::{InvalidProxyHeader, Proxied, ProxyHeader};
+pub use replies::{
+    day_name, parse_date, parse_datetime, parse_day, parse_next_transition, parse_time, parse_timestamp, parse_tz,
+};
 pub use rfc::{rfc867, rfc868, rfc868_seconds};
 pub use server_session::{Call, Framing, Next, Received, Reply, Respond, ServerSession};
+pub use zone::Zone;
+pub(crate) use zone::footer;
 
 /// The default greeting, which a client reads first.
 pub const GREETING: &str = "Welcome to the server";

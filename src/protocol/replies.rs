@@ -3,6 +3,8 @@
 
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveTime, SecondsFormat, Timelike, Weekday};
 
+use super::formatted_time::NO_TRANSITION;
+
 /// The English name of a weekday, such as `Sunday`. (chrono's `Display` abbreviates it.)
 pub fn day_name(day: Weekday) -> &'static str {
     ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"][day.num_days_from_monday() as usize]
@@ -44,4 +46,29 @@ pub fn parse_datetime(reply: &str) -> Option<DateTime<FixedOffset>> {
 pub fn parse_timestamp(reply: &str) -> Option<i64> {
     let seconds: i64 = reply.parse().ok()?;
     (seconds.to_string() == reply).then_some(seconds)
+}
+
+/// Parses the reply to `tz`: a POSIX TZ string, `CET-1CEST,M3.5.0,M10.5.0/3`. Checks that it begins with an abbreviation
+/// and an offset, and has only characters of such a string. Its rules are for tzset(3).
+pub fn parse_tz(reply: &str) -> Option<String> {
+    let (name, offset) = match reply.strip_prefix('<') {
+        Some(quoted) => quoted.split_once('>')?,
+        None => reply.split_at(reply.find(|c: char| !c.is_ascii_alphabetic())?),
+    };
+    let is_name = name.len() >= 3 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-".contains(&byte));
+    let is_offset = offset.trim_start_matches(['+', '-']).starts_with(|c: char| c.is_ascii_digit());
+    let is_rest = offset.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"<>+-,.:/".contains(&byte));
+    (is_name && is_offset && is_rest).then(|| reply.to_owned())
+}
+
+/// Parses the reply to `next`: a moment in UTC and the offset that begins then, `2027-03-28T01:00:00Z +02:00`, or `none`.
+/// The result is the moment at that offset, `Some(None)` if there is none.
+pub fn parse_next_transition(reply: &str) -> Option<Option<DateTime<FixedOffset>>> {
+    if reply == NO_TRANSITION {
+        return Some(None);
+    }
+    let (moment, offset) = reply.split_once("Z ")?;
+    let utc = parse_datetime(&format!("{moment}+00:00"))?;
+    let zone = *parse_datetime(&format!("{moment}{offset}"))?.offset();
+    Some(Some(utc.with_timezone(&zone)))
 }

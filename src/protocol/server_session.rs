@@ -154,6 +154,7 @@ pub struct Call {
 /// # Ok::<(), daytime::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
 pub struct Reply {
     pub(crate) text: String,
     kind: Kind,
@@ -264,7 +265,8 @@ struct Exchange<'a, R> {
     cost: u32,
 }
 
-/// The cost of a command with an argument, or with a long reply: about a microsecond.
+/// The cost of a command with an argument, or with a long reply: about a microsecond. The first `tz` of a second in a zone
+/// costs as much again, since it searches two years for transitions.
 const DEAR: u32 = 8;
 /// The cost at which a call of the session ends, so that other clients get their turn.
 const COST_MAX: u32 = 256;
@@ -528,6 +530,9 @@ impl ServerSession {
             },
             _ => match exchange.responder.formatted_time((!argument.is_empty()).then_some(argument)) {
                 Some(time) => {
+                    if time.is_first_tz(command) {
+                        exchange.cost += DEAR;
+                    }
                     exchange.out.extend_from_slice(time.text(command).as_bytes());
                     true
                 }

@@ -165,6 +165,34 @@ impl Client {
         self.builtin(py, "timestamp", None, |client| client.timestamp())
     }
 
+    /// The POSIX TZ string of the server's zone or of `zone`, see day(): "CET-1CEST,M3.5.0,M10.5.0/3". It is for
+    /// time.tzset() on a device that has no time zone database, and right for the two years after the server's time. If
+    /// the rules of the zone do not fit into such a string, it has the present offset alone, "<+00>0", until
+    /// next_transition().
+    ///
+    /// Raises CommandError if the server does not know the zone, or the command, as the original classroom program.
+    /// Raises the exceptions of request().
+    #[pyo3(signature = (zone=None))]
+    fn tz(&self, py: Python<'_>, zone: Option<&str>) -> PyResult<String> {
+        self.builtin(py, "tz", zone, |client| match zone {
+            None => client.tz(),
+            Some(zone) => client.tz_in(zone),
+        })
+    }
+
+    /// The next change of the offset of the server's zone or of `zone`, see day(): an aware datetime, at the offset that
+    /// begins then. None if the offset does not change any more.
+    ///
+    /// Raises the exceptions of tz().
+    #[pyo3(signature = (zone=None))]
+    fn next_transition<'py>(&self, py: Python<'py>, zone: Option<&str>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let next = self.builtin(py, "next", zone, |client| match zone {
+            None => client.next_transition(),
+            Some(zone) => client.next_transition_in(zone),
+        })?;
+        next.map(|next| convert::datetime(py, next)).transpose()
+    }
+
     /// Sends a command and returns the text of the reply. `timeout` is in seconds; by default it is the client's.
     ///
     /// Raises CommandError if the reply is an error line. Raises ValueError if the command cannot be sent: it is blank,

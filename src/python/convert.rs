@@ -18,7 +18,7 @@ use pyo3::{
 };
 
 use super::errors::{error, import_attr, model_class, protocol_error};
-use crate::{Address, Clock, Event, Reason};
+use crate::{Address, Clock, Event};
 
 /// A number of seconds, or None.
 #[derive(Clone, Copy)]
@@ -133,12 +133,26 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Host {
     type Error = PyErr;
 
     fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        let text: OsString = value.extract()?;
-        match text.as_bytes().strip_prefix(UNIX.as_bytes()) {
-            Some(path) => Ok(Host::Unix(OsStr::from_bytes(path).into())),
-            None => value.extract().map(Host::Name),
+        if let Some(path) = unix(&value)? {
+            return Ok(Host::Unix(path));
+        }
+        let host: String = value.extract()?;
+        match host.rsplit_once(':') {
+            // Not an IPv6 address, whose last group looks like a port.
+            Some((name, port)) if host.parse::<IpAddr>().is_err() && port.parse::<u16>().is_ok() => {
+                let name = name.trim_start_matches('[').trim_end_matches(']');
+                let error = format!("the host {host:?} has a port; expected host {name:?} and port {port}");
+                Err(PyValueError::new_err(error))
+            }
+            _ => Ok(Host::Name(host)),
         }
     }
+}
+
+/// The path of `unix:PATH`.
+pub(super) fn unix(value: &Bound<'_, PyAny>) -> PyResult<Option<PathBuf>> {
+    let text: OsString = value.extract()?;
+    Ok(text.as_bytes().strip_prefix(UNIX.as_bytes()).map(|path| OsStr::from_bytes(path).into()))
 }
 
 /// The host and the port of an address in Python. `Host` and `Port` convert them back to the same address.
@@ -219,36 +233,19 @@ pub(super) fn utc(py: Python<'_>, moment: SystemTime) -> PyResult<Bound<'_, PyAn
     DateTime::<Utc>::from(moment).into_bound_py_any(py)
 }
 
-pub(super) fn reason(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Quit => "quit",
-        Reason::Eof => "eof",
-        Reason::Idle => "idle",
-        Reason::NoCommand => "no_command",
-        Reason::WriteTimeout => "write_timeout",
-        Reason::Error => "error",
-        Reason::Kicked => "kicked",
-        Reason::Full => "full",
-        Reason::PerSource => "per_source",
-        Reason::Denied => "denied",
-        Reason::Shutdown => "shutdown",
-        Reason::Answered => "answered",
-    }
-}
-
 /// The named tuple of an event.
 pub(super) fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyAny>> {
     let class = |name| model_class(py, name);
     match event {
         Event::Connected { client, peer: from } => class("Connected")?.call1((u64::from(client), peer(py, &from)?)),
         Event::Disconnected { client, peer: from, reason: why, commands } => {
-            class("Disconnected")?.call1((u64::from(client), peer(py, &from)?, reason(why), commands))
+            class("Disconnected")?.call1((u64::from(client), peer(py, &from)?, why.name(), commands))
         }
         Event::CommandServed { client, command, ok } => class("CommandServed")?.call1((u64::from(client), command, ok)),
         Event::CommandFailed { client, command, error } => {
             class("CommandFailed")?.call1((u64::from(client), command, error))
         }
-        Event::Refused { peer: from, reason: why } => class("Refused")?.call1((peer(py, &from)?, reason(why))),
+        Event::Refused { peer: from, reason: why } => class("Refused")?.call1((peer(py, &from)?, why.name())),
         Event::AcceptPaused { message, .. } => class("AcceptPaused")?.call1((message,)),
     }
 }

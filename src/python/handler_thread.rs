@@ -323,7 +323,7 @@ fn departed<'py>(
     };
     let context = model_class(py, "ClientContext")?;
     let context = context.call1((u64::from(client), super::convert::peer(py, peer)?))?;
-    spread(py, (hook, context, super::convert::reason(reason), state))
+    spread(py, (hook, context, reason.name(), state))
 }
 
 /// A call with several arguments.

@@ -28,10 +28,11 @@ pub(super) fn items<'py>(value: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, P
 /// An address to listen on: "HOST:PORT", "unix:PATH", or (host, port).
 pub(super) fn address(value: &Bound<'_, PyAny>) -> PyResult<Address> {
     if value.is_instance_of::<PyString>() {
-        return Ok(match value.extract()? {
-            Host::Unix(path) => Address::Unix(path),
-            Host::Name(text) => text.into(),
-        });
+        // A path may have bytes that are not UTF-8.
+        return match convert::unix(value)? {
+            Some(path) => Ok(Address::Unix(path)),
+            None => Ok(value.extract::<String>()?.into()),
+        };
     }
     let (host, port): (Host, Port) = value.extract()?;
     Ok(host.with_port(port))
@@ -39,12 +40,11 @@ pub(super) fn address(value: &Bound<'_, PyAny>) -> PyResult<Address> {
 
 /// A service by its name.
 pub(super) fn service(name: &str) -> PyResult<Service> {
-    match name {
-        "text" => Ok(Service::Text),
-        "rfc867" => Ok(Service::Rfc867),
-        "rfc868" => Ok(Service::Rfc868),
-        _ => Err(PyValueError::new_err(format!("{name:?} is not a service; expected text, rfc867 or rfc868"))),
-    }
+    let invalid = || {
+        let names = Service::ALL.iter().map(|service| service.name()).collect::<Vec<_>>().join(", ");
+        PyValueError::new_err(format!("{name:?} is not a service; expected one of {names}"))
+    };
+    Service::ALL.iter().copied().find(|service| service.name() == name).ok_or_else(invalid)
 }
 
 pub(super) fn addresses<'py>(py: Python<'py>, addresses: &[Address]) -> PyResult<Bound<'py, PyTuple>> {

@@ -29,7 +29,8 @@ mod settings;
 
 use pyo3::prelude::*;
 
-#[pymodule]
+// Not tested yet on an interpreter without the GIL: there, the import switches the GIL on, and Python warns of that.
+#[pymodule(gil_used = true)]
 mod _daytime {
     use super::*;
 
@@ -43,7 +44,10 @@ mod _daytime {
         request::Request,
         responder::Responder,
         server::Server,
-        session::{ClientSession, parse_date, parse_datetime, parse_day, parse_time, parse_timestamp},
+        session::{
+            ClientSession, parse_date, parse_datetime, parse_day, parse_next_transition, parse_time, parse_timestamp,
+            parse_tz,
+        },
     };
 
     #[pymodule_init]

@@ -13,7 +13,7 @@ use pyo3::{
     PyTraverseError, PyVisit,
     exceptions::{PyResourceWarning, PyTypeError, PyValueError},
     prelude::*,
-    types::{PyDict, PyList, PyMapping, PyTuple},
+    types::{IntoPyDict, PyDict, PyList, PyMapping, PyTuple},
 };
 
 use super::{
@@ -26,14 +26,12 @@ use super::{
     listen,
     settings::{Settings, add_networks, documentation, signature, with_settings},
 };
-use crate::{Address, Bound as BoundServer, ClientId, Error, Networks, Service};
+use crate::{Address, Bound as BoundServer, ClientId, Error, EventOptions, Networks, Reason, Service};
 
 /// How long `serve_forever` waits for the server's threads after an interrupt.
 const INTERRUPT_WAIT: Duration = Duration::from_millis(100);
-/// The largest buffer of a subscription, whose memory is allocated at once.
-const BUFFER_MAX: usize = 1 << 20;
-/// The order of [`Server::addresses`].
-const SERVICES: [Service; 3] = [Service::Text, Service::Rfc867, Service::Rfc868];
+/// The largest capacity of a subscription, whose memory is allocated at once.
+const CAPACITY_MAX: usize = 1 << 20;
 
 /// A server without its Python object. It stays reachable for forks and for the finalization of the interpreter.
 pub(super) struct Core {
@@ -90,7 +88,8 @@ impl Stoppable for Core {
 #[pyclass(frozen, weakref, module = "daytime")]
 pub(super) struct Server {
     core: Arc<Core>,
-    addresses: [Vec<Address>; SERVICES.len()],
+    /// In the order of [`Service::ALL`].
+    addresses: Vec<Vec<Address>>,
     timezone: Option<String>,
     handlers: Arc<Handlers>,
     /// The loop of `async def` handlers.
@@ -109,7 +108,7 @@ impl Server {
             given => given,
         };
         let bound = interpreter::detach(py, || builder.bind()).map_err(|error| errors::error(py, error))?;
-        let addresses = SERVICES.map(|service| bound.addresses_of(service).to_vec());
+        let addresses = Service::ALL.iter().map(|service| bound.addresses_of(*service).to_vec()).collect();
         let core = Arc::new(Core {
             generation: ForkGeneration::current(),
             ready: Mutex::new(Some(bound)),
@@ -269,7 +268,7 @@ impl Server {
     }
 
     /// The first bound address of the text protocol, with its real port; ("unix:PATH", 0) for a Unix socket. Raises
-    /// StateError if the server listens only for RFC 867 and RFC 868.
+    /// StateError if the server does not listen for it.
     #[getter]
     fn address<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         convert::peer(py, self.first(py)?)
@@ -281,11 +280,11 @@ impl Server {
         self.addresses_of(py, "text")
     }
 
-    /// The bound addresses of a service: "text", "rfc867" or "rfc868". Raises ValueError for another name.
+    /// The bound addresses of a service: "text", "rfc867", "rfc868", "metrics" or "proxied". Raises ValueError for another name.
     #[pyo3(signature = (service, /))]
     fn addresses_of<'py>(&self, py: Python<'py>, service: &str) -> PyResult<Bound<'py, PyTuple>> {
         let service = listen::service(service)?;
-        let addresses = SERVICES.iter().zip(&self.addresses).find(|(other, _)| **other == service);
+        let addresses = Service::ALL.iter().zip(&self.addresses).find(|(other, _)| **other == service);
         listen::addresses(py, addresses.map_or(&[], |(_, addresses)| addresses))
     }
 
@@ -324,18 +323,38 @@ impl Server {
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.check(py)?;
         let stats = self.core.server.get().map(|server| server.stats()).unwrap_or_default();
-        let counts = (
-            stats.clients,
-            stats.accepted,
-            stats.refused,
-            stats.commands,
-            stats.invalid,
-            stats.bytes_in,
-            stats.bytes_out,
-            stats.events_dropped,
-            stats.uptime,
-        );
-        model_class(py, "ServerStats")?.call1(counts)
+        let fields = PyDict::new(py);
+        for (name, count) in [
+            ("clients", stats.clients),
+            ("accepted", stats.accepted),
+            ("refused", stats.refused),
+            ("commands", stats.commands),
+            ("invalid", stats.invalid),
+            ("bytes_in", stats.bytes_in),
+            ("bytes_out", stats.bytes_out),
+            ("events_dropped", stats.events_dropped),
+            ("max_clients", stats.max_clients),
+            ("accept_pauses", stats.accept_pauses),
+            ("handler_failures", stats.handler_failures),
+            ("hook_failures", stats.hook_failures),
+            ("handlers_waiting", stats.handlers_waiting),
+        ] {
+            fields.set_item(name, count)?;
+        }
+        fields.set_item("uptime", stats.uptime)?;
+        let by_service = Service::ALL.iter().map(|service| (service.name(), stats.by_service(*service)));
+        fields.set_item("by_service", by_service.into_py_dict(py)?)?;
+        let by_reason = Reason::ALL.iter().map(|reason| (reason.name(), stats.by_reason(*reason)));
+        fields.set_item("by_reason", by_reason.into_py_dict(py)?)?;
+        model_class(py, "ServerStats")?.call((), Some(&fields))
+    }
+
+    /// The counters as text for Prometheus, in its text format 0.0.4, for an HTTP server of one's own. A server with
+    /// `listen_metrics` sends this text by itself. Raises StateError before the start.
+    fn metrics(&self, py: Python<'_>) -> PyResult<String> {
+        self.check(py)?;
+        let started = self.core.server.get().ok_or_else(|| state_error(py, "the server was not started"));
+        started.map(|server| server.metrics())
     }
 
     /// Adds a custom command. Its name is one word without blanks or control characters, unique in any letter case. With
@@ -447,6 +466,23 @@ impl Server {
         Ok(())
     }
 
+    /// Replaces the networks of the proxies that may connect to a TCP address of `listen_proxied`. A connection that waits
+    /// for its header stays. With an empty iterable each later one is refused.
+    ///
+    /// Raises ValueError if a text is not a network. The server is unchanged then.
+    #[pyo3(signature = (proxy, /))]
+    fn set_proxies(&self, py: Python<'_>, proxy: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.check(py)?;
+        let mut proxies = Networks::new();
+        add_networks(&mut proxies, Networks::allow, proxy)?;
+        if let Some(ready) = self.core.ready().as_mut() {
+            ready.set_proxies(proxies);
+        } else if let Some(server) = self.core.server.get() {
+            interpreter::detach(py, || server.set_proxies(proxies));
+        }
+        Ok(())
+    }
+
     /// Reads the files of the time zones again. The server also does that every five minutes. Raises StateError before
     /// the start.
     fn reload_zones(&self, py: Python<'_>) -> PyResult<()> {
@@ -482,27 +518,46 @@ impl Server {
     }
 
     /// An iterator over the events from now on, for `for` and for `async for`. It ends once the server has stopped, or when no event came for `timeout`
-    /// seconds (None: it waits). It buffers `buffer` events, 1 to 1,048,576. Further events are lost, and
+    /// seconds (None: it waits). It buffers `capacity` events, 1 to 1,048,576. Further events are dropped, and
     /// stats().events_dropped counts them. With `commands`, each executed command is an event too.
     ///
     /// Raises StateError before the start.
     #[pyo3(
-        signature = (*, buffer=1024, commands=false, timeout=Seconds(None)),
-        text_signature = "($self, *, buffer=1024, commands=False, timeout=None)"
+        signature = (*, capacity=1024, commands=false, timeout=Seconds(None)),
+        text_signature = "($self, *, capacity=1024, commands=False, timeout=None)"
     )]
-    fn events(slf: &Bound<'_, Self>, buffer: usize, commands: bool, timeout: Seconds) -> PyResult<Events> {
+    fn events(slf: &Bound<'_, Self>, capacity: usize, commands: bool, timeout: Seconds) -> PyResult<Events> {
         let (py, server) = (slf.py(), slf.get());
         server.check(py)?;
-        if !(1..=BUFFER_MAX).contains(&buffer) {
-            return Err(PyValueError::new_err(format!("buffer must be between 1 and 1,048,576, got {buffer}")));
+        if !(1..=CAPACITY_MAX).contains(&capacity) {
+            return Err(PyValueError::new_err(format!("capacity must be between 1 and 1,048,576, got {capacity}")));
         }
         let Some(engine) = server.core.server.get() else {
             return Err(state_error(py, "the server was not started"));
         };
         let bell = Arc::new(Bell::default());
         let ringer = bell.clone();
-        let events = interpreter::detach(py, || engine.events_ringing(buffer, commands, move || ringer.ring()));
+        let options = EventOptions::new().capacity(capacity).commands(commands);
+        let events = interpreter::detach(py, || engine.events_ringing(options, move || ringer.ring()));
         Ok(Events::new(slf.clone().into_any().unbind(), server.core.generation, events, bell, timeout.0))
+    }
+
+    /// Logs the events from now on, on a thread of its own: a slow handler of the log delays no client. `logger` is a
+    /// logging.Logger (default: that of the name "daytime"). With `commands`, each command is an event too.
+    ///
+    /// The message is str(event), and the record has the event as its attribute `event`. The level of CommandFailed and
+    /// AcceptPaused is WARNING, that of CommandServed DEBUG, that of the others INFO.
+    ///
+    /// Returns the thread, a daemon, which ends after the server and after the last event was logged. Raises StateError
+    /// before the start.
+    #[pyo3(signature = (logger=None, *, commands=false), text_signature = "($self, logger=None, *, commands=False)")]
+    fn log_events<'py>(
+        slf: &Bound<'py, Self>,
+        logger: Option<Bound<'py, PyAny>>,
+        commands: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let events = Self::events(slf, 1024, commands, Seconds(None))?;
+        import_attr(slf.py(), "daytime._log", "start")?.call1((events, logger))
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
@@ -539,7 +594,7 @@ impl Server {
     }
 
     fn first(&self, py: Python<'_>) -> PyResult<&Address> {
-        let error = || state_error(py, "the server listens only for RFC 867 and RFC 868");
+        let error = || state_error(py, "the server listens only for other services, such as RFC 867");
         self.addresses[0].first().ok_or_else(error)
     }
 

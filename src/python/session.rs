@@ -142,6 +142,20 @@ pub(super) fn parse_timestamp(py: Python<'_>, reply: &str) -> PyResult<i64> {
     parse(py, reply, protocol::parse_timestamp)
 }
 
+/// Parses a reply to tz. Raises ProtocolError.
+#[pyfunction]
+#[pyo3(signature = (reply, /))]
+pub(super) fn parse_tz(py: Python<'_>, reply: &str) -> PyResult<String> {
+    parse(py, reply, protocol::parse_tz)
+}
+
+/// Parses a reply to next. Raises ProtocolError.
+#[pyfunction]
+#[pyo3(signature = (reply, /))]
+pub(super) fn parse_next_transition<'py>(py: Python<'py>, reply: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+    parse(py, reply, protocol::parse_next_transition)?.map(|next| convert::datetime(py, next)).transpose()
+}
+
 fn parse<T>(py: Python<'_>, reply: &str, parse: fn(&str) -> Option<T>) -> PyResult<T> {
     parse(reply).ok_or_else(|| errors::protocol_error(py, reply.as_bytes()))
 }

@@ -32,6 +32,14 @@ macro_rules! with_settings {
             listen_rfc867 |settings, value| settings.listen(Service::Rfc867, value);
             /// The same for the time protocol (RFC 868), whose default port is 37.
             listen_rfc868 |settings, value| settings.listen(Service::Rfc868, value);
+            /// Addresses for metrics and health checks over HTTP, whose default port is 9991: /metrics, /healthz, /readyz. Anyone
+            /// who reaches the port reads the counters. Default: none.
+            listen_metrics |settings, value| settings.listen(Service::Metrics, value);
+            /// Addresses for the clients of a proxy, whose default port is 9990. Each connection begins with a header of
+            /// the PROXY protocol, which names the client. Default: none.
+            listen_proxied |settings, value| settings.listen(Service::Proxied, value);
+            /// Networks of the proxies that may connect to a TCP address of `listen_proxied`, which needs one.
+            proxy |settings, value| add_networks(&mut settings.proxies, Networks::allow, value);
             /// A bound TCP or Unix socket in place of host and port. The server takes it over and closes this object.
             sock |settings, value| settings.sock(value);
             /// The permissions of the files of Unix sockets, such as 0o660. Default: 0o777 less the umask.
@@ -60,6 +68,8 @@ macro_rules! with_settings {
             first_command_timeout |value| seconds(value)?;
             /// The seconds within which a client must read some of its replies. None: unlimited. Default: 10.
             write_timeout |value| value.extract::<Seconds>()?.or_unlimited();
+            /// The seconds within which a proxy must send its header, at least 3. Default: 5.
+            proxy_timeout |value| value.extract::<Seconds>()?.or_unlimited();
             /// The seconds for which each worker polls before it sleeps, for faster replies. Default: None, never.
             busy_poll |value| seconds(value)?;
             /// The greeting of each client. Default: "Welcome to the server".
@@ -119,6 +129,7 @@ pub(super) struct Settings<'py> {
     pub(super) sock: Option<Bound<'py, PyAny>>,
     listens: bool,
     networks: Networks,
+    proxies: Networks,
     backlog: Option<u32>,
     clock: Option<Bound<'py, PyAny>>,
 }
@@ -168,7 +179,8 @@ impl<'py> Settings<'py> {
             }
         }
         let clock = convert::clock(settings.clock.as_ref(), settings.timezone.as_deref())?;
-        let mut builder = settings.builder.clock(clock).networks(mem::take(&mut settings.networks));
+        let (networks, proxies) = (mem::take(&mut settings.networks), mem::take(&mut settings.proxies));
+        let mut builder = settings.builder.clock(clock).networks(networks).proxies(proxies);
         if !settings.listens && settings.sock.is_none() {
             builder = builder.listen(host.with_port(port));
         }

@@ -1,6 +1,6 @@
 //! A server that listens and does not serve yet.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use crossbeam_channel::Receiver;
 
@@ -8,7 +8,7 @@ use super::{
     Server,
     config::CustomCommand,
     conversation::State,
-    events::{Event, Reason},
+    events::{Event, EventOptions, Reason},
     handler::{ClientContext, Handler, IntoReply, Request},
     launch::{Parts, launch},
     listen::Service,
@@ -26,7 +26,7 @@ use {crate::channel, crossbeam_channel::RecvTimeoutError, std::time::Instant};
 /// use daytime::{Client, Event, Server};
 ///
 /// let bound = Server::builder().listen("127.0.0.1:0").bind()?;
-/// let events = bound.events_with(1024, false); // before the first client, so that no event is missed
+/// let events = bound.events(); // before the first client, so that no event is missed
 /// println!("port {}", bound.port());
 ///
 /// let server = bound.start()?;
@@ -49,9 +49,14 @@ impl Bound {
         self.0.addresses.of_service(service)
     }
 
-    /// The port of the first TCP address of the text protocol; 0 if there is none.
+    /// The first TCP address of the text protocol. `None` if there is none.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.0.addresses.local_addr()
+    }
+
+    /// The port of [`local_addr`](Self::local_addr); 0 if there is none.
     pub fn port(&self) -> u16 {
-        self.0.addresses.port()
+        self.local_addr().map_or(0, |address| address.port())
     }
 
     /// Adds a custom command, see [`ServerBuilder::command`](super::ServerBuilder::command).
@@ -136,9 +141,21 @@ impl Bound {
         self.0.admission.set_networks(networks);
     }
 
-    /// Subscribes to events before the first client, so that none is missed. See [`Server::events_with`].
-    pub fn events_with(&self, capacity: usize, commands: bool) -> Receiver<Event> {
-        self.0.events.subscribe(capacity, commands)
+    /// Replaces the proxies, see [`ServerBuilder::proxies`](super::ServerBuilder::proxies).
+    pub fn set_proxies(&mut self, proxies: Networks) {
+        self.0.admission.set_proxies(proxies);
+    }
+
+    /// Subscribes to events before the first client, so that none is missed. See [`Server::events`].
+    #[must_use = "if the receiver is dropped, the subscription ends"]
+    pub fn events(&self) -> Receiver<Event> {
+        self.events_with(EventOptions::new())
+    }
+
+    /// [`events`](Self::events) with other options.
+    #[must_use = "if the receiver is dropped, the subscription ends"]
+    pub fn events_with(&self, options: EventOptions) -> Receiver<Event> {
+        self.0.events.subscribe(options)
     }
 
     /// [`events_with`](Self::events_with) for the C API, without crossbeam: a function that waits for the next event

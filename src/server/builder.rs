@@ -13,6 +13,7 @@ use super::{
     handler::{ClientContext, Handler, Hooks, IntoReply, Request},
     launch::Parts,
     listen::{self, Addresses, Service},
+    process::ProcessMetrics,
     responder::{Responder, deferred},
 };
 use crate::{
@@ -48,11 +49,13 @@ pub struct ServerBuilder {
     listen: Vec<(Service, Address)>,
     listeners: Vec<(Service, Arc<OwnedFd>)>,
     networks: Result<Networks, String>,
+    proxies: Result<Networks, String>,
     timezone: Option<String>,
     clock: Clock,
     commands: Vec<(String, Handler)>,
     usages: Vec<String>,
     hooks: Hooks,
+    process_metrics: Option<ProcessMetrics>,
 }
 
 impl Default for ServerBuilder {
@@ -62,11 +65,13 @@ impl Default for ServerBuilder {
             listen: Vec::new(),
             listeners: Vec::new(),
             networks: Ok(Networks::new()),
+            proxies: Ok(Networks::new()),
             timezone: None,
             clock: Clock::system(),
             commands: Vec::new(),
             usages: Vec::new(),
             hooks: Hooks::default(),
+            process_metrics: None,
         }
     }
 }
@@ -96,7 +101,7 @@ impl Server {
 }
 
 impl ServerBuilder {
-    /// Adds an address to listen on. Default, if nothing else is added: `localhost:9990`.
+    /// Adds an address to listen on. Default, if nothing but listeners for metrics is added: `localhost:9990`.
     ///
     /// A name stands for all of its addresses that this machine has. For port 0 the system chooses a free port, the same
     /// for all addresses of a name. `[::]` also accepts IPv4, unless an IPv4 address with the same port is added.
@@ -139,6 +144,43 @@ impl ServerBuilder {
     /// Replaces the networks that were allowed and denied so far. Default: every client is accepted.
     pub fn networks(mut self, networks: Networks) -> Self {
         self.networks = Ok(networks);
+        self
+    }
+
+    /// Trusts the proxies of a network: on a TCP listener for [`Service::Proxied`], each connection from there begins with a
+    /// header of the PROXY protocol, version 1 or 2, as HAProxy, nginx and cloud load balancers send it. The client's
+    /// address in it counts for events, limits and networks. Connections from elsewhere are closed silently. A Unix
+    /// listener accepts each proxy that may connect to its file.
+    ///
+    /// A header that is missing or invalid closes the connection with
+    /// [`Reason::ProxyHeader`](super::Reason::ProxyHeader), and so does one that is later than
+    /// [`proxy_timeout`](Self::proxy_timeout). If the header names no TCP client, the proxy is the client, as for its
+    /// health check; [`allow`](Self::allow) and [`deny`](Self::deny) do not apply to it.
+    ///
+    /// A named host can claim any address. Firewall the listener, so that clients reach it through the proxy only.
+    ///
+    /// ```
+    /// use std::{io::{Read, Write}, net::TcpStream};
+    /// use daytime::{Event, Server, Service};
+    ///
+    /// let server = Server::builder().listen_as(Service::Proxied, "127.0.0.1:0").proxy("127.0.0.1").start()?;
+    /// let events = server.events();
+    /// let mut proxy = TcpStream::connect(server.addresses_of(Service::Proxied)[0].to_string())?;
+    /// proxy.write_all(b"PROXY TCP4 192.0.2.1 127.0.0.1 56324 9990\r\nquit\n")?;
+    /// let Ok(Event::Connected { peer, .. }) = events.recv() else { unreachable!() };
+    /// assert_eq!(peer.to_string(), "192.0.2.1:56324");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn proxy(mut self, network: impl AsRef<str>) -> Self {
+        self.proxies = self.proxies.and_then(|proxies| with(proxies, Networks::allow, network.as_ref()));
+        self
+    }
+
+    /// Replaces the networks of proxies that were named so far, see [`proxy`](Self::proxy). A proxy is trusted if a network
+    /// allows it by name: an empty list trusts none. Default: none, and [`bind`](Self::bind) fails if a TCP listener
+    /// needs one.
+    pub fn proxies(mut self, proxies: Networks) -> Self {
+        self.proxies = Ok(proxies);
         self
     }
 
@@ -249,7 +291,7 @@ impl ServerBuilder {
     }
 
     /// Calls `hook` for each client that has left, on a handler thread, after its last handler has returned and before its
-    /// state is dropped. Unlike an event, it is never lost. It is called for every client for which `on_connect` was called
+    /// state is dropped. Unlike an event, a call is never dropped. It is called for every client for which `on_connect` was called
     /// (or, without that hook, for every client), also when the server stops. Until it has returned, the client counts for
     /// `max_clients` and `max_clients_per_source`.
     pub fn on_disconnect<F>(mut self, hook: F) -> Self
@@ -257,6 +299,15 @@ impl ServerBuilder {
         F: Fn(&ClientContext<'_>, Reason) + Send + Sync + 'static,
     {
         self.hooks.on_disconnect = Some(Arc::new(hook));
+        self
+    }
+
+    /// Adds the metrics of the process to the listeners for metrics: its memory, its file descriptors, its processor time.
+    /// It is for programs that are nothing but this server.
+    #[cfg(feature = "cli")]
+    #[doc(hidden)]
+    pub fn process_metrics(mut self) -> Self {
+        self.process_metrics = Some(ProcessMetrics::new());
         self
     }
 
@@ -274,10 +325,13 @@ impl ServerBuilder {
     /// # Errors
     /// [`Error::Invalid`] as [`check`](Self::check), [`Error::Io`] with the address that cannot be bound.
     pub fn bind(self) -> Result<Bound, Error> {
-        let Checked { backlog, formats, commands, networks, zones } = self.checked()?;
+        let Checked { backlog, formats, commands, networks, proxies, zones } = self.checked()?;
         let (workers, max_clients) = (self.effective_workers(), self.effective_max_clients());
         let mut addresses = self.listen;
-        if addresses.is_empty() && self.listeners.is_empty() {
+        let services = addresses.iter().map(|(service, _)| *service);
+        let serves_clients =
+            services.chain(self.listeners.iter().map(|(service, _)| *service)).any(Service::has_clients);
+        if !serves_clients {
             addresses.push((Service::Text, "localhost".into()));
         }
         let mut listeners = listen::bind(&addresses, backlog, self.settings.unix_mode, self.settings.reuse_port)?;
@@ -291,8 +345,9 @@ impl ServerBuilder {
             workers,
             clock: self.clock,
             events: Events::new(),
-            admission: Admission::new(max_clients, self.settings.max_clients_per_source, networks),
+            admission: Admission::new(max_clients, self.settings.max_clients_per_source, networks, proxies),
             config: Config { settings: self.settings, formats, zones, commands, handlers, hooks: self.hooks },
+            process_metrics: self.process_metrics,
             threads: None,
         }))
     }
@@ -307,6 +362,13 @@ impl ServerBuilder {
             }
         }
         let networks = self.networks.clone().map_err(Error::Invalid)?;
+        let proxies = self.proxies.clone().map_err(Error::Invalid)?;
+        if !proxies.names_any() && self.is_proxied_by_tcp() {
+            let expected = "expected a network such as 192.0.2.0/24";
+            return Err(Error::Invalid(format!(
+                "a TCP listener behind a proxy needs the proxy's network, got none; {expected}"
+            )));
+        }
         let formats = Formats::new(&settings.day_format, &settings.date_format, &settings.time_format);
         let mut commands = Commands::default();
         for (name, _) in &self.commands {
@@ -318,7 +380,15 @@ impl ServerBuilder {
         let zones = Zones::open(self.timezone.as_deref())?;
         // `Settings::check` has bounded it.
         let backlog = i32::try_from(settings.backlog).unwrap_or(i32::MAX);
-        Ok(Checked { backlog, formats: formats.map_err(Error::Invalid)?, commands, networks, zones })
+        Ok(Checked { backlog, formats: formats.map_err(Error::Invalid)?, commands, networks, proxies, zones })
+    }
+
+    /// Whether a listener for the clients of a proxy is not a Unix socket.
+    fn is_proxied_by_tcp(&self) -> bool {
+        let mut addresses = self.listen.iter().filter(|(service, _)| *service == Service::Proxied);
+        let mut listeners = self.listeners.iter().filter(|(service, _)| *service == Service::Proxied);
+        addresses.any(|(_, address)| !matches!(address, Address::Unix(_)))
+            || listeners.any(|(_, listener)| !listen::is_unix(listener))
     }
 
     /// The number of worker threads of a server with these settings.
@@ -330,6 +400,11 @@ impl ServerBuilder {
     /// The write timeout of a server with these settings.
     pub fn effective_write_timeout(&self) -> Duration {
         self.settings.write_timeout
+    }
+
+    /// The time for the header of a proxy of a server with these settings.
+    pub fn effective_proxy_timeout(&self) -> Duration {
+        self.settings.proxy_timeout
     }
 
     /// The backlog of the listeners of a server with these settings.
@@ -357,6 +432,7 @@ struct Checked {
     formats: Formats,
     commands: Commands,
     networks: Networks,
+    proxies: Networks,
     zones: Zones,
 }
 

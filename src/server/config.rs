@@ -52,6 +52,10 @@ macro_rules! with_settings {
             /// Disconnects a client that takes none of the replies owed to it for this long. Default: 10 s.
             write_timeout(Duration): Duration = Duration::from_secs(10), |time| positive(Some(*time));
 
+            /// How long a proxy may take to send its header after it has connected, at least 3 s: the time of a TCP
+            /// retransmission. Default: 5 s.
+            proxy_timeout(Duration): Duration = Duration::from_secs(5), |time| retransmission(*time);
+
             /// How long each worker polls without sleeping when it has nothing to do. Replies come some tens of
             /// microseconds sooner, and a core is busy in the meantime. A server without traffic sleeps all the same.
             /// Default: not at all.
@@ -126,6 +130,13 @@ fn at_least_one(n: Option<usize>) -> Result<(), String> {
 
 fn positive(time: Option<Duration>) -> Result<(), String> {
     if time == Some(Duration::ZERO) { Err("must be longer than zero, got 0 s".into()) } else { Ok(()) }
+}
+
+fn retransmission(time: Duration) -> Result<(), String> {
+    match time < Duration::from_secs(3) {
+        true => Err(format!("must be at least 3 s, got {} s", time.as_secs_f64())),
+        false => Ok(()),
+    }
 }
 
 fn greeting(text: &str) -> Result<(), String> {

@@ -17,7 +17,7 @@ use std::{
 
 use nix::sys::socket::{MsgFlags, send};
 
-use super::events::ClientId;
+use super::{events::ClientId, tick::Tick};
 use crate::{
     Address,
     protocol::{Call, Framing, Next, Received, Reply, Respond, ServerSession},
@@ -38,6 +38,9 @@ pub(super) struct Conversation {
     pub(super) state: Option<State>,
     /// The socket, which stays open while a handler runs for this client.
     pub(super) socket: RawFd,
+    /// The index of the current custom command, and when its handler was called.
+    pub(super) command: usize,
+    pub(super) called: Tick,
     /// The number of bytes that a handler thread has sent.
     pub(super) sent: u64,
     /// A read of the client, of which the session has taken the first `taken` bytes.
@@ -61,6 +64,8 @@ impl Default for Conversation {
             session: ServerSession::new(Framing::Auto),
             state: None,
             socket: -1,
+            command: 0,
+            called: 0,
             sent: 0,
             rest: Vec::new(),
             taken: 0,
@@ -86,7 +91,10 @@ impl Conversation {
     /// The custom command that is due, if one is.
     pub(super) fn take_call(&mut self) -> Option<Call> {
         match mem::replace(&mut self.next, Next::Read) {
-            Next::Call(call) => Some(call),
+            Next::Call(call) => {
+                self.command = call.command;
+                Some(call)
+            }
             next => {
                 self.next = next;
                 None

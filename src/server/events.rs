@@ -82,9 +82,9 @@ pub enum Event {
     /// A connection was accepted and closed at once. A client of the text protocol that exceeds a limit gets an error
     /// line, unless 32 others are reading theirs; a client of a denied network gets nothing.
     Refused {
-        /// The address of the client.
+        /// The address of the client, or of the proxy before its header has arrived.
         peer: Address,
-        /// [`Reason::Full`], [`Reason::PerSource`] or [`Reason::Denied`].
+        /// [`Reason::Full`], [`Reason::PerSource`], [`Reason::Denied`] or [`Reason::ProxyHeader`].
         reason: Reason,
     },
     /// The system lacks file descriptors or memory to accept clients. Emitted once for each episode. The server retries
@@ -125,6 +125,68 @@ pub enum Reason {
     Shutdown,
     /// The reply of RFC 867 or RFC 868 was sent.
     Answered,
+    /// The header of the PROXY protocol is invalid, or did not arrive in time.
+    ProxyHeader,
+}
+
+impl Event {
+    /// The name of the kind of event, for logs that programs read: `connected`, `disconnected`, `refused`,
+    /// `command_served`, `command_failed` or `accept_paused`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Event::Connected { .. } => "connected",
+            Event::CommandServed { .. } => "command_served",
+            Event::CommandFailed { .. } => "command_failed",
+            Event::Disconnected { .. } => "disconnected",
+            Event::Refused { .. } => "refused",
+            Event::AcceptPaused { .. } => "accept_paused",
+        }
+    }
+}
+
+/// Lists every reason once: the compiler rejects a list that lacks one.
+macro_rules! reasons {
+    (closed { $($closed:ident = $closed_name:literal,)* } refused { $($refused:ident = $refused_name:literal,)* }) => {
+        impl Reason {
+            /// Every reason.
+            pub const ALL: &[Reason] = &[$(Reason::$closed,)* $(Reason::$refused,)*];
+
+            /// The name, such as `no_command`: one word for a label of a metric or a field of a log.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Reason::$closed => $closed_name,)*
+                    $(Reason::$refused => $refused_name,)*
+                }
+            }
+
+            /// Whether it is a reason of [`Event::Refused`], as opposed to [`Event::Disconnected`].
+            pub fn is_refusal(self) -> bool {
+                match self {
+                    $(Reason::$closed => false,)*
+                    $(Reason::$refused => true,)*
+                }
+            }
+        }
+    };
+}
+reasons! {
+    closed {
+        Quit = "quit",
+        Eof = "eof",
+        Idle = "idle",
+        NoCommand = "no_command",
+        WriteTimeout = "write_timeout",
+        Error = "error",
+        Kicked = "kicked",
+        Shutdown = "shutdown",
+        Answered = "answered",
+    }
+    refused {
+        Full = "full",
+        PerSource = "per_source",
+        Denied = "denied",
+        ProxyHeader = "proxy_header",
+    }
 }
 
 impl fmt::Display for Event {
@@ -170,11 +232,54 @@ impl fmt::Display for Reason {
             Reason::Denied => "its network is denied",
             Reason::Shutdown => "the server stopped",
             Reason::Answered => "the reply was sent",
+            Reason::ProxyHeader => "its PROXY header is missing or invalid",
         })
     }
 }
 
-/// The subscribers. A full subscription loses events, which are counted. Without subscribers an event is not even made.
+/// How [`Server::events_with`](super::Server::events_with) subscribes to events.
+///
+/// ```
+/// use daytime::{EventOptions, Server};
+///
+/// let server = Server::builder().listen("127.0.0.1:0").start()?;
+/// let events = server.events_with(EventOptions::new().capacity(64).commands(true));
+/// # Ok::<(), daytime::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "it is an argument of `events_with`"]
+pub struct EventOptions {
+    pub(super) capacity: usize,
+    pub(super) commands: bool,
+}
+
+impl EventOptions {
+    /// A capacity of 1,024, without [`Event::CommandServed`].
+    pub fn new() -> Self {
+        EventOptions { capacity: 1024, commands: false }
+    }
+
+    /// The most events that are buffered, at least 1. Further events are dropped, which
+    /// [`Stats::events_dropped`](super::Stats::events_dropped) counts. Default: 1,024.
+    pub fn capacity(mut self, capacity: usize) -> Self {
+        self.capacity = capacity;
+        self
+    }
+
+    /// Whether each command is an event too, [`Event::CommandServed`], which costs an allocation a command. Default: false.
+    pub fn commands(mut self, commands: bool) -> Self {
+        self.commands = commands;
+        self
+    }
+}
+
+impl Default for EventOptions {
+    fn default() -> Self {
+        EventOptions::new()
+    }
+}
+
+/// The subscribers. A full subscription drops events, which are counted. Without subscribers an event is not even made.
 #[derive(Debug)]
 pub(super) struct Events {
     wanted: AtomicBool,
@@ -251,22 +356,17 @@ impl Events {
         }
     }
 
-    pub(super) fn subscribe(&self, capacity: usize, commands: bool) -> Receiver<Event> {
-        let (sender, receiver) = bounded(capacity.max(1));
-        self.add(Box::new(sender), commands);
+    pub(super) fn subscribe(&self, options: EventOptions) -> Receiver<Event> {
+        let (sender, receiver) = bounded(options.capacity.max(1));
+        self.add(Box::new(sender), options.commands);
         receiver
     }
 
     /// Like [`subscribe`](Self::subscribe), for a reader that waits elsewhere: `ring` must neither wait nor panic.
     #[cfg(feature = "python")]
-    pub(super) fn subscribe_ringing(
-        &self,
-        capacity: usize,
-        commands: bool,
-        ring: impl Fn() + Send + 'static,
-    ) -> Receiver<Event> {
-        let (sender, receiver) = bounded(capacity.max(1));
-        self.add(Box::new(Ringing { sender: Some(sender), ring }), commands);
+    pub(super) fn subscribe_ringing(&self, options: EventOptions, ring: impl Fn() + Send + 'static) -> Receiver<Event> {
+        let (sender, receiver) = bounded(options.capacity.max(1));
+        self.add(Box::new(Ringing { sender: Some(sender), ring }), options.commands);
         receiver
     }
 

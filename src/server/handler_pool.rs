@@ -40,6 +40,7 @@ use super::{
     mailbox::Message,
     responder::settle,
     shared::{Shared, ThreadGuard},
+    stats::{add, sub},
     tick::{NEVER, Tick},
 };
 use crate::{Address, channel::Sender};
@@ -239,7 +240,7 @@ impl HandlerPool {
         }
         let mut state = self.state();
         for Submitted { id, client, job } in jobs.drain(..) {
-            state.push(id.queue as usize, id.submitted, client, job);
+            self.push(&mut state, id.queue as usize, id.submitted, client, job);
         }
         let wake = match state.threads - state.idle > state.slow {
             true => Wake::Nothing,
@@ -261,6 +262,7 @@ impl HandlerPool {
                 state.turns.retain(|turn| *turn != index);
             }
             departure.queued = Some(job);
+            sub(self.waiting(), 1);
         } else if state.clients.contains(&client) {
             state.departures.insert(client, departure);
             return None;
@@ -305,6 +307,7 @@ impl HandlerPool {
         let PoolState { queues, turns, .. } = &mut *state;
         let queue = &mut queues[index];
         let Some(((submitted, client), job)) = queue.jobs.pop_first() else { return (has_left, None) };
+        sub(self.waiting(), 1);
         turns.retain(|turn| *turn != index);
         if !queue.jobs.is_empty() {
             turns.push_back(index);
@@ -396,6 +399,7 @@ impl HandlerPool {
                 dropped.append(&mut std::mem::take(&mut queue.jobs).into_values().collect());
             }
         }
+        sub(self.waiting(), dropped.len() as u64);
         state.turns.retain(|turn| *turn == disconnect);
         state.shutdown_complete = None;
         drop(state);
@@ -441,7 +445,7 @@ impl HandlerPool {
         let Some(mut departure) = state.departures.remove(&ended.client) else { return false };
         departure.stream = None;
         if departure.peer.is_some() {
-            state.push(self.disconnect_queue(), now, ended.client, Job::Depart(departure));
+            self.push(state, self.disconnect_queue(), now, ended.client, Job::Depart(departure));
         }
         true
     }
@@ -505,6 +509,7 @@ impl HandlerPool {
         for queue in &mut state.queues {
             jobs.append(&mut std::mem::take(&mut queue.jobs).into_values().collect());
         }
+        sub(self.waiting(), jobs.len() as u64);
         state.turns.clear();
         drop(state);
         for job in jobs {
@@ -530,19 +535,25 @@ impl HandlerPool {
         }
     }
 
+    fn push(&self, state: &mut PoolState, queue: usize, submitted: Tick, client: ClientId, job: Job) {
+        if state.queues[queue].jobs.is_empty() {
+            state.turns.push_back(queue);
+        }
+        state.queues[queue].jobs.insert((submitted, client), job);
+        add(self.waiting(), 1);
+    }
+
+    /// The number of jobs in the queues, which the holder of the lock changes.
+    fn waiting(&self) -> &AtomicU64 {
+        &self.handle.shared.handled.waiting
+    }
+
     fn state(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl PoolState {
-    fn push(&mut self, queue: usize, submitted: Tick, client: ClientId, job: Job) {
-        if self.queues[queue].jobs.is_empty() {
-            self.turns.push_back(queue);
-        }
-        self.queues[queue].jobs.insert((submitted, client), job);
-    }
-
     fn begin(&mut self, running: Running) {
         self.running += 1;
         self.queues[running.queue].running += 1;

@@ -157,6 +157,7 @@ impl HandlerThread {
         self.alone = taken.alone;
         self.task = Some(match taken.job {
             Job::Converse(mut conversation) => {
+                conversation.called = now;
                 let work = conversation.take_call().map_or(Work::Connect, Work::Command);
                 self.answer.put(conversation);
                 work
@@ -269,6 +270,8 @@ impl HandlerThread {
                 self.guard.shared.handled.add(executed, invalid);
             }
             self.now = Instant::now();
+            let now = ticks(self.now.saturating_duration_since(self.guard.shared.started));
+            self.guard.shared.handled.took(call.command, now.saturating_sub(conversation.called));
             if let Some(command) = conversation.next_command()
                 && self.now.saturating_duration_since(self.began) < SLICE
                 && self.pool.is_quick(command)
@@ -276,6 +279,7 @@ impl HandlerThread {
                 && self.pool.switch(running, command)
             {
                 self.task = conversation.take_call().map(Work::Command);
+                conversation.called = now;
                 self.answer.put(conversation);
                 return;
             }
@@ -325,6 +329,7 @@ impl HandlerThread {
 
     fn hook_failed(&self, hook: &str, client: ClientId, error: String) {
         let command = hook.to_owned();
+        self.guard.shared.handled.hook_failed();
         self.guard.shared.events.emit(|| Event::CommandFailed { client, command, error });
     }
 

@@ -18,10 +18,12 @@ use super::{
     handle::Handle,
     handler_pool::{HandlerPool, Spawn},
     handler_thread::HandlerThread,
-    listen::{Addresses, Listener},
+    listen::{Addresses, Listener, Service},
     mailbox::Mailbox,
+    process::ProcessMetrics,
     shared::{Shared, ThreadGuard, set_current},
-    worker::{Acceptor, LISTENERS, WAKER, Worker},
+    stats::Handled,
+    worker::{Acceptor, HttpServer, LISTENERS, WAKER, Worker},
 };
 use crate::{
     Error,
@@ -39,6 +41,7 @@ pub(super) struct Parts {
     pub(super) events: Events,
     pub(super) admission: Admission,
     pub(super) config: Config,
+    pub(super) process_metrics: Option<ProcessMetrics>,
     /// Runs the handler threads in place of this crate.
     pub(super) threads: Option<Threads>,
 }
@@ -56,7 +59,9 @@ impl fmt::Debug for Parts {
 pub(super) type Threads = Box<dyn Fn(HandlerThread) + Send + Sync>;
 
 pub(super) fn launch(parts: Parts) -> Result<Server, Error> {
-    let Parts { mut listeners, addresses, workers, clock, events, admission, config, threads } = parts;
+    let Parts { listeners, addresses, workers, clock, events, admission, config, process_metrics, threads } = parts;
+    let (metrics, mut listeners): (Vec<_>, Vec<_>) =
+        listeners.into_iter().partition(|listener| listener.service == Service::Metrics);
     let failed = Error::io("make a poller");
     let polls = (0..workers).map(|_| Poll::new()).collect::<Result<Vec<_>, _>>().map_err(failed)?;
     let mut mailboxes = Vec::new();
@@ -73,8 +78,10 @@ pub(super) fn launch(parts: Parts) -> Result<Server, Error> {
         Ok(())
     })();
     watched.map_err(Error::io("watch the listeners"))?;
-    let descriptors = listeners.iter().map(AsRawFd::as_raw_fd).collect();
-    let shared = Arc::new(Shared::new(mailboxes, SettableClock::new(clock), events, admission, descriptors));
+    let descriptors = [&listeners, &metrics].map(|all| all.iter().map(AsRawFd::as_raw_fd).collect());
+    let handled = Handled::new(config.handlers.iter().map(|command| &*command.name));
+    let clock = SettableClock::new(clock);
+    let shared = Arc::new(Shared::new(mailboxes, clock, events, admission, handled, descriptors));
     for mailbox in &shared.mailboxes {
         let shared = Arc::downgrade(&shared);
         mailbox.on_failure(move || {
@@ -82,6 +89,10 @@ pub(super) fn launch(parts: Parts) -> Result<Server, Error> {
                 shared.fail();
             }
         });
+    }
+    let mut http = (!metrics.is_empty()).then(|| HttpServer::new(shared.clone(), process_metrics, metrics));
+    if let Some(http) = &mut http {
+        http.register(polls[0].registry()).map_err(Error::io("watch the listeners for metrics"))?;
     }
     let (shutdown_complete_tx, shutdown_complete_rx) = channel(0);
     let server = Server {
@@ -103,7 +114,10 @@ pub(super) fn launch(parts: Parts) -> Result<Server, Error> {
     let mut acceptor = Some(Acceptor::new(listeners));
     let started = polls.into_iter().zip(receivers).enumerate().try_for_each(|(index, (poll, receiver))| {
         let config = config.clone();
-        let worker = Worker::new(index, shared.clone(), config, pool.clone(), poll, receiver, acceptor.take());
+        let mut worker = Worker::new(index, shared.clone(), config, pool.clone(), poll, receiver, acceptor.take());
+        if let Some(http) = http.take() {
+            worker.serve_http(http);
+        }
         let guard = ThreadGuard::new(shared.clone(), shutdown_complete_tx.clone());
         let pool_guard = pool_guard.clone();
         let thread = thread::spawn(format!("daytime-{index}"), move || {

@@ -27,7 +27,7 @@ use crate::channel;
 
 /// A request to a worker.
 pub(super) enum Message {
-    /// Serve a client that the first worker accepted.
+    /// Serve a connection that the first worker accepted.
     NewConnection(TcpStream, Peer, Service, ClientId),
     /// Count these commands of a client whose session is away, and send these replies. It had this slot when it left.
     Executed { slot: usize, client: ClientId, commands: u64, out: Vec<u8> },

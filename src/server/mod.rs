@@ -43,7 +43,11 @@ mod handler_pool;
 mod handler_thread;
 mod launch;
 mod listen;
+#[cfg(feature = "tracing")]
+mod log;
 mod mailbox;
+mod metrics;
+mod process;
 mod responder;
 mod shared;
 mod sleep;
@@ -55,6 +59,7 @@ mod worker;
 use std::{
     convert::Infallible,
     fmt,
+    net::SocketAddr,
     ops::Deref,
     sync::atomic::{AtomicBool, Ordering::Release},
     time::{Duration, Instant},
@@ -64,7 +69,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 pub use bound::Bound;
 pub use builder::ServerBuilder;
-pub use events::{ClientId, Event, Reason};
+pub use events::{ClientId, Event, EventOptions, Reason};
 pub use handle::Handle;
 pub use handler::{ClientContext, HandlerResult, IntoReply, Request};
 #[cfg(feature = "python")]
@@ -82,9 +87,11 @@ use shared::Shared;
 
 /// A running server. It derefs to its [`Handle`], which has the methods that any thread may call.
 ///
-/// Dropping it stops the server and joins its threads. On one of these threads, inside a handler, it only stops the
+/// Dropping it stops the server and joins its threads, for which it waits without a limit: a handler that sleeps delays
+/// it. [`close`](Self::close) is a drop with a limit. On one of these threads, inside a handler, a drop only stops the
 /// server. A forked child does not have the threads: there, nothing waits, the list of clients is empty, and dropping the
 /// server closes the inherited listeners.
+#[must_use = "dropping it stops the server"]
 pub struct Server {
     handle: Handle,
     addresses: Addresses,
@@ -104,9 +111,14 @@ impl Server {
         self.addresses.of_service(service)
     }
 
-    /// The port of the first TCP address of the text protocol; 0 if there is none.
+    /// The first TCP address of the text protocol. `None` if there is none.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.addresses.local_addr()
+    }
+
+    /// The port of [`local_addr`](Self::local_addr); 0 if there is none.
     pub fn port(&self) -> u16 {
-        self.addresses.port()
+        self.local_addr().map_or(0, |address| address.port())
     }
 
     /// Problems that the start survived, such as a missing time zone database. Most often there are none.
@@ -119,16 +131,9 @@ impl Server {
         self.handle.clone()
     }
 
-    /// [`events_with`](Self::events_with) a capacity of 1,024 and without [`Event::CommandServed`].
-    pub fn events(&self) -> Receiver<Event> {
-        self.events_with(1024, false)
-    }
-
-    /// Subscribes to the events from now on. At most `capacity` events (at least 1) are buffered. Further events are
-    /// lost, which [`Stats::events_dropped`] counts; a slow reader never slows the server down. The receiver is
-    /// disconnected once the server has ended and the last event was read.
-    ///
-    /// With `commands`, each command is an event too, which costs an allocation a command.
+    /// Subscribes to the events from now on. At most 1,024 events are buffered. Further events are dropped, which
+    /// [`Stats::events_dropped`] counts; a slow reader never slows the server down. The receiver is disconnected once the
+    /// server has ended and the last event was read.
     ///
     /// ```
     /// use daytime::{Client, Event, Reason, Server};
@@ -141,20 +146,22 @@ impl Server {
     /// assert_eq!((reason, commands), (Reason::Quit, 1));
     /// # Ok::<(), daytime::Error>(())
     /// ```
-    pub fn events_with(&self, capacity: usize, commands: bool) -> Receiver<Event> {
-        self.handle.shared.events.subscribe(capacity, commands)
+    #[must_use = "if the receiver is dropped, the subscription ends"]
+    pub fn events(&self) -> Receiver<Event> {
+        self.events_with(EventOptions::new())
+    }
+
+    /// [`events`](Self::events) with other options: a capacity, and whether each command is an event.
+    #[must_use = "if the receiver is dropped, the subscription ends"]
+    pub fn events_with(&self, options: EventOptions) -> Receiver<Event> {
+        self.handle.shared.events.subscribe(options)
     }
 
     /// [`events_with`](Self::events_with) for an event loop: `ring` is called after each event, and once the receiver is
     /// disconnected. It must neither wait nor panic.
     #[cfg(feature = "python")]
-    pub(crate) fn events_ringing(
-        &self,
-        capacity: usize,
-        commands: bool,
-        ring: impl Fn() + Send + 'static,
-    ) -> Receiver<Event> {
-        self.handle.shared.events.subscribe_ringing(capacity, commands, ring)
+    pub(crate) fn events_ringing(&self, options: EventOptions, ring: impl Fn() + Send + 'static) -> Receiver<Event> {
+        self.handle.shared.events.subscribe_ringing(options, ring)
     }
 
     /// Waits until every thread of the server has ended, or for `timeout`. Returns whether they have. It also waits for
@@ -171,6 +178,22 @@ impl Server {
             shared.join();
         }
         ended
+    }
+
+    /// Stops the server, and waits for its threads for at most `timeout`. Returns whether they have ended. Those that have
+    /// not, since their handlers still run, end by themselves.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use daytime::Server;
+    ///
+    /// let server = Server::builder().listen("127.0.0.1:0").start()?;
+    /// assert!(server.close(Duration::from_secs(5)));
+    /// # Ok::<(), daytime::Error>(())
+    /// ```
+    pub fn close(self, timeout: Duration) -> bool {
+        self.detach();
+        self.wait(Some(timeout))
     }
 
     /// Whether the calling thread belongs to the server: inside a handler, or while a handler is dropped.

@@ -78,6 +78,7 @@ impl Responder {
             // The client belongs to the parent of this forked process.
             return;
         }
+        shared.handled.took(conversation.command, shared.now().saturating_sub(conversation.called));
         settle(&mut conversation, &self.command, result, shared);
         if !shared.is_stopped() {
             shared.mailboxes[conversation.worker].send(Message::Return(conversation));
@@ -139,6 +140,7 @@ pub(super) fn settle(conversation: &mut Conversation, command: &str, result: Res
     };
     let (executed, invalid) = conversation.reply(result.as_ref().ok(), error.is_none());
     if let Some(error) = error {
+        shared.handled.handler_failed(conversation.command);
         shared.events.emit(|| Event::CommandFailed { client, command: command.into(), error });
     }
     shared.handled.add(executed, invalid);

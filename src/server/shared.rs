@@ -22,7 +22,9 @@ use super::{
     admission::Admission,
     events::{ClientId, Events},
     mailbox::Mailbox,
-    stats::{Counters, Handled},
+    metrics,
+    stats::{Counters, Handled, Stats},
+    tick::Tick,
 };
 use crate::{channel, clock::SettableClock};
 
@@ -39,7 +41,6 @@ pub(super) struct Shared {
     pub(super) counters: Box<[Counters]>,
     pub(super) handled: Handled,
     pub(super) admission: Admission,
-    pub(super) refused: AtomicU64,
     /// How many times a reload of the time zones was requested.
     pub(super) zone_reloads: AtomicU64,
     /// The threads to join.
@@ -54,6 +55,11 @@ pub(super) struct Shared {
     listeners: Vec<RawFd>,
     /// The listeners are open.
     pub(super) listening: AtomicBool,
+    /// The same for the listeners for metrics, which are closed later.
+    metrics_listeners: Vec<RawFd>,
+    pub(super) metrics_listening: AtomicBool,
+    /// The number of workers that have not ended.
+    pub(super) serving: AtomicUsize,
     /// Clients that left while their sessions are away.
     left: Mutex<BTreeSet<ClientId>>,
 }
@@ -72,7 +78,8 @@ impl Shared {
         clock: SettableClock,
         events: Events,
         admission: Admission,
-        listeners: Vec<RawFd>,
+        handled: Handled,
+        [listeners, metrics_listeners]: [Vec<RawFd>; 2],
     ) -> Self {
         Shared {
             ending: AtomicBool::new(false),
@@ -81,10 +88,10 @@ impl Shared {
             clock,
             events,
             counters: mailboxes.iter().map(|_| Counters::default()).collect(),
-            handled: Handled::default(),
+            handled,
+            serving: AtomicUsize::new(mailboxes.len()),
             mailboxes,
             admission,
-            refused: AtomicU64::new(0),
             zone_reloads: AtomicU64::new(0),
             threads: Mutex::default(),
             running: AtomicUsize::new(0),
@@ -93,6 +100,8 @@ impl Shared {
             process: process::id(),
             listeners,
             listening: AtomicBool::new(true),
+            metrics_listeners,
+            metrics_listening: AtomicBool::new(true),
             left: Mutex::default(),
         }
     }
@@ -107,6 +116,24 @@ impl Shared {
         }
     }
 
+    /// Nanoseconds since the start of the server: 64 bits count 584 years.
+    pub(super) fn now(&self) -> Tick {
+        self.started.elapsed().as_nanos() as Tick
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let mut stats = Stats::sum(&self.counters, &self.handled);
+        stats.max_clients = self.admission.max() as u64;
+        stats.events_dropped = self.events.dropped();
+        stats.uptime = self.started.elapsed();
+        stats
+    }
+
+    /// The counters as text for Prometheus.
+    pub(super) fn metrics(&self) -> String {
+        metrics::text(&self.stats(), &self.handled.handlers())
+    }
+
     pub(super) fn is_stopped(&self) -> bool {
         self.stopped.load(Acquire)
     }
@@ -118,9 +145,16 @@ impl Shared {
 
     /// Closes the listeners in a forked child. The thread that owns them exists only in the parent.
     pub(super) fn close_inherited(&self) {
-        if self.is_inherited() && self.listening.swap(false, AcqRel) {
-            for listener in &self.listeners {
-                let _ = nix::unistd::close(*listener);
+        if !self.is_inherited() {
+            return;
+        }
+        for (listening, listeners) in
+            [(&self.listening, &self.listeners), (&self.metrics_listening, &self.metrics_listeners)]
+        {
+            if listening.swap(false, AcqRel) {
+                for listener in listeners {
+                    let _ = nix::unistd::close(*listener);
+                }
             }
         }
     }
@@ -128,6 +162,12 @@ impl Shared {
     pub(super) fn stop(&self) {
         self.stopped.store(true, Release);
         self.wake();
+    }
+
+    /// A worker has left its loop. The first one may wait for that.
+    pub(super) fn end_worker(&self) {
+        self.serving.fetch_sub(1, AcqRel);
+        self.mailboxes[0].wake();
     }
 
     /// Stops after a failure of the system. A failure to stop does not stop again.
@@ -238,5 +278,49 @@ impl Drop for ThreadGuard {
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("stopped", &self.stopped.load(Relaxed)).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::Write,
+        net::TcpStream,
+        sync::mpsc,
+        time::{Duration, Instant},
+    };
+
+    use socket2::SockRef;
+
+    use super::*;
+    use crate::Server;
+
+    /// The soak found that a client was noted forever if its connection failed while its last reply was sent.
+    #[test]
+    fn a_client_that_resets_its_connection_during_a_command_is_forgotten() {
+        let (resets, streams) = mpsc::channel::<TcpStream>();
+        let streams = Mutex::new(streams);
+        let server = Server::builder()
+            .listen("127.0.0.1:0")
+            .command("reset", move |_| {
+                // The client resets its connection, before the reply to this command is sent.
+                let stream = streams.lock().unwrap().recv().unwrap();
+                SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+                drop(stream);
+                "too late"
+            })
+            .start()
+            .unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let shared = &server.handle().shared;
+        for n in 1..=100 {
+            let mut client = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
+            client.write_all(b"reset\n").unwrap();
+            resets.send(client).unwrap();
+            while server.stats().accepted < n || server.stats().clients > 0 || !shared.left().is_empty() {
+                assert!(Instant::now() < deadline, "{} noted, {:?}", shared.left().len(), server.stats());
+                std::thread::yield_now();
+            }
+        }
     }
 }

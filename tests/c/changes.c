@@ -1,4 +1,4 @@
-/* Changes while a server runs: the allowed networks, and the files of time zones. */
+/* Changes while a server runs: the allowed networks, the proxies, and the files of time zones. */
 #include "check.h"
 
 #define MANY 100000
@@ -149,9 +149,54 @@ static void zones(void) {
     CHECK(unsetenv("TZDIR") == 0);
 }
 
+/* Connects as a proxy, and sends this text. */
+static int proxy(const char *at, const char *text) {
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(strchr(at, ':') + 1)) };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK(fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to) == 0);
+    (void)!send(fd, text, strlen(text), MSG_NOSIGNAL); /* the server may have reset the connection */
+    return fd;
+}
+
+static void proxies(void) {
+    static const char *const elsewhere[] = { "192.0.2.0/24" }, *const wrong[] = { "127.0.0.1", "proxy" };
+    static const char header[] = "PROXY TCP4 192.0.2.1 198.51.100.1 56324 9990\r\n";
+    daytime_server *server = daytime_server_new();
+    char address[DAYTIME_ADDR_MAX], greeting[21];
+    daytime_error err;
+    OK(daytime_server_listen_as(server, DAYTIME_SERVICE_PROXIED, "127.0.0.1:0"));
+    OK(daytime_server_enable_events(server, 100, 0));
+    OK(daytime_server_set_proxy_timeout(server, 3000));
+    CHECK(daytime_server_start(server, &err) == DAYTIME_ERR_INVALID && strstr(err.message, "needs the proxy's network"));
+    OK(daytime_server_set_proxies(server, elsewhere, 1));
+    OK(daytime_server_proxy(server, "127.0.0.1"));
+    start(server);
+    OK(daytime_server_address(server, DAYTIME_SERVICE_PROXIED, 0, address, sizeof address));
+    CHECK(daytime_server_port(server) == 0);
+
+    int fd = proxy(address, header);
+    daytime_event event = next_event(server, DAYTIME_EVENT_CONNECTED);
+    CHECK(!strcmp(event.peer, "192.0.2.1:56324"));
+    CHECK(recv(fd, greeting, sizeof greeting, MSG_WAITALL) == sizeof greeting && !memcmp(greeting, "Welcome to the server", 21));
+    close(fd);
+    CHECK(!strcmp(next_event(server, DAYTIME_EVENT_DISCONNECTED).peer, "192.0.2.1:56324"));
+    close(proxy(address, "day\n"));
+    event = next_event(server, DAYTIME_EVENT_REFUSED);
+    CHECK(event.reason == DAYTIME_REASON_PROXY_HEADER && !strncmp(event.peer, "127.0.0.1:", 10));
+    CHECK(daytime_server_set_proxies(server, wrong, 2) == DAYTIME_ERR_INVALID);
+    for (size_t n = 0; n < 2; n++) { /* an empty list names no proxy, and the other one names others */
+        OK(daytime_server_set_proxies(server, elsewhere, n));
+        close(proxy(address, header));
+        CHECK(next_event(server, DAYTIME_EVENT_REFUSED).reason == DAYTIME_REASON_DENIED);
+    }
+    daytime_server_free(server);
+}
+
 int main(void) {
     before_start();
     while_running();
+    proxies();
     many_networks();
     zones();
     return 0;

@@ -31,7 +31,29 @@ static void sizes(daytime_server *server) {
     for (i = 0; i < 24; i++) CHECK(info.bytes[sizeof info.known + i] == 0 && info.bytes[wide + sizeof info.known + i] == 0);
 }
 
+/* The counters as text, and the listener that sends them. */
+static void metrics(void) {
+    daytime_server *server = new_server();
+    char address[DAYTIME_ADDR_MAX], cut[20], *text;
+    size_t needed = 0, again;
+    OK(daytime_server_listen_as(server, DAYTIME_SERVICE_METRICS, "127.0.0.1:0"));
+    start(server);
+    OK(daytime_server_address(server, DAYTIME_SERVICE_METRICS, 0, address, sizeof address));
+    CHECK(!strncmp(address, "127.0.0.1:", 10));
+    OK(daytime_server_metrics(server, NULL, 0, &needed));
+    CHECK(needed > 1000 && needed < 10000);
+    CHECK(daytime_server_metrics(server, cut, sizeof cut, &again) == DAYTIME_ERR_TRUNCATED);
+    CHECK(!strcmp(cut, "# HELP daytime_buil") && again > 1000);
+    text = malloc(needed + 100); /* the uptime gets longer */
+    CHECK(text);
+    OK(daytime_server_metrics(server, text, needed + 100, &again));
+    CHECK(strlen(text) + 1 == again && strstr(text, "\ndaytime_clients 0\n"));
+    free(text);
+    daytime_server_free(server);
+}
+
 int main(void) {
+    metrics();
     daytime_server *server = new_server();
     daytime_event event;
     daytime_stats stats;
@@ -66,6 +88,11 @@ int main(void) {
     OK(daytime_server_stats(server, &stats, sizeof stats));
     CHECK(stats.clients == 1 && stats.accepted == 2 && stats.refused == 1 && stats.commands == 11 && stats.invalid == 1);
     CHECK(stats.events_dropped == 3 && stats.bytes_in > 0 && stats.bytes_out > 0);
+    CHECK(stats.max_clients == 2 && stats.accept_pauses == 0 && stats.handlers_waiting == 0);
+    CHECK(stats.handler_failures == 0 && stats.hook_failures == 0);
+    CHECK(stats.by_service[DAYTIME_SERVICE_TEXT] == 2 && stats.by_service[DAYTIME_SERVICE_RFC867] == 0);
+    CHECK(stats.by_reason[DAYTIME_REASON_FULL] == 1 && stats.by_reason[DAYTIME_REASON_KICKED] == 1);
+    CHECK(stats.by_reason[DAYTIME_REASON_EOF] == 0 && stats.by_reason[0] == 0);
 
     for (int i = 0; i < 6; i++) next_event(server, DAYTIME_EVENT_COMMAND_SERVED);
     daytime_server_stop(server);

@@ -52,6 +52,7 @@ static void child(daytime_server *server, daytime_client *client, daytime_server
         daytime_server_allow(fresh, "::1"), daytime_server_set_networks(fresh, NULL, 0, NULL, 0),
         daytime_server_set_networks(server, NULL, 0, NULL, 0), daytime_server_reload_zones(server),
         daytime_server_start(server, &err), daytime_server_wait(server, -1), daytime_server_drain(server, 0),
+        daytime_server_metrics(server, buf, sizeof buf, &n),
         daytime_server_local_addr(server, buf, sizeof buf), daytime_server_stats(server, &out.stats, sizeof out.stats),
         daytime_server_next_event(server, &out.event, sizeof out.event, -1), daytime_server_disconnect(server, 1),
         daytime_server_clients(server, &out.info, sizeof out.info, 1, &n), daytime_server_set_clock(server, 0),
@@ -70,6 +71,11 @@ static void child(daytime_server *server, daytime_client *client, daytime_server
     daytime_server_free(server);
     daytime_server_free(fresh);
     CHECK(freed == 2);
+    for (int fd = 3; fd < 256; fd++) { /* the child's copies of the listeners are closed, those for metrics too */
+        int listens = 0;
+        socklen_t size = sizeof listens;
+        CHECK(getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) || !listens);
+    }
 
     server = new_server(); /* a server that the child makes works */
     start(server);
@@ -132,6 +138,7 @@ int main(void) {
     scratch(directory);
     snprintf(address, sizeof address, "unix:%s/socket", directory);
     OK(daytime_server_listen(server, address));
+    OK(daytime_server_listen_as(server, DAYTIME_SERVICE_METRICS, "127.0.0.1:0"));
     OK(daytime_server_add_command(server, "never", never, &freed, count));
     OK(daytime_server_add_command(server, "defer", defer, NULL, NULL));
     OK(daytime_server_add_command(server, "forks", forks, &server, NULL));

@@ -50,6 +50,25 @@ static void typed(daytime_client *client) {
     CHECK(!strcmp(buf, "15:44:57"));
     OK(daytime_client_datetime(client, buf, sizeof buf, NULL));
     CHECK(!strcmp(buf, "2026-11-22T15:44:57+00:00"));
+
+    int64_t next = 0;
+    int utc_offset = 1;
+    OK(daytime_client_tz(client, "", buf, sizeof buf, NULL));
+    CHECK(!strcmp(buf, "UTC0"));
+    OK(daytime_client_next_transition(client, "", &next, &utc_offset, NULL));
+    CHECK(next == INT64_MAX && utc_offset == 0);
+    OK(daytime_client_tz(client, "+05:30", buf, sizeof buf, NULL));
+    CHECK(!strcmp(buf, "<+0530>-5:30"));
+    CHECK(daytime_client_tz(client, "+05:30", buf, 4, NULL) == DAYTIME_ERR_TRUNCATED && !strcmp(buf, "<+0"));
+    daytime_error err;
+    CHECK(daytime_client_tz(client, "Mars/Olympus", buf, sizeof buf, &err) == DAYTIME_ERR_REFUSED);
+    next = 7;
+    CHECK(daytime_client_next_transition(client, "Mars/Olympus", &next, &utc_offset, &err) == DAYTIME_ERR_REFUSED && next == 7);
+    CHECK(!strcmp(err.message, "You entered an unknown time zone"));
+    /* Without a zone database there are only UTC and offsets. */
+    if (!daytime_client_next_transition(client, "America/New_York", &next, &utc_offset, NULL)) {
+        CHECK(next == 1805007600 && utc_offset == -4 * 3600);
+    }
 }
 
 /* A message that does not fit into daytime_error is cut. */

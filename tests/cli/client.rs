@@ -38,6 +38,9 @@ fn each_reply_is_printed_on_a_line() {
         (&["quit"], ""),
         (&["day", "Exit", "time"], "Sunday\n"),
         (&["--", "day"], "Sunday\n"),
+        (&["time", "Asia/Tokyo", "day", "utc", "date"], "00:44:57\nSunday\n26-11-22\n"),
+        (&["datetime", "+05:30", "timestamp"], "2026-11-22T21:14:57+05:30\n1795362297\n"),
+        (&["--", "time", "-03:30"], "12:14:57\n"),
     ] {
         let arguments = [&["--connect", &address], commands].concat();
         run(CLIENT, &arguments, "date\n").assert(0, replies, "");
@@ -48,8 +51,9 @@ fn each_reply_is_printed_on_a_line() {
 fn an_error_line_is_reported_and_the_other_commands_are_answered() {
     let (_server, address) = fixed_server();
     for (command, error) in [
-        ("nonsense", errors::INVALID),
-        ("day Mars", errors::UNKNOWN_ZONE),
+        ("nonsense", "nonsense: You entered an invalid command"),
+        ("day Mars", "day Mars: You entered an unknown time zone"),
+        ("a\u{202e}b", "a\\u{202e}b: You entered an invalid command"),
         ("", "the command \"\" is blank"),
         ("day\ntime", "the command \"day\\ntime\" has a control character"),
         ("\x1b[31m", "the command \"\\u{1b}[31m\" has a control character"),
@@ -64,9 +68,71 @@ fn the_original_answers_commands() {
     let (original, received) = FakeServer::original(original_reply);
     let address = original.address().to_string();
     let outcome = run(CLIENT, &["--connect", &address, "day", "date", "help", "time"], "");
-    outcome.assert(1, "Sunday\n26-11-22\n15:44:57\n", &format!("daytime-client: {}\n", errors::INVALID));
+    outcome.assert(1, "Sunday\n26-11-22\n15:44:57\n", &format!("daytime-client: help: {}\n", errors::INVALID));
     original.finish();
     assert_eq!(received.iter().collect::<Vec<_>>(), ["\n", "day", "date", "help", "time", "quit"]);
+}
+
+#[test]
+fn a_timeout_names_the_command() {
+    let (fake, _) = FakeServer::original(|command| if command == "day" { "Sunday".into() } else { String::new() });
+    let outcome = run(CLIENT, &["--timeout=0.4", "--connect", &fake.address().to_string(), "day", "time"], "");
+    outcome.assert(1, "Sunday\n", "daytime-client: time: timed out before the reply was complete\n");
+}
+
+// ---- JSON
+
+#[test]
+fn json_is_an_object_a_line() {
+    let (_server, address) = fixed_server();
+    let expected = concat!(
+        r#"{"command":"time Asia/Tokyo","ok":true,"reply":"00:44:57"}"#,
+        "\n",
+        r#"{"command":"x\"y","ok":false,"error":"You entered an invalid command"}"#,
+        "\n",
+        r#"{"command":"a\u001bb","ok":false,"error":"the command \"a\\u{1b}b\" has a control character"}"#,
+        "\n",
+        r#"{"command":"day","ok":true,"reply":"Sunday"}"#,
+        "\n",
+    );
+    let commands = ["time", "Asia/Tokyo", "x\"y", "a\x1bb", "day", "quit", "day"];
+    let arguments = [&["--json", "--connect", &address], &commands[..]].concat();
+    run(CLIENT, &arguments, "date\n").assert(1, expected, "");
+    // The same from standard input, without the greeting.
+    let input = "time Asia/Tokyo\n\nx\"y\na\x1bb\n day \nquit\nday\n";
+    run(CLIENT, &["--json", "--connect", &address], input).assert(1, expected, "");
+    run(CLIENT, &["--json", "--connect", &address], "").assert(0, "", "");
+}
+
+#[test]
+fn an_error_of_the_connection_in_json_has_a_kind() {
+    let (_kept, refusing) = refusing_address();
+    let connect = refusing.to_string();
+    let error = format!("connect {refusing}: Connection refused (os error 111)");
+    let line = format!("{{\"ok\":false,\"error\":\"{error}\",\"kind\":\"io\"}}\n");
+    run(CLIENT, &["--json", "--connect", &connect, "day"], "").assert(1, &line, "");
+
+    let (fake, _) = FakeServer::line_based("Hi", |command| (command == "day").then(|| "Sunday".into()));
+    let outcome = run(CLIENT, &["--json", "--connect", &fake.address().to_string(), "day", "time", "day"], "");
+    let lines = concat!(
+        r#"{"command":"day","ok":true,"reply":"Sunday"}"#,
+        "\n",
+        r#"{"command":"time","ok":false,"error":"the connection is closed","kind":"closed"}"#,
+        "\n"
+    );
+    outcome.assert(1, lines, "");
+
+    let full = FakeServer::new(|mut peer| {
+        peer.expect("\n");
+        peer.send("The server is full\n");
+    });
+    let outcome = run(CLIENT, &["--json", "--connect", &full.address().to_string()], "day\n");
+    outcome.assert(1, "{\"ok\":false,\"error\":\"The server is full\",\"kind\":\"refused\"}\n", "");
+
+    let hole = BlackHole::new((Ipv4Addr::LOCALHOST, 0));
+    let outcome = run(CLIENT, &["--json", "--timeout=0.3", "--connect", &hole.address().to_string(), "day"], "");
+    let error = "timed out before the reply was complete";
+    outcome.assert(1, &format!("{{\"ok\":false,\"error\":\"{error}\",\"kind\":\"timeout\"}}\n"), "");
 }
 
 // ---- A pipe
@@ -85,11 +151,18 @@ fn the_loop_reads_a_pipe_without_prompts() {
         ("day\nquit", "Sunday\n"),
         ("\n\n \t\nday\n\n", "Sunday\n"),
         ("datetime UTC\ntime +01:00\n", "2026-11-22T15:44:57+00:00\n16:44:57\n"),
-        ("nonsense\nday\n", "You entered an invalid command\nSunday\n"),
-        ("a\x01b\nday\n", "the command \"a\\u{1}b\" has a control character\nSunday\n"),
     ] {
         let outcome = run(CLIENT, &["--connect", &address], input);
         outcome.assert(0, &format!("{GREETING}\n{replies}"), "");
+    }
+    // Errors go to the other output, and into the exit code.
+    for (input, error) in [
+        ("nonsense\nday\n", "nonsense: You entered an invalid command"),
+        ("  time  Mars \nday\n", "time  Mars: You entered an unknown time zone"),
+        ("a\x01b\nday\n", "the command \"a\\u{1}b\" has a control character"),
+    ] {
+        let outcome = run(CLIENT, &["--connect", &address], input);
+        outcome.assert(1, &format!("{GREETING}\nSunday\n"), &format!("daytime-client: {error}\n"));
     }
 }
 
@@ -97,8 +170,8 @@ fn the_loop_reads_a_pipe_without_prompts() {
 fn the_loop_works_with_the_original() {
     let (original, _) = FakeServer::original(original_reply);
     let outcome = run(CLIENT, &["--connect", &original.address().to_string()], "day\n\nDATE\nx\ntime\nquit\n");
-    let replies = "Sunday\n26-11-22\nYou entered an invalid command\n15:44:57\n";
-    outcome.assert(0, &format!("{GREETING}\n{replies}"), "");
+    let replies = "Sunday\n26-11-22\n15:44:57\n";
+    outcome.assert(1, &format!("{GREETING}\n{replies}"), &format!("daytime-client: x: {}\n", errors::INVALID));
 }
 
 #[test]
@@ -166,7 +239,7 @@ fn a_server_that_cannot_be_used_is_reported() {
 fn a_server_that_goes_away_ends_the_loop() {
     let (fake, _) = FakeServer::line_based("Hi", |command| (command == "day").then(|| "Sunday".into()));
     let outcome = run(CLIENT, &["--connect", &fake.address().to_string()], "day\ntime\nday\n");
-    outcome.assert(1, "Hi\nSunday\n", "daytime-client: the connection is closed\n");
+    outcome.assert(1, "Hi\nSunday\n", "daytime-client: time: the connection is closed\n");
 }
 
 #[test]

@@ -66,6 +66,7 @@ fn an_error_in_a_file_names_the_line() {
         ("idle-timeout = -1\n", 1, ""),
         ("idle-timeout = true\n", 1, "invalid type: boolean `true`, expected f64"),
         ("unix-mode = 0o660\n", 1, "invalid type: integer `432`, expected a string"),
+        ("log-format = \"xml\"\n", 1, "unknown variant `xml`, expected `text` or `json`"),
         ("unix-mode = \"999\"\n", 1, "\"999\" is not an octal file mode such as 660"),
         ("quiet = true\nquiet = false\n", 2, "duplicate key"),
         ("quiet = true\n[more]\n", 2, "unknown field `more`"),
@@ -129,6 +130,9 @@ fn printed_settings_are_a_valid_file() {
         "--listen=unix:@name",
         "--listen-rfc867=[::1]:13",
         "--listen-rfc868=127.0.0.1",
+        "--listen-metrics=127.0.0.1:0",
+        "--listen-proxied=127.0.0.1:9991",
+        "--proxy=10.0.0.1",
         "--unix-mode=640",
         "--reuse-port",
         "--allow=10.0.0.0/8",
@@ -143,9 +147,11 @@ fn printed_settings_are_a_valid_file() {
         "--idle-timeout=1.5",
         "--first-command-timeout=2",
         "--write-timeout=0.25",
+        "--proxy-timeout=3.5",
         "--busy-poll=50",
         "--drain=0",
         "--bind-timeout=1",
+        "--log-format=json",
         "--quiet",
         "--print-config",
     ];
@@ -169,19 +175,39 @@ fn check_prints_the_addresses_and_does_not_bind_them() {
     let taken = TcpListener::bind(local(0)).unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let (listen, unix) = (format!("--listen={address}"), format!("--listen=unix:{socket}"));
-    let arguments = [&*listen, &unix, "--listen-rfc867=127.0.0.1", "--listen-rfc868=[::1]", "--deny=10.0.0.0/8"];
+    let arguments = [
+        &*listen,
+        &unix,
+        "--listen-rfc867=127.0.0.1",
+        "--listen-rfc868=[::1]",
+        "--listen-metrics=127.0.0.1",
+        "--deny=10.0.0.0/8",
+    ];
     let limits = ["--workers=3", "--max-clients=100", "--max-clients-per-source=9", "--idle-timeout=2.5", "--check"];
     let expected = format!(
         "listen: {address}\nlisten: unix:{socket}\nlisten-rfc867: 127.0.0.1:13\nlisten-rfc868: [::1]:37\n\
-         networks: 0 allowed, 1 denied, others allowed\nworkers: 3\nmax-clients: 100\nmax-clients-per-source: 9\n\
+         listen-metrics: 127.0.0.1:9991\nnetworks: 0 allowed, 1 denied, others allowed\nworkers: 3\nmax-clients: 100\nmax-clients-per-source: 9\n\
          idle-timeout: 2.5 s\nfirst-command-timeout: never\nwrite-timeout: 10 s\n"
     );
     run(SERVER, &[&arguments[..], &limits].concat(), "").assert(0, &expected, "");
     assert!(!Path::new(&socket).exists());
+    for metrics in [&[][..], &["--listen-metrics=127.0.0.1"]] {
+        let outcome = run(SERVER, &[&["--check"], metrics].concat(), "");
+        assert!(outcome.out.starts_with("listen: ") && outcome.out.contains(":9990"), "{outcome:?}");
+    }
     let outcome = run(SERVER, &["--check"], "");
-    assert!(outcome.out.starts_with("listen: ") && outcome.out.contains(":9990"), "{outcome:?}");
     assert!(
         outcome.out.contains("networks: all allowed\n") && outcome.out.contains("max-clients-per-source: no limit\n")
+    );
+    let behind = ["--listen-proxied=127.0.0.1", "--proxy=10.0.0.0/8", "--proxy=::1", "--proxy-timeout=3", "--check"];
+    let outcome = run(SERVER, &behind, "");
+    let expected = "listen-proxied: 127.0.0.1:9990\nproxies: 2 networks\nproxy-timeout: 3 s\nnetworks: all allowed\n";
+    assert!(outcome.code == Some(0) && outcome.out.starts_with(expected), "{outcome:?}");
+    run(SERVER, &behind[..1], "").assert(
+        2,
+        "",
+        "daytime-server: a TCP listener behind a proxy needs the proxy's network, got none; expected a network such as \
+         192.0.2.0/24\n",
     );
     run(SERVER, &["--check", "--deny=x"], "").assert(
         2,

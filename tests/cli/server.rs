@@ -243,6 +243,34 @@ fn a_server_that_ends_by_itself_prints_an_error() {
     assert!(outcome.err.contains("daytime-server: the server ended by itself"), "{outcome:?}");
 }
 
+// ---- Metrics
+
+#[test]
+fn metrics_are_those_of_the_server_and_of_its_process() {
+    let (mut server, _) = daytime_server(&["--quiet", "--listen-metrics=127.0.0.1:0"]);
+    let line = server.out.line();
+    let port =
+        line.strip_prefix("Server is listening on 127.0.0.1:").and_then(|line| line.strip_suffix(" for metrics"));
+    let port = port.and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("{line:?}"));
+    let response = replies_to(port, "GET /metrics HTTP/1.0\r\n\r\n");
+    let (_, text) = response.split_once("\r\n\r\n").unwrap();
+    for name in ["daytime_clients 0", "process_start_time_seconds ", "process_cpu_seconds_total "] {
+        assert!(text.contains(&format!("\n{name}")), "{text}");
+    }
+    if installed(&["promtool"]) {
+        run("promtool", &["check", "metrics"], text).assert(0, "", "");
+    }
+    if installed(&["curl"]) {
+        let url = format!("http://127.0.0.1:{port}");
+        run("curl", &["-sf", &format!("{url}/readyz")], "").assert(0, "ready\n", "");
+        let head = run("curl", &["-sfI", &format!("{url}/metrics")], "");
+        assert!(head.code == Some(0) && head.out.contains("version=0.0.4"), "{head:?}");
+        assert_eq!(run("curl", &["-sf", &format!("{url}/")], "").code, Some(22), "404");
+    }
+    server.signal(Signal::SIGTERM);
+    server.finish().assert(0, "", "");
+}
+
 // ---- RFC 867 and RFC 868, with third-party clients
 
 /// A server with listeners for both older protocols, and their ports.

@@ -278,6 +278,34 @@ fn sighup_reloads_networks() {
 }
 
 #[test]
+fn sighup_reloads_proxies() {
+    let folder = Folder::new();
+    let file = folder.write("daytime.toml", "listen-proxied = [\"127.0.0.1:0\"]\nproxy = [\"192.0.2.0/24\"]\n");
+    let mut server = Program::start(Command::new(SERVER).args(["--config", &file]));
+    let line = server.out.line();
+    let address = line.strip_prefix("Server is listening on 127.0.0.1:").expect(&line);
+    let port = address.strip_suffix(" behind a proxy").expect(&line).parse().unwrap();
+    assert_eq!(replies_or_nothing(port), "");
+    let line = server.out.line();
+    assert!(line.ends_with("has been refused: its network is denied"), "{line}");
+    folder.write("daytime.toml", "proxy = [\"127.0.0.0/8\"]\n");
+    server.signal(Signal::SIGHUP);
+    let refused = "has been refused: its PROXY header is missing or invalid";
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        // A client that speaks without a header is closed too, with another reason.
+        assert_eq!(replies_or_nothing(port), "");
+        let line = server.out.line();
+        assert!(line.starts_with("Connection from 127.0.0.1:") && Instant::now() < deadline, "{line}");
+        if line.ends_with(refused) {
+            break;
+        }
+    }
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.finish().code, Some(0));
+}
+
+#[test]
 fn sighup_reloads_zones() {
     let source = Path::new("/usr/share/zoneinfo");
     if !source.join("Asia/Tokyo").exists() || !source.join("UTC").exists() {

@@ -53,16 +53,22 @@ pub(crate) fn activated(sockets: &[(&str, &dyn AsFd)], process: &str, arguments:
 fn sockets_of_a_service_manager_are_served_by_their_names() {
     let folder = Folder::new();
     let (tcp, v6) = (TcpListener::bind(local(0)).unwrap(), TcpListener::bind((Ipv6Addr::LOCALHOST, 0)));
-    let [rfc867, rfc868] = [(); 2].map(|()| TcpListener::bind(local(0)).unwrap());
+    let [rfc867, rfc868, metrics, proxied] = [(); 4].map(|()| TcpListener::bind(local(0)).unwrap());
     let path = folder.name("socket");
     let unix = UnixListener::bind(&path).unwrap();
-    let mut sockets: Vec<(&str, &dyn AsFd)> =
-        vec![("daytime.socket", &tcp), ("rfc868", &rfc868), ("unknown", &unix), ("rfc867", &rfc867)];
+    let mut sockets: Vec<(&str, &dyn AsFd)> = vec![
+        ("daytime.socket", &tcp),
+        ("rfc868", &rfc868),
+        ("unknown", &unix),
+        ("rfc867", &rfc867),
+        ("metrics", &metrics),
+        ("proxied", &proxied),
+    ];
     match &v6 {
         Ok(v6) => sockets.push(("", v6)),
         Err(_) => skip("this machine does not have IPv6"),
     }
-    let mut server = activated(&sockets, "$$", "--quiet");
+    let mut server = activated(&sockets, "$$", "--quiet --proxy 127.0.0.1");
     let port = tcp.local_addr().unwrap().port();
     assert_eq!(server.out.line(), format!("Server is listening on IP: 127.0.0.1 and Port: {port}"));
     assert_eq!(server.out.line(), format!("Server is listening on unix:{path}"));
@@ -71,10 +77,14 @@ fn sockets_of_a_service_manager_are_served_by_their_names() {
         assert_eq!(server.out.line(), format!("Server is listening on IP: ::1 and Port: {port}"));
     }
     // A server with passed sockets does not bind its default address.
-    for (socket, rfc) in [(&rfc867, "867"), (&rfc868, "868")] {
+    for (socket, service) in [(&rfc867, "RFC 867"), (&rfc868, "RFC 868"), (&metrics, "metrics")] {
         let address = socket.local_addr().unwrap();
-        assert_eq!(server.out.line(), format!("Server is listening on {address} for RFC {rfc}"));
+        assert_eq!(server.out.line(), format!("Server is listening on {address} for {service}"));
     }
+    let behind = proxied.local_addr().unwrap();
+    assert_eq!(server.out.line(), format!("Server is listening on {behind} behind a proxy"));
+    let header = "PROXY TCP4 192.0.2.1 198.51.100.1 1 2\r\n";
+    assert!(replies_to(behind.port(), &format!("{header}\nday\nquit\n")).ends_with("day\n"));
     assert!(replies_to(port, "\nday\nquit\n").ends_with("day\n"));
     let outcome = run(CLIENT, &["--connect", &format!("unix:{path}"), "timestamp"], "");
     assert_eq!((outcome.code, &*outcome.err), (Some(0), ""));

@@ -1,6 +1,6 @@
 //! `daytime-client` on a terminal.
 
-use std::process::Command;
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use daytime::protocol::{GREETING, errors};
 use nix::{
@@ -10,6 +10,7 @@ use nix::{
 
 use crate::client::fixed_server;
 use crate::common::{
+    Folder,
     fake_server::{FakeServer, original_reply},
     process::{CLIENT, Program, run},
     skip,
@@ -21,11 +22,23 @@ const PROMPT: &str = "Enter the command for Day -> day |Date -> date |Time -> ti
 ///
 /// The tests may run with SIGINT ignored, as in a background job. The client does not.
 fn terminal(term: &str, address: &str) -> Option<Program> {
+    terminal_with(term, address, "", &[("DAYTIME_HISTORY", Path::new(""))])
+}
+
+/// The same with further arguments, as a shell has them, and with an environment.
+pub(crate) fn terminal_with(
+    term: &str,
+    address: &str,
+    arguments: &str,
+    environment: &[(&str, &Path)],
+) -> Option<Program> {
     let mut command = Command::new("env");
     command.args(["--default-signal=INT", "script"]).env("TERM", term).env("SHELL", "/bin/sh");
+    command.envs(environment.iter().copied());
     // A shell runs between script(1) and the client: script(1) stops itself when its direct child stops.
     command.env("CLIENT", CLIENT).env("ADDRESS", address);
-    let line = r#"sh -c 'echo pid=$$.; exec "$CLIENT" --connect "$ADDRESS"'; exit $?"#;
+    command.env("ARGUMENTS", arguments);
+    let line = r#"sh -c 'echo pid=$$.; eval "exec \"\$CLIENT\" --connect \"\$ADDRESS\" $ARGUMENTS"'; exit $?"#;
     let version = Command::new("env").args(["--default-signal=INT", "script", "--version"]).output();
     if !version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("util-linux")) {
         skip("script(1) of util-linux or env(1) with --default-signal is missing");
@@ -75,6 +88,107 @@ fn lines_are_edited_remembered_and_completed() {
     client.out.until(PROMPT);
     client.send("ex\t\r");
     assert_eq!(client.finish().code, Some(0));
+}
+
+#[test]
+fn zones_of_the_system_are_completed() {
+    let source = Path::new("/usr/share/zoneinfo/UTC");
+    if !source.exists() {
+        return skip("this machine does not have a zone database");
+    }
+    // A folder with few zones, of which the server knows some.
+    let folder = Folder::new();
+    for zone in ["Asia/Tokyo", "Europe/Berlin", "Europe/Bern", "Europe/x/Y", "localtime"] {
+        let file = folder.at(zone);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::copy(source, file).unwrap();
+    }
+    let (_server, address) = fixed_server();
+    let environment = [("DAYTIME_HISTORY", Path::new("")), ("TZDIR", folder.path())];
+    let Some(mut client) = terminal_with("xterm", &address, "", &environment) else { return };
+    client.out.until(PROMPT);
+    client.send("datetime ASIA\t");
+    client.out.until("Asia/");
+    client.send("\t\r");
+    client.out.until("\n2026-11-23T00:44:57+09:00\r\n");
+    // The common part first, and with the second Tab the candidates.
+    client.out.until(PROMPT);
+    client.send("time e\t");
+    client.out.until("Europe/");
+    client.send("\t\t");
+    client.out.until("Europe/Berlin");
+    client.out.until("Europe/Bern");
+    client.out.until("Europe/x/");
+    client.send("Berl\t\r");
+    client.out.until("\n16:44:57\r\n");
+    // Links to the system's choice are not zones, and `timestamp` does not take any.
+    client.out.until(PROMPT);
+    client.send("time loc\tal\r");
+    client.out.until(&format!("\n{}\r\n", errors::UNKNOWN_ZONE));
+    client.out.until(PROMPT);
+    client.send("timestamp A\tx\r");
+    client.out.until(&format!("\n{}\r\n", errors::INVALID));
+    client.out.until(PROMPT);
+    client.send("help dat\tti\t\r");
+    client.out.until("\ndatetime [ZONE]\r\n");
+    client.out.until(PROMPT);
+    client.send("\x04");
+    assert_eq!(client.finish().code, Some(0));
+}
+
+#[test]
+fn the_history_is_kept_for_the_next_session() {
+    let folder = Folder::new();
+    let (_server, address) = fixed_server();
+    let file = folder.at("state/daytime/history");
+    let state = folder.at("state");
+    let session = |environment: &[(&str, &Path)], lines: &[(&str, &str)]| {
+        let Some(mut client) = terminal_with("xterm", &address, "", environment) else { return false };
+        for (keys, reply) in lines {
+            client.out.until(PROMPT);
+            client.send(keys);
+            client.out.until(&format!("\n{reply}\r\n"));
+        }
+        client.out.until(PROMPT);
+        client.send("\x04");
+        let outcome = client.finish();
+        assert_eq!((outcome.code, outcome.out.contains("history")), (Some(0), false), "{outcome:?}");
+        true
+    };
+    let environment = [("XDG_STATE_HOME", &*state), ("HOME", Path::new("/nonexistent"))];
+    // A command that begins with a blank is not kept.
+    if !session(&environment, &[("date\r", "26-11-22"), ("time UTC\r", "15:44:57"), (" day\r", "Sunday")]) {
+        return;
+    }
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&file), mode(file.parent().unwrap())), (0o600, 0o700));
+    session(&environment, &[("\x1b[A\r", "15:44:57"), ("\x1b[A\x1b[A\r", "26-11-22")]);
+    let kept = fs::read_to_string(&file).unwrap();
+    assert!(kept.ends_with("date\ntime UTC\ndate\n") && !kept.contains("day"), "{kept:?}");
+    // The folder of HOME; a file of its own; and none.
+    session(&[("HOME", folder.path()), ("XDG_STATE_HOME", Path::new("relative"))], &[("date\r", "26-11-22")]);
+    assert!(folder.at(".local/state/daytime/history").exists());
+    let other = folder.at("other");
+    session(&[("DAYTIME_HISTORY", &other), ("XDG_STATE_HOME", &state)], &[("day\r", "Sunday")]);
+    assert!(fs::read_to_string(&other).unwrap().ends_with("\nday\n"));
+    fs::remove_file(&file).unwrap();
+    session(&[("DAYTIME_HISTORY", Path::new("")), ("XDG_STATE_HOME", &state)], &[("day\r", "Sunday")]);
+    assert!(!file.exists());
+}
+
+#[test]
+fn a_history_that_cannot_be_kept_is_reported_once() {
+    let (_server, address) = fixed_server();
+    let environment = [("DAYTIME_HISTORY", Path::new("/dev/null"))];
+    let Some(mut client) = terminal_with("xterm", &address, "", &environment) else { return };
+    client.out.until("daytime-client: the history is not kept: /dev/null: it is not a regular file\r\n");
+    client.out.until(PROMPT);
+    client.send("day\r");
+    client.out.until("\nSunday\r\n");
+    client.out.until(PROMPT);
+    client.send("\x04");
+    let outcome = client.finish();
+    assert_eq!((outcome.code, outcome.out.contains("history")), (Some(0), false), "{outcome:?}");
 }
 
 #[test]
@@ -134,6 +248,18 @@ fn control_characters_of_a_server_are_escaped_on_a_terminal() {
     let (fake, _) = FakeServer::line_based(hostile, answer);
     let outcome = run(CLIENT, &["--connect", &fake.address().to_string(), "day"], "");
     outcome.assert(0, &format!("{hostile}\n"), "");
+}
+
+#[test]
+fn a_file_is_read_without_prompts_on_a_terminal_too() {
+    let (_server, address) = fixed_server();
+    let folder = Folder::new();
+    let file = folder.write("commands", "day\nx\ntime\n");
+    let environment = [("FILE", Path::new(&file))];
+    let Some(mut client) = terminal_with("xterm", &address, "< \"$FILE\"", &environment) else { return };
+    client.out.until(".\r\n");
+    let printed = format!("{GREETING}\r\nSunday\r\ndaytime-client: x: {}\r\n15:44:57\r\n", errors::INVALID);
+    client.finish().assert(1, &printed, "");
 }
 
 #[test]

@@ -206,6 +206,8 @@ fn replies_of_the_original_may_arrive_in_any_segments() {
         ("date", error, &refused),
         ("time", error, &refused),
         ("timestamp", error, &refused),
+        ("tz", error, &refused),
+        ("next", error, &refused),
     ];
     let script = exchanges.map(|(command, pieces, _)| (command, pieces));
     let original = FakeServer::new(move |mut peer| {

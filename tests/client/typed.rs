@@ -55,9 +55,23 @@ fn typed_requests_accept_zones() {
         assert_eq!(client.date_in(zone).unwrap(), moment.date_naive(), "{zone:?}");
         assert_eq!(client.time_in(zone).unwrap(), moment.time(), "{zone:?}");
     }
+    for (zone, tz, next) in [
+        ("UTC", "UTC0", None),
+        ("+05:30", "<+0530>-5:30", None),
+        ("Asia/Tokyo", "JST-9", None),
+        ("europe/berlin", "CET-1CEST,M3.5.0,M10.5.0/3", Some("2027-03-28T03:00:00+02:00")),
+        ("America/St_Johns", "NST3:30NDT,M3.2.0,M11.1.0", Some("2027-03-14T03:00:00-02:30")),
+    ] {
+        assert_eq!(client.tz_in(zone).unwrap(), tz);
+        let text = client.next_transition_in(zone).unwrap().map(|next| next.to_rfc3339());
+        assert_eq!(text.as_deref(), next, "{zone:?}");
+    }
+    assert_eq!((client.tz().unwrap().as_str(), client.next_transition().unwrap()), ("<-0330>3:30", None));
     for zone in ["Mars/Olympus", "../../etc/passwd", "+24:00", "."] {
         let refused = format!("refused: {}", errors::UNKNOWN_ZONE);
         assert_eq!(error_of(client.day_in(zone)), refused, "{zone:?}");
+        assert_eq!(error_of(client.tz_in(zone)), refused, "{zone:?}");
+        assert_eq!(error_of(client.next_transition_in(zone)), refused, "{zone:?}");
         assert_eq!(error_of(client.date_in(zone)), refused, "{zone:?}");
         assert_eq!(error_of(client.time_in(zone)), refused, "{zone:?}");
         assert_eq!(error_of(client.datetime_in(zone)), refused, "{zone:?}");

@@ -31,7 +31,8 @@ use tempfile::TempDir;
 /// Sunday, 2026-11-22 15:44:57 UTC.
 pub(crate) const MOMENT: i64 = 1_795_362_297;
 /// The reply to `help`.
-pub(crate) const HELP: &str = "day [ZONE], date [ZONE], time [ZONE], datetime [ZONE], timestamp, help, quit, exit";
+pub(crate) const HELP: &str =
+    "day [ZONE], date [ZONE], time [ZONE], datetime [ZONE], timestamp, tz [ZONE], next [ZONE], help, quit, exit";
 /// The time after which a wait fails, on the slowest machine too.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 

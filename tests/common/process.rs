@@ -127,7 +127,7 @@ impl Program {
         self.child.wait().unwrap().code()
     }
 
-    fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 

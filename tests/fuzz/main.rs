@@ -51,6 +51,11 @@ fn networks() {
     replay("networks", oracles::networks::check);
 }
 
+#[test]
+fn proxy_header() {
+    replay("proxy_header", oracles::proxy_header::check);
+}
+
 #[cfg(feature = "capi")]
 #[test]
 fn capi() {

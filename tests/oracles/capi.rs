@@ -66,6 +66,7 @@ unsafe extern "C" {
     fn daytime_server_set_idle_timeout(server: *mut Server, ms: u32) -> c_int;
     fn daytime_server_set_first_command_timeout(server: *mut Server, ms: u32) -> c_int;
     fn daytime_server_set_write_timeout(server: *mut Server, ms: u32) -> c_int;
+    fn daytime_server_set_proxy_timeout(server: *mut Server, ms: u32) -> c_int;
     fn daytime_server_set_greeting(server: *mut Server, text: Text) -> c_int;
     fn daytime_server_set_framing(server: *mut Server, framing: c_int) -> c_int;
     fn daytime_server_set_day_format(server: *mut Server, format: Text) -> c_int;
@@ -106,6 +107,7 @@ unsafe extern "C" {
     fn daytime_server_set_unix_mode(server: *mut Server, mode: u32) -> c_int;
     fn daytime_server_allow(server: *mut Server, network: Text) -> c_int;
     fn daytime_server_deny(server: *mut Server, network: Text) -> c_int;
+    fn daytime_server_proxy(server: *mut Server, network: Text) -> c_int;
     fn daytime_server_set_networks(
         server: *mut Server,
         allow: *const Text,
@@ -153,6 +155,20 @@ unsafe extern "C" {
     fn daytime_client_date(client: *mut Client, buf: Buffer, cap: usize, err: *mut CError) -> c_int;
     fn daytime_client_time(client: *mut Client, buf: Buffer, cap: usize, err: *mut CError) -> c_int;
     fn daytime_client_datetime(client: *mut Client, buf: Buffer, cap: usize, err: *mut CError) -> c_int;
+    fn daytime_client_tz(
+        client: *mut Client,
+        zone: *const c_char,
+        buf: *mut c_char,
+        cap: usize,
+        err: *mut CError,
+    ) -> c_int;
+    fn daytime_client_next_transition(
+        client: *mut Client,
+        zone: *const c_char,
+        seconds: *mut i64,
+        offset: *mut c_int,
+        err: *mut CError,
+    ) -> c_int;
     fn daytime_client_timestamp(client: *mut Client, seconds: *mut i64, err: *mut CError) -> c_int;
     fn daytime_client_request(client: *mut Client, command: Text, buf: Buffer, cap: usize, err: *mut CError) -> c_int;
     fn daytime_client_quit(client: *mut Client, err: *mut CError) -> c_int;
@@ -393,7 +409,11 @@ impl Calls<'_> {
                 4 => setting(daytime_server_set_max_clients_per_source(server, self.number() as usize)),
                 5 => setting(daytime_server_set_idle_timeout(server, self.number())),
                 6 => setting(daytime_server_set_first_command_timeout(server, self.number())),
-                7 => setting(daytime_server_set_write_timeout(server, self.number())),
+                7 => {
+                    let time = self.number();
+                    setting(daytime_server_set_write_timeout(server, time));
+                    setting(daytime_server_set_proxy_timeout(server, time));
+                }
                 8 => setting(daytime_server_set_greeting(server, self.text().as_ptr())),
                 9 => setting(daytime_server_set_framing(server, self.number() as c_int)),
                 10 => setting(daytime_server_set_day_format(server, self.text().as_ptr())),
@@ -418,7 +438,11 @@ impl Calls<'_> {
                 23 => setting(daytime_server_set_usage(server, self.text().as_ptr())),
                 24 => setting(daytime_server_enable_events(server, self.number().min(1 << 21) as usize, 1)),
                 25 => setting(daytime_server_set_unix_mode(server, self.number())),
-                26 => setting(daytime_server_allow(server, self.text().as_ptr())),
+                26 => {
+                    let network = self.text();
+                    setting(daytime_server_allow(server, network.as_ptr()));
+                    setting(daytime_server_proxy(server, network.as_ptr()));
+                }
                 27 => setting(daytime_server_deny(server, self.text().as_ptr())),
                 28 => {
                     let texts = [self.text(), self.text(), c"127.0.0.0/8".into()];
@@ -550,7 +574,13 @@ impl Calls<'_> {
                     written(cap, |buf, cap| daytime_client_datetime(client, buf, cap, err))
                 }
                 61 if cap < 64 => status(daytime_client_quit(client, err)),
-                61 => status(daytime_client_timestamp(client, &raw mut seconds, err)),
+                61 if cap < 128 => {
+                    let mut offset = 0;
+                    status(daytime_client_timestamp(client, &raw mut seconds, err));
+                    let next = daytime_client_next_transition;
+                    status(next(client, command.as_ptr(), &raw mut seconds, &raw mut offset, err))
+                }
+                61 => written(cap, |buf, cap| daytime_client_tz(client, command.as_ptr(), buf, cap, err)),
                 _ => written(cap, |buf, cap| daytime_client_request(client, command.as_ptr(), buf, cap, err)),
             }
         };

@@ -10,6 +10,7 @@ pub(crate) mod capi;
 pub(crate) mod client_session;
 pub(crate) mod model;
 pub(crate) mod networks;
+pub(crate) mod proxy_header;
 pub(crate) mod server_session;
 #[cfg(feature = "cli")]
 pub(crate) mod settings;

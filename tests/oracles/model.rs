@@ -236,7 +236,7 @@ impl<'a> Rules<'a> {
     }
 
     fn is_name(&self, bytes: &[u8]) -> bool {
-        let built_in = ["day", "date", "time", "datetime", "timestamp", "help", "quit", "exit"];
+        let built_in = ["day", "date", "time", "datetime", "timestamp", "tz", "next", "help", "quit", "exit"];
         str::from_utf8(bytes).is_ok_and(|name| {
             let name = name.to_ascii_lowercase();
             built_in.contains(&&name[..]) || (self.custom.answer)(&name, "").is_some()
@@ -269,12 +269,14 @@ pub(crate) fn meaning(body: &[u8], custom: &Custom) -> Meaning {
             let is_of = |usage: &&str| usage.split(' ').next().is_some_and(|known| known.eq_ignore_ascii_case(name));
             custom.help.split(", ").find(is_of).unwrap_or(errors::INVALID).into()
         }
-        ("day" | "date" | "time" | "datetime", zone) => match in_zone(zone) {
-            Some([day, date, time, datetime]) => match &name[..] {
+        ("day" | "date" | "time" | "datetime" | "tz" | "next", zone) => match in_zone(zone) {
+            Some([day, date, time, datetime, tz]) => match &name[..] {
                 "day" => day,
                 "date" => date,
                 "time" => time,
-                _ => datetime,
+                "datetime" => datetime,
+                "tz" => tz,
+                _ => "none".into(),
             },
             None => errors::UNKNOWN_ZONE.into(),
         },
@@ -292,8 +294,9 @@ pub(crate) fn meaning(body: &[u8], custom: &Custom) -> Meaning {
     })
 }
 
-/// The replies to `day`, `date`, `time` and `datetime` on Sunday, 2026-11-22 at 15:44:57 UTC, in UTC or at an offset.
-fn in_zone(zone: &str) -> Option<[String; 4]> {
+/// The replies to `day`, `date`, `time`, `datetime` and `tz` on Sunday, 2026-11-22 at 15:44:57 UTC, in UTC or at an
+/// offset, which never changes.
+fn in_zone(zone: &str) -> Option<[String; 5]> {
     let east = match zone.as_bytes() {
         b"" => 0,
         _ if zone.eq_ignore_ascii_case("utc") => 0,
@@ -313,5 +316,12 @@ fn in_zone(zone: &str) -> Option<[String; 4]> {
     let time = format!("{:02}:{:02}:57", minutes / 60, minutes % 60);
     let sign = if east < 0 { '-' } else { '+' };
     let offset = format!("{sign}{:02}:{:02}", east.abs() / 60, east.abs() % 60);
-    Some([names[(day + 1) as usize].to_owned(), date.clone(), time.clone(), format!("20{date}T{time}{offset}")])
+    let datetime = format!("20{date}T{time}{offset}");
+    let west = if east > 0 { "-" } else { "" };
+    let tz = match (east, east.abs() / 60, east.abs() % 60) {
+        (0, ..) => "UTC0".to_owned(),
+        (_, hours, 0) => format!("<{sign}{hours:02}>{west}{hours}"),
+        (_, hours, minutes) => format!("<{sign}{hours:02}{minutes:02}>{west}{hours}:{minutes:02}"),
+    };
+    Some([names[(day + 1) as usize].to_owned(), date, time, datetime, tz])
 }

@@ -23,7 +23,7 @@ use super::{
 
 const GREETING: &str = "Hi";
 const CUSTOM: [&str; 9] = ["echo", "deny", "bye", "leave", "größe", "page", "flood", "fail", "broken"];
-const HELP: &str = "day [ZONE], date [ZONE], time [ZONE], datetime [ZONE], timestamp, help, quit, exit, \
+const HELP: &str = "day [ZONE], date [ZONE], time [ZONE], datetime [ZONE], timestamp, tz [ZONE], next [ZONE], help, quit, exit, \
                     echo TEXT, deny TEXT, bye TEXT, leave, größe, page, flood, fail, broken";
 
 /// The handlers of [`CUSTOM`].

@@ -7,7 +7,7 @@ use daytime::{
     chrono::{Datelike, NaiveDate, Timelike},
     protocol::{
         Command, Formats, FormattedTime, Zone, check_reply, day_name, errors, parse_date, parse_datetime, parse_day,
-        parse_time, parse_timestamp, rfc867, rfc868, rfc868_seconds,
+        parse_next_transition, parse_time, parse_timestamp, parse_tz, rfc867, rfc868, rfc868_seconds,
     },
 };
 
@@ -53,6 +53,9 @@ fn moment(second: i64, zone: &Zone) {
     let formatted = FormattedTime::new(second, zone, &Formats::default());
     let within = second.clamp(*FormattedTime::RANGE.start(), *FormattedTime::RANGE.end());
     assert_eq!(parse_timestamp(formatted.text(Command::Timestamp)), Some(within));
+    let tz = formatted.text(Command::Tz);
+    assert_eq!(parse_tz(tz).as_deref(), Some(tz));
+    assert_eq!(parse_next_transition(formatted.text(Command::Next)), Some(None), "an offset does not change");
     let text = formatted.text(Command::Datetime);
     let moment = parse_datetime(text).unwrap_or_else(|| panic!("{text:?} is a reply to datetime"));
     assert_eq!((moment.timestamp(), moment.nanosecond()), (within, 0), "{text:?}");
@@ -116,6 +119,16 @@ fn reply(text: &str) {
         && digits.bytes().all(|byte| byte.is_ascii_digit())
         && (digits == "0" && text == "0" || !digits.starts_with('0'));
     assert_eq!(parse_timestamp(text), text.parse().ok().filter(|_| plain), "{text:?}");
+    let next = parse_next_transition(text).flatten().map(|next| (next.timestamp(), next.offset().local_minus_utc()));
+    let moment = text.split_once("Z ").and_then(|(moment, offset)| {
+        let (second, _) = naive_datetime(&format!("{moment}+00:00"))?;
+        Some((second, naive_datetime(&format!("{moment}{offset}"))?.1))
+    });
+    assert_eq!(next, moment, "{text:?}");
+    if let Some(tz) = parse_tz(text) {
+        assert!(tz == text && tz.len() >= 4 && !tz.contains(|c: char| !c.is_ascii_graphic()), "{text:?}");
+        assert!(parse_day(text).is_none() && date.is_none() && time.is_none() && datetime.is_none(), "{text:?}");
+    }
 
     let whole = errors::ALL.contains(&text);
     let named = text.strip_prefix("The command failed: ").filter(|rest| !rest.is_empty());

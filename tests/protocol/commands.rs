@@ -2,26 +2,34 @@
 
 use daytime::protocol::{
     Call, Command, Commands, Formats, Framing::Auto, Framing::Line, Next, OWED_MAX, REPLY_MAX, Reply, ServerSession,
-    check_reply, errors,
+    check_reply, errors, parse_next_transition, parse_tz,
 };
 
 use crate::conversation::{Conversation, EOF, PAUSE, Step, TestResponder, auto, converse, reply};
 
 #[test]
 fn each_command_has_its_reply() {
-    let help = "day [ZONE], date [ZONE], time [ZONE], datetime [ZONE], timestamp, help, quit, exit";
+    let help =
+        "day [ZONE], date [ZONE], time [ZONE], datetime [ZONE], timestamp, tz [ZONE], next [ZONE], help, quit, exit";
     for (command, reply) in [
         ("day", "Sunday"),
         ("date", "26-11-22"),
         ("time", "15:44:57"),
         ("datetime", "2026-11-22T15:44:57+00:00"),
         ("timestamp", "1795362297"),
+        ("tz", "UTC0"),
+        ("next", "none"),
         ("help", &format!("{help}, echo, bye, größe, page, flood, fail")),
         ("day +14:00", "Monday"),
         ("date +14:00", "26-11-23"),
         ("time -03:30", "12:14:57"),
         ("datetime +05:30", "2026-11-22T21:14:57+05:30"),
         ("datetime utc", "2026-11-22T15:44:57+00:00"),
+        ("TZ +05:30", "<+0530>-5:30"),
+        ("tz -08:00", "<-08>8"),
+        ("Next -08:00", "none"),
+        ("tz Mars/Phobos", "You entered an unknown time zone"),
+        ("next Mars/Phobos", "You entered an unknown time zone"),
         ("time Mars/Phobos", "You entered an unknown time zone"),
         ("time 1", "You entered an unknown time zone"),
         ("tim", "You entered an invalid command"),
@@ -32,7 +40,54 @@ fn each_command_has_its_reply() {
     }
     assert_eq!(Commands::default().help(), help);
     let names: Vec<_> = Command::built_in().collect();
-    assert_eq!(names, ["day", "date", "time", "datetime", "timestamp", "help", "quit", "exit"]);
+    assert_eq!(names, ["day", "date", "time", "datetime", "timestamp", "tz", "next", "help", "quit", "exit"]);
+}
+
+#[test]
+fn replies_to_tz_and_next_are_parsed_strictly() {
+    for tz in
+        ["UTC0", "CET-1CEST,M3.5.0,M10.5.0/3", "<-02>2<-01>,M3.5.0/-1,M10.5.0/0", "EET-2EEST,M3.4.4/50,M10.4.4/50"]
+    {
+        assert_eq!(parse_tz(tz).as_deref(), Some(tz));
+    }
+    for reply in
+        ["", "none", "Sunday", "26-11-22", "15:44:57", "1795362297", "UTC", "U0", "<+1>1", "<+01", "UTC0 ", "UTC+-"]
+    {
+        assert_eq!(parse_tz(reply), None, "{reply:?}");
+    }
+    let next = parse_next_transition("2027-03-28T01:00:00Z +02:00").unwrap().unwrap();
+    assert_eq!(next.to_rfc3339(), "2027-03-28T03:00:00+02:00");
+    assert_eq!(parse_next_transition("none"), Some(None));
+    let moment = "2027-03-28T01:00:00";
+    for end in ["", "Z", "Z ", "Z +2:00", "Z  +02:00", "+00:00 +02:00", "z +02:00", "Z +02:00 ", "Z Z"] {
+        assert_eq!(parse_next_transition(&format!("{moment}{end}")), None, "{end:?}");
+    }
+    assert_eq!(parse_next_transition("None"), None);
+}
+
+/// A client that asks for the strings of many zones gives others their turns.
+#[test]
+fn the_first_tz_of_a_zone_is_dear() {
+    let zones = || (0..60).map(|minute| format!("+01:{minute:02}"));
+    let lines = |commands: Vec<String>| -> Vec<usize> {
+        let (mut session, mut responder, mut out) = (ServerSession::new(Line), TestResponder::default(), Vec::new());
+        let input: String = commands.iter().map(|command| format!("{command}\n")).collect();
+        let (mut rest, mut turns) = (input.as_bytes(), Vec::new());
+        while !rest.is_empty() {
+            let (taken, next) = session.receive(rest, &mut responder, &mut out).step();
+            assert!(next == if taken < rest.len() { Next::Yield } else { Next::Read });
+            turns.push(rest[..taken].iter().filter(|&&byte| byte == b'\n').count());
+            rest = &rest[taken..];
+        }
+        turns
+    };
+    let times = |command: &str| lines(zones().map(|zone| format!("{command} {zone}")).collect());
+    assert_eq!(times("time"), [32, 28]);
+    assert_eq!(times("tz"), [16, 16, 16, 12]);
+    // The same string again is a copy.
+    let again = |command: &str| lines(vec![command.into(); 300]);
+    assert_eq!(again("tz"), [256 - 8, 52]);
+    assert_eq!(again("tz +01:00")[..2], [31, 32]);
 }
 
 #[test]

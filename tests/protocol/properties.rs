@@ -23,7 +23,7 @@ use crate::{
 /// The maximum of owed bytes that one line adds: a reply, and a terminator before and after it.
 const STEP_MAX: usize = REPLY_MAX + 4;
 
-fn cases(cases: u32) -> ProptestConfig {
+pub(crate) fn cases(cases: u32) -> ProptestConfig {
     let default = ProptestConfig::default();
     ProptestConfig {
         cases: if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { cases },
@@ -41,7 +41,7 @@ fn expected(framing: Framing, transcript: &[u8]) -> String {
 
 const COMMANDS: Custom = Custom {
     help: concat!(
-        "day [ZONE], date [ZONE], time [ZONE], datetime [ZONE], timestamp, help, quit, exit, ",
+        "day [ZONE], date [ZONE], time [ZONE], datetime [ZONE], timestamp, tz [ZONE], next [ZONE], help, quit, exit, ",
         "echo, bye, größe, page, flood, fail"
     ),
     answer: &|name, argument| {
@@ -85,7 +85,7 @@ fn any_case(name: &str, upper: u64) -> String {
 /// A command as a person types it.
 fn command() -> impl Strategy<Value = Vec<u8>> {
     let names = prop_oneof![
-        8 => prop::sample::select(vec!["day", "date", "time", "datetime", "timestamp", "help"]),
+        8 => prop::sample::select(vec!["day", "date", "time", "datetime", "timestamp", "tz", "next", "help"]),
         6 => prop::sample::select(CUSTOM.to_vec()),
         1 => prop::sample::select(vec!["quit", "exit"]),
         2 => prop::sample::select(vec!["tim", "days", "daydate", "ＤＡＹ", "tıme", "\u{feff}day"]),

@@ -62,7 +62,7 @@ const PIVOT: std::ops::RangeInclusive<i64> = -61_505_152..=4_233_462_143;
 
 #[test]
 fn bytes_of_rfc_868_mean_a_time_about_2036() {
-    assert_eq!(PIVOT.end() - PIVOT.start(), u32::MAX.into());
+    assert_eq!(PIVOT.end() - PIVOT.start(), i64::from(u32::MAX));
     for (bytes, second) in [
         (0x8000_0000, *PIVOT.start()),
         (0x8000_0001, PIVOT.start() + 1),

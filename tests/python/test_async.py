@@ -33,6 +33,13 @@ def test_asks(make_daytime_server: Make) -> None:
             assert await client.date() == moment.date()
             assert await client.time("Asia/Tokyo") == dt.time(0, 44, 57)
             assert await client.timestamp() == moment.timestamp()
+            assert (await client.tz(), await client.next_transition()) == ("UTC0", None)
+            assert await client.tz("Europe/Berlin") == "CET-1CEST,M3.5.0,M10.5.0/3"
+            summer = await client.next_transition("Europe/Berlin")
+            assert summer is not None
+            assert summer.isoformat() == "2027-03-28T03:00:00+02:00"
+            with pytest.raises(daytime.CommandError, match="unknown time zone"):
+                await client.tz("Mars/Olympus")
             assert await client.request("date") == "2026-11-22"
             with pytest.raises(daytime.CommandError, match="unknown time zone"):
                 await client.time("Mars/Olympus")

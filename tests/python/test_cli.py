@@ -14,7 +14,7 @@ from daytime._types import ServerSettings
 from support import ROOT, Original, long_options, started
 
 # Services run the binary, which has a configuration file. A Python program passes keywords instead.
-ONLY_BINARIES = {"--config", "--print-config", "--check"}
+ONLY_BINARIES = {"--config", "--print-config", "--check", "--log-format", "--generate", "--watch", "--count", "--json"}
 PYTHON = [sys.executable, "-m", "daytime"]
 
 
@@ -81,15 +81,19 @@ def test_a_unix_socket_networks_and_the_older_protocols() -> None:
         path = Path(directory, "socket")
         text = ["--listen", f"unix:{path}", "--unix-mode", "600", "--listen", "127.0.0.1:0"]
         older = ["--listen-rfc867", "127.0.0.1:0", "--listen-rfc868", f"unix:{path}2"]
+        older += ["--listen-metrics", "127.0.0.1:0"]
+        behind = ["--listen-proxied", "127.0.0.1:0", "--proxy", "192.0.2.1", "--proxy-timeout", "3"]
         networks = ["--allow", "192.0.2.0/24", "--allow", "127.0.0.0/8", "--deny", "127.0.0.1"]
-        with started(*PYTHON, "serve", *text, *older, *networks) as child:
+        with started(*PYTHON, "serve", *text, *older, *behind, *networks) as child:
             assert child.stdout
-            lines = [child.stdout.readline() for _ in range(4)]
+            lines = [child.stdout.readline() for _ in range(6)]
             assert lines[0] == f"Server is listening on unix:{path}\n"
             assert lines[1].startswith("Server is listening on IP: 127.0.0.1 and Port: ")
             assert lines[2].startswith("Server is listening on IP: 127.0.0.1 and Port: ")
             assert lines[2].endswith(" for RFC 867\n")
             assert lines[3] == f"Server is listening on unix:{path}2 for RFC 868\n"
+            assert lines[4].endswith(" for metrics\n")
+            assert lines[5].endswith(" behind a proxy\n")
             assert path.stat().st_mode & 0o777 == 0o600
             command = [*PYTHON, "ask", "--connect", f"unix:{path}", "day UTC"]
             assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.endswith("day\n")

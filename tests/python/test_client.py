@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import daytime
 import pytest
-from daytime._daytime import parse_datetime, parse_timestamp
+from daytime._daytime import parse_datetime, parse_next_transition, parse_timestamp, parse_tz
 from support import Original
 
 
@@ -57,6 +57,27 @@ def test_timestamp_and_offsets(make_daytime_server: Callable[..., daytime.Server
         assert client.datetime().utcoffset() == dt.timedelta(hours=-3, minutes=-30)
         assert client.datetime("UTC").tzinfo is dt.UTC
         assert client.datetime("UTC") == moment
+
+
+def test_zones_for_devices(make_daytime_server: Callable[..., daytime.Server]) -> None:
+    """The string gives the C library the offsets that the server's zone has, before and after its next transition."""
+    server = make_daytime_server(clock=dt.datetime(2027, 2, 15, tzinfo=dt.UTC), timezone="Europe/Berlin")
+    with daytime.connect(*server.address) as client:
+        assert client.tz() == client.tz("europe/berlin") == "CET-1CEST,M3.5.0,M10.5.0/3"
+        summer = client.next_transition()
+        assert summer == dt.datetime(2027, 3, 28, 1, tzinfo=dt.UTC)
+        assert summer.utcoffset() == dt.timedelta(hours=2)
+        assert (client.tz("Asia/Tokyo"), client.next_transition("Asia/Tokyo")) == ("JST-9", None)
+        assert client.tz("Africa/Casablanca") == "<+00>0"
+        with pytest.raises(daytime.CommandError, match="unknown time zone") as caught:
+            client.next_transition("Mars/Olympus")
+        assert caught.value.command == "next Mars/Olympus"
+    for end in ("", "Z", "Z +2:00", "+00:00 +02:00"):
+        with pytest.raises(daytime.ProtocolError):
+            parse_next_transition(f"2027-03-28T01:00:00{end}")
+    for reply in ("", "none", "Sunday", "15:44:57", "26-11-22", "UTC", "<+01", "<+01>", "UTC0 ", "UT0", "<ab>1"):
+        with pytest.raises(daytime.ProtocolError):
+            parse_tz(reply)
 
 
 def test_replies_that_python_cannot_represent() -> None:

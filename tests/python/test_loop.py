@@ -258,7 +258,7 @@ def test_the_stop_waits_for_plain_handlers_without_blocking_the_loop() -> None:
 def test_events() -> None:
     async def main() -> None:
         async with daytime.Server("127.0.0.1", 0) as server:
-            all_events = server.events(buffer=10_000)
+            all_events = server.events(capacity=10_000)
             events = aiter(server.events())
             waiting = asyncio.ensure_future(anext(events))
             await asyncio.sleep(0)

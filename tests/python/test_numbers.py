@@ -60,7 +60,7 @@ def test_numbers_of_threads(name: str, number: int) -> None:
 @given(number=NUMBERS)
 def test_calls(number: Any, daytime_server: daytime.Server) -> None:
     attempt(lambda: daytime_server.disconnect(number), number)
-    attempt(lambda: daytime_server.events(buffer=number if not 1e4 < number < 1e7 else 0), number)
+    attempt(lambda: daytime_server.events(capacity=number if not 1e4 < number < 1e7 else 0), number)
     attempt(lambda: daytime_server.events(timeout=number), number)
     attempt(lambda: daytime_server.wait(number if not number > 0 or number > 1e10 else 0), number)
     if number != number or not 0 < number < 1e-3:

@@ -1,5 +1,6 @@
 """Settings of operators: Unix sockets, networks, the older protocols, time zones."""
 
+import contextlib
 import datetime as dt
 import errno
 import os
@@ -7,6 +8,7 @@ import socket
 import stat
 import tempfile
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -215,7 +217,7 @@ def test_rfc_867_and_868(make_daytime_server: Make, path: Path) -> None:
     (text,) = server.addresses_of("rfc867")
     binary, local = server.addresses_of("rfc868")
     assert server.addresses_of("text") == server.addresses == (server.address,)
-    with pytest.raises(ValueError, match="is not a service; expected text, rfc867 or rfc868"):
+    with pytest.raises(ValueError, match="is not a service; expected one of text, rfc867, rfc868, metrics, proxied"):
         server.addresses_of("rfc869")  # type: ignore[arg-type]
     assert local == (f"unix:{path}", 0)
     assert len({server.port, text.port, binary.port}) == 3
@@ -235,6 +237,64 @@ def test_rfc_867_and_868(make_daytime_server: Make, path: Path) -> None:
     ):
         server.set_clock(moment)
         assert daytime.rfc868(*binary) == moment
+
+
+def test_metrics(make_daytime_server: Make) -> None:
+    server = make_daytime_server(listen_metrics=LOCAL, commands={"one": lambda request: "1"})
+    assert daytime.request("one", *server.address) == "1"
+    ((host, port),) = server.addresses_of("metrics")
+    with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=5) as response:
+        assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+        scraped = response.read().decode()
+    without_uptime = [
+        [line for line in text.splitlines() if not line.startswith("daytime_uptime_seconds ")]
+        for text in (scraped, server.metrics())
+    ]
+    assert without_uptime[0] == without_uptime[1]
+    assert 'daytime_handler_duration_seconds_count{command="one"} 1' in without_uptime[0]
+    assert "process_" not in scraped, "the process is the host's"
+    assert server.stats().by_service == {"text": 1, "rfc867": 0, "rfc868": 0, "metrics": 0, "proxied": 0}
+    ready = daytime.Server(port=0)
+    with pytest.raises(daytime.StateError, match="not started"):
+        ready.metrics()
+    ready.stop()
+
+
+def test_a_proxy_names_its_client(make_daytime_server: Make) -> None:
+    server = make_daytime_server(listen_proxied=LOCAL, proxy=["127.0.0.1"], proxy_timeout=3)
+    (address,) = server.addresses_of("proxied")
+    assert address not in server.addresses
+    events = server.events(timeout=5)
+
+    def connect(first: bytes) -> socket.socket:
+        proxy = socket.create_connection(address, 5)
+        with contextlib.suppress(ConnectionError):
+            proxy.sendall(first)
+        return proxy
+
+    with connect(b"PROXY TCP4 192.0.2.1 198.51.100.1 56324 9990\r\n") as proxy:
+        assert proxy.recv(21, socket.MSG_WAITALL) == b"Welcome to the server"
+        connected = next(events)
+        assert isinstance(connected, daytime.Connected)
+        assert connected.peer == server.clients()[0].peer == ("192.0.2.1", 56324)
+    assert isinstance(next(events), daytime.Disconnected)
+    with connect(b"day\n"):
+        refused = next(events)
+    assert isinstance(refused, daytime.Refused)
+    assert (refused.peer[0], refused.reason) == ("127.0.0.1", "proxy_header")
+    with pytest.raises(ValueError, match="is not a network"):
+        server.set_proxies(["127.0.0.1", "proxy"])
+    for proxies in (["192.0.2.0/24"], ()):
+        server.set_proxies(proxies)
+        with connect(b""):
+            refused = next(events)
+        assert isinstance(refused, daytime.Refused)
+        assert refused.reason == "denied"
+    for settings in ({}, {"proxy": ()}):
+        with pytest.raises(ValueError, match="needs the proxy's network, got none"):
+            daytime.Server(listen_proxied=LOCAL, **settings)
+    with pytest.raises(ValueError, match="proxy_timeout must be at least 3 s"):
+        daytime.Server(port=0, proxy_timeout=2)
 
 
 def test_clients_of_rfc_867_are_events(make_daytime_server: Make) -> None:

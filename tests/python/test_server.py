@@ -207,14 +207,14 @@ def test_events_end_by_timeout_and_count_lost_events(daytime_server: daytime.Ser
     began = time.monotonic()
     assert list(daytime_server.events(timeout=0.1)) == []
     assert 0.09 < time.monotonic() - began < 2
-    few = daytime_server.events(buffer=1, timeout=0.1)
+    few = daytime_server.events(capacity=1, timeout=0.1)
     for _ in range(3):
         daytime.request("day", *daytime_server.address)
     eventually(lambda: daytime_server.stats().events_dropped == 5)
     assert len(list(few)) == 1
-    for buffer in (0, 1 << 40):
-        with pytest.raises(ValueError, match="buffer must be between"):
-            daytime_server.events(buffer=buffer)
+    for capacity in (0, 1 << 40):
+        with pytest.raises(ValueError, match="capacity must be between"):
+            daytime_server.events(capacity=capacity)
 
 
 def test_clients_and_disconnect(daytime_server: daytime.Server, daytime_client: daytime.Client) -> None:
@@ -237,6 +237,12 @@ def test_stats(daytime_server: daytime.Server, daytime_client: daytime.Client) -
     stats = daytime_server.stats()
     assert (stats.clients, stats.accepted, stats.commands, stats.invalid) == (1, 1, 2, 1)
     assert stats.uptime > dt.timedelta(0)
+    assert stats.max_clients > 0
+    assert (stats.accept_pauses, stats.handler_failures, stats.hook_failures, stats.handlers_waiting) == (0, 0, 0, 0)
+    assert stats.by_service["text"] == 1
+    assert stats.by_reason["quit"] == 0
+    daytime_server.disconnect(daytime_server.clients()[0].client_id)
+    assert daytime_server.stats().by_reason["kicked"] == 1
 
 
 def test_drain(daytime_server: daytime.Server, daytime_client: daytime.Client) -> None:

@@ -3,8 +3,10 @@
 use std::{
     collections::HashSet,
     fs::{self, File},
+    io::Write,
     iter,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
     time::SystemTime,
@@ -12,6 +14,7 @@ use std::{
 
 use daytime::{
     Clock, Service,
+    chrono::DateTime,
     protocol::{
         errors,
         errors::{INVALID, UNKNOWN_ZONE},
@@ -22,7 +25,7 @@ use daytime::{
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::common::{
-    Folder, MOMENT, builder, in_own_process, in_own_process_with,
+    Folder, MOMENT, builder, in_own_process, in_own_process_with, installed,
     peer::{Peer, converse},
     server, skip, unbound_builder,
 };
@@ -169,6 +172,149 @@ fn commands_accept_known_zones() {
         peer.ask(format!("time No/Where{n}\n"), format!("{UNKNOWN_ZONE}\n"));
     }
     peer.ask("day Asia/Tokyo\n", "Monday\n");
+}
+
+#[test]
+fn tz_and_next_answer_for_the_time_of_the_clock() {
+    let server = server();
+    let mut peer = Peer::greeted(server.port());
+    peer.ask("\n", "\n");
+    let berlin = "CET-1CEST,M3.5.0,M10.5.0/3";
+    for (moment, zone, tz, next) in [
+        ("2026-11-22T15:44:57Z", "Europe/Berlin", berlin, "2027-03-28T01:00:00Z +02:00"),
+        ("2027-03-28T00:59:59Z", "europe/berlin", berlin, "2027-03-28T01:00:00Z +02:00"),
+        ("2027-03-28T01:00:00Z", "EUROPE/BERLIN", berlin, "2027-10-31T01:00:00Z +01:00"),
+        ("2026-11-22T15:44:57Z", "Asia/Tokyo", "JST-9", "none"),
+        ("2026-11-22T15:44:57Z", "Asia/Kathmandu", "<+0545>-5:45", "none"),
+        ("2026-11-22T15:44:57Z", "Etc/UTC", "UTC0", "none"),
+        ("2026-11-22T15:44:57Z", "America/New_York", "EST5EDT,M3.2.0,M11.1.0", "2027-03-14T07:00:00Z -04:00"),
+        ("2026-11-22T15:44:57Z", "Europe/Dublin", "IST-1GMT0,M10.5.0,M3.5.0/1", "2027-03-28T01:00:00Z +01:00"),
+        (
+            "2026-11-22T15:44:57Z",
+            "Australia/Lord_Howe",
+            "<+1030>-10:30<+11>-11,M10.1.0,M4.1.0",
+            "2027-04-03T15:00:00Z +10:30",
+        ),
+        // Morocco is an hour behind in the month of Ramadan, which no such string can say.
+        ("2027-01-15T00:00:00Z", "Africa/Casablanca", "<+01>-1", "2027-02-07T02:00:00Z +00:00"),
+        ("2027-02-15T00:00:00Z", "Africa/Casablanca", "<+00>0", "2027-03-14T02:00:00Z +01:00"),
+        ("2027-02-15T00:00:00Z", "Africa/El_Aaiun", "<+00>0", "2027-03-14T02:00:00Z +01:00"),
+        // The file lists another rule for the next two years: no daylight saving time since 2014, and before it.
+        ("2013-06-01T00:00:00Z", "Europe/Moscow", "MSK-4", "2014-10-25T22:00:00Z +03:00"),
+        ("2015-06-01T00:00:00Z", "Europe/Moscow", "MSK-3", "none"),
+        ("1890-01-01T00:00:00Z", "Europe/Berlin", "LMT-0:53:28", "1893-03-31T23:06:32Z +01:00"),
+    ] {
+        server.set_clock(Clock::fixed(DateTime::parse_from_rfc3339(moment).unwrap()));
+        peer.ask(format!("tz {zone}\nnext {zone}\n"), format!("{tz}\n{next}\n"));
+    }
+    // The server's zone.
+    peer.ask("tz\nnext\n", "UTC0\nnone\n");
+    let server = builder().timezone("Europe/Berlin").start().unwrap();
+    let mut peer = Peer::greeted(server.port());
+    peer.ask("\ntz\nnext\n", format!("\n{berlin}\n2027-03-28T01:00:00Z +02:00\n"));
+    for zone in ["No/Where", "../../etc/passwd", "localtime", ".", "Europe"] {
+        peer.ask(format!("tz {zone}\nnext {zone}\n"), format!("{UNKNOWN_ZONE}\n{UNKNOWN_ZONE}\n"));
+    }
+}
+
+/// The judge is the C library: it interprets each reply to `tz`, and Python's zoneinfo reads the files.
+const JUDGE: &str = r#"
+import datetime as dt, os, sys, time, zoneinfo
+
+HOUR, YEARS = 3600, 2 * 365 * 86400
+
+
+def truth(zone, second):
+    there = dt.datetime.fromtimestamp(second, zone)
+    return there.utcoffset().total_seconds(), there.tzname()
+
+
+def device(second):
+    there = time.localtime(second)
+    return there.tm_gmtoff, there.tm_zone
+
+
+def first_change(zone, start):
+    """The first second at which the offset of the zone is another one, in the next two years."""
+    for low in range(start, start + YEARS, 12 * HOUR):
+        high = low + 12 * HOUR
+        if truth(zone, low)[0] != truth(zone, high)[0]:
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (middle, high) if truth(zone, middle)[0] == truth(zone, low)[0] else (low, middle)
+            return high
+    return None
+
+
+start, right, until = int(sys.argv[1]), 0, []
+for line in sys.stdin:
+    name, tz, text = line.rstrip("\n").split("\t")
+    zone = zoneinfo.ZoneInfo(name)
+    change = first_change(zone, start)
+    if text == "none":
+        told = None
+    else:
+        moment, offset = text.split(" ")
+        told = int(dt.datetime.fromisoformat(moment).timestamp())
+        there = dt.datetime.fromisoformat("2000-01-01T00:00:00" + offset).utcoffset().total_seconds()
+        assert truth(zone, told)[0] == there != truth(zone, told - 1)[0], (name, text)
+    assert told == change or (change is None and told >= start + YEARS), (name, text, change)
+    os.environ["TZ"] = tz
+    time.tzset()
+    assert device(start) == truth(zone, start), (name, tz)
+    moments = list(range(start, start + YEARS, 12 * HOUR))
+    if change is not None:
+        moments += [change - 1, change]
+    wrong = [second for second in moments if device(second) != truth(zone, second)]
+    if not wrong:
+        right += 1
+    else:
+        # The string of the present offset, which is right until `next`.
+        assert "," not in tz and min(wrong) >= told, (name, tz, min(wrong))
+        until.append(name)
+print(right, *sorted(until))
+"#;
+
+/// 2026-11-22, 2027-02-15 (the month of Ramadan in Morocco), and 2027-07-01.
+#[test]
+fn tz_and_next_are_right_for_every_zone_for_two_years() {
+    if !installed(&["python3"]) {
+        return;
+    }
+    let python = |arguments: &[&str], input: String| {
+        let mut python = Command::new("python3");
+        python.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = python.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{:?}", output.status);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let list = "import zoneinfo; print(*sorted(zoneinfo.available_timezones() - {'localtime'}), sep='\\n')";
+    let names = python(&["-c", list], String::new());
+    let names: Vec<&str> = names.lines().collect();
+    if names.len() < 100 {
+        return skip("this machine does not have a zone database");
+    }
+    let server = server();
+    for moment in [MOMENT, 1_802_649_600, 1_814_400_000] {
+        server.set_clock(Clock::fixed_unix(moment));
+        // One connection asks for all at once.
+        let commands: String = names.iter().map(|name| format!("tz {name}\nnext {name}\n")).collect();
+        let replies = String::from_utf8(converse(server.port(), format!("\n{commands}quit\n").as_bytes())).unwrap();
+        let replies: Vec<&str> = replies.lines().skip(1).collect();
+        assert_eq!(replies.len(), 2 * names.len());
+        assert!(replies.iter().all(|reply| (3..=44).contains(&reply.len())), "{replies:?}");
+        let answers = names.iter().zip(replies.chunks(2));
+        let table = answers.map(|(name, replies)| format!("{name}\t{}\t{}\n", replies[0], replies[1])).collect();
+        let judged = python(&["-c", JUDGE, &moment.to_string()], table);
+        let mut judged = judged.split_whitespace();
+        let right: usize = judged.next().unwrap().parse().unwrap();
+        let until: Vec<&str> = judged.collect();
+        println!("at {moment}: {right} strings are right for two years, and these until `next`: {until:?}");
+        assert!(right + until.len() == names.len() && until.len() <= names.len() / 20, "{until:?}");
+        assert!(until.contains(&"Africa/Casablanca"), "{until:?}");
+    }
 }
 
 #[test]

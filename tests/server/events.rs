@@ -1,6 +1,7 @@
 //! Events, the list of clients, statistics.
 
 use std::{
+    collections::BTreeSet,
     io::Write,
     iter,
     net::SocketAddr,
@@ -8,9 +9,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use daytime::{Address, ClientId, Event, Reason, Stats, protocol::errors::INVALID};
+use daytime::{Address, ClientId, Event, EventOptions, Reason, Server, Service, Stats, protocol::errors::INVALID};
 
-use crate::common::{TIMEOUT, builder, eventually, next_event, next_event_or_end, peer::Peer, server, tcp};
+use crate::common::{
+    TIMEOUT, builder, eventually, next_disconnect, next_event, next_event_or_end, peer::Peer, server, tcp,
+};
 use crate::helpers::EventWatcher;
 
 #[test]
@@ -84,8 +87,8 @@ fn events_report_why_a_client_left() {
 #[test]
 fn a_subscriber_that_does_not_read_loses_events() {
     let server = server();
-    let slow = server.events_with(0, false); // at least 1
-    let dropped = server.events_with(1, false);
+    let slow = server.events_with(EventOptions::new().capacity(0)); // at least 1
+    let dropped = server.events_with(EventOptions::new().capacity(1));
     drop(dropped); // a dropped subscription loses no events
     let events = EventWatcher::new(&server);
     let addresses: Vec<SocketAddr> = (0..5).map(|_| Peer::greeted(server.port()).address()).collect();
@@ -142,6 +145,7 @@ fn clients_and_stats_are_exact() {
     assert!(server.clients().is_empty());
     let Stats { clients, accepted, .. } = server.stats();
     assert_eq!((clients, accepted), (0, 20));
+    assert_eq!(by_reason(&server), [(Reason::Quit, 1), (Reason::Eof, 19)]);
     // The server uses each number once.
     let peer = Peer::greeted(server.port());
     assert_eq!(server.clients().iter().map(|client| client.id.into()).collect::<Vec<u64>>(), [21]);
@@ -186,7 +190,11 @@ fn disconnect_closes_only_the_client_with_that_number() {
 #[test]
 fn subscriptions_are_independent_and_only_some_have_commands() {
     let server = builder().command("own", |_| "x").command("bad", |_| Err::<daytime::Reply, _>("y")).start().unwrap();
-    let (plain, all, slow) = (server.events(), server.events_with(100, true), server.events_with(1, true));
+    let (plain, all, slow) = (
+        server.events(),
+        server.events_with(EventOptions::new().capacity(100).commands(true)),
+        server.events_with(EventOptions::new().capacity(1).commands(true)),
+    );
     let mut peer = Peer::greeted(server.port());
     peer.send("day\nTIME Asia/Tokyo\n\ntime nowhere\n bad\x01 word\nown 1\nbad\nquit\n");
     peer.rest();
@@ -238,6 +246,54 @@ fn a_subscription_begins_at_once_and_may_be_dropped() {
     assert_eq!(server.stats().events_dropped, 0);
 }
 
+/// The reasons for which clients were refused or closed, with their counts.
+fn by_reason(server: &Server) -> Vec<(Reason, u64)> {
+    let stats = server.stats();
+    Reason::ALL.iter().map(|reason| (*reason, stats.by_reason(*reason))).filter(|(_, count)| *count > 0).collect()
+}
+
+#[test]
+fn each_refusal_and_each_end_counts_for_its_reason() {
+    let server = builder()
+        .listen_as(Service::Rfc867, "127.0.0.1:0")
+        .listen_as(Service::Rfc868, "127.0.0.1:0")
+        .max_clients(2)
+        .max_clients_per_source(1)
+        .deny("127.0.0.2")
+        .start()
+        .unwrap();
+    let events = server.events();
+    assert_eq!((server.stats().max_clients, by_reason(&server)), (2, vec![]));
+    for service in [Service::Rfc867, Service::Rfc868, Service::Rfc868] {
+        Peer::connect(tcp(&server.addresses_of(service)[0]).port()).rest();
+        next_disconnect(&events);
+    }
+    let first = Peer::greeted(server.port());
+    Peer::connect(server.port()).rest();
+    Peer::connect_from([127, 0, 0, 2], server.port()).expect_nothing();
+    let other = Peer::connect_from([127, 0, 0, 3], server.port());
+    eventually("the server is full", || server.stats().clients == 2);
+    Peer::connect_from([127, 0, 0, 4], server.port()).rest();
+    server.disconnect(server.clients()[0].id);
+    server.stop();
+    assert!(server.wait(Some(TIMEOUT)));
+    drop((first, other));
+    let expected = [
+        (Reason::Kicked, 1),
+        (Reason::Shutdown, 1),
+        (Reason::Answered, 3),
+        (Reason::Full, 1),
+        (Reason::PerSource, 1),
+        (Reason::Denied, 1),
+    ];
+    assert_eq!(by_reason(&server), expected);
+    let stats = server.stats();
+    assert_eq!((stats.accepted, stats.refused, stats.clients), (5, 3, 0));
+    assert_eq!([Service::Text, Service::Rfc867, Service::Rfc868].map(|service| stats.by_service(service)), [2, 1, 2]);
+    let names: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.name()).collect();
+    assert_eq!(names.len(), Reason::ALL.len(), "each reason has a name of its own");
+}
+
 #[test]
 fn counters_are_exact_and_return_to_zero_after_a_storm() {
     let server = builder().max_clients_per_source(10_000).start().unwrap();
@@ -260,6 +316,7 @@ fn counters_are_exact_and_return_to_zero_after_a_storm() {
         }
     });
     eventually("all clients have left", || server.stats().clients == 0 && server.stats().accepted == 2001);
+    assert_eq!(by_reason(&server).iter().map(|(_, count)| count).sum::<u64>(), 2001);
     assert!(server.clients().is_empty());
     let mut peer = Peer::greeted(server.port());
     peer.ask("day", "Sunday");

@@ -42,7 +42,7 @@
 //! | S27 | A restart while sockets are in TIME_WAIT: the address is bound. | `server/lifecycle.rs::a_server_restarts_at_once` |
 //! | S28 | Socket activation with none, several, or wrong sockets, or for another process: used, or rejected with a message. | `cli/systemd.rs::sockets_of_a_service_manager_are_served_by_their_names`, `cli/systemd.rs::errors_name_the_sockets_that_cannot_be_served`, `cli/systemd.rs::sockets_for_another_process_are_left_alone` |
 //! | S29 | A notification socket that is missing or full: one message. Watchdog messages come from the running server. | `cli/systemd.rs::the_server_notifies_systemd_when_it_serves_and_when_it_stops`, `cli/signals.rs::a_signal_is_heard_while_systemd_does_not_listen` |
-//! | S30 | Output that is closed, full or not read: the server continues to serve, hears signals, and counts lost lines. | `server/faults.rs::s30_output_that_is_closed_or_full`, `server/faults.rs::s30_output_that_is_not_read`, `server/faults.rs::s30_lines_that_are_lost_are_counted`, `server/faults.rs::s30_output_to_a_closed_pipe`, `cli/signals.rs::a_signal_is_heard_while_nobody_reads_the_output` |
+//! | S30 | Output that is closed, full or not read: the server continues to serve, hears signals, and counts dropped lines. | `server/faults.rs::s30_output_that_is_closed_or_full`, `server/faults.rs::s30_output_that_is_not_read`, `server/faults.rs::s30_lines_that_are_dropped_are_counted`, `server/faults.rs::s30_output_to_a_closed_pipe`, `cli/signals.rs::a_signal_is_heard_while_nobody_reads_the_output` |
 //! | S31 | A panic in a handler: `The command failed`, an event, and the connection lives. | `server/handlers.rs::a_failing_handler_is_answered_and_reported_and_the_connection_lives` |
 //! | S32 | The limit by source with IPv4-mapped addresses and IPv6 networks: normalised; the table is bounded. | `src/server/admission.rs::a_source_is_an_ipv4_address_or_an_ipv6_network_of_64_bits`, `src/server/admission.rs::the_table_is_empty_once_all_clients_have_left` |
 //! | S33 | Networks that overlap, and 100,000 of them: the longest prefix decides. | `server/networks.rs::networks_decide_like_a_scan_of_every_entry`, `src/networks.rs::a_hundred_thousand_networks_are_each_found` |
@@ -66,6 +66,7 @@
 //! | C8 | RFC 868 in 2036: the counter wraps around, and readers know that. | `server/rfc.rs::the_replies_of_rfc_867_and_rfc_868_are_exact`, `protocol/rfc.rs::bytes_of_rfc_868_mean_a_time_about_2036` |
 //! | C9 | The host calls `setenv("TZ")` on another thread. | None: the library reads TZ once, through std, and never calls localtime_r or setenv. `src/clock.rs::tz_is_read_as_tzset_does` shows how TZ is read. |
 //! | C10 | The file of a zone cannot be opened for a moment: an error line, and the right reply at once afterwards. | `server/clock_and_zones.rs::a_zone_whose_file_cannot_be_opened_for_a_moment_is_right_again_at_once` |
+//! | C11 | Rules that a POSIX TZ string cannot say, or a zone file that changes between two reads: `tz` is the present offset alone, right until `next`. | `server/clock_and_zones.rs::tz_and_next_are_right_for_every_zone_for_two_years`, `src/protocol/zone.rs::a_footer_is_the_answer_if_the_next_two_years_follow_it`, `src/clock.rs::the_footer_is_read_again_with_its_file` |
 //!
 //! # Client
 //!
@@ -399,9 +400,10 @@ fn s11_zone_names_open_only_files_of_the_database() {
     for zone in
         ["../../etc/passwd", "/etc/passwd", ".", "..", "tzdata.zi", "etc/passwd", "passwd", "localtime", "No/Where"]
     {
-        peer.ask(format!("time {zone}\n"), format!("{UNKNOWN_ZONE}\n"));
+        peer.ask(format!("time {zone}\ntz {zone}\n"), format!("{UNKNOWN_ZONE}\n{UNKNOWN_ZONE}\n"));
     }
     peer.ask("day Europe/Berlin\n", "Sunday\n");
+    peer.ask("tz Europe/Berlin\n", "CET-1CEST,M3.5.0,M10.5.0/3\n");
     program.signal(Signal::SIGTERM);
     assert_eq!(program.wait(), (Some(0), String::new()));
     let text = fs::read_to_string(&trace).unwrap();
@@ -787,9 +789,9 @@ fn s30_output_that_is_not_read() {
     assert_eq!(program.wait(), (Some(0), String::new()));
 }
 
-/// The line after them says how many lines are missing.
+/// The line after them says how many lines were dropped.
 #[test]
-fn s30_lines_that_are_lost_are_counted() {
+fn s30_lines_that_are_dropped_are_counted() {
     let (mut program, port) = program(&["--drain", "0"]);
     // More than the kernel and the program buffer.
     let clients = 4000;
@@ -799,7 +801,7 @@ fn s30_lines_that_are_lost_are_counted() {
     program.signal(Signal::SIGTERM);
     let (mut printed, mut missing) = (0, 0);
     while let Some(line) = program.out.next_line() {
-        let lost = line.strip_prefix("daytime-server: ").and_then(|line| line.split_once(" lines are missing here"));
+        let lost = line.strip_prefix("daytime-server: ").and_then(|line| line.split_once(" lines were dropped here"));
         match lost {
             Some((lost, _)) => missing += lost.parse::<u32>().unwrap(),
             None => printed += u32::from(line.starts_with("Connection has been established")),

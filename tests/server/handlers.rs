@@ -10,7 +10,7 @@ use std::{
 };
 
 use daytime::{
-    Address, Client, Clock, Error, Event, HandlerResult, Reason, Reply, Server, Service,
+    Address, Client, Clock, Error, Event, EventOptions, HandlerResult, Reason, Reply, Server, Service,
     protocol::{GREETING, errors},
 };
 
@@ -403,7 +403,7 @@ fn an_error_line_is_an_error_for_the_client_and_a_line_for_others() {
         .command("long", |_| Reply::error("x".repeat(1004)))
         .start()
         .unwrap();
-    let events = server.events_with(64, true);
+    let events = server.events_with(EventOptions::new().capacity(64).commands(true));
     let mut client = Client::connect(&server.addresses()[0]).unwrap();
     assert_eq!(client.request("age 7").unwrap(), "7 years");
     for (command, error) in [

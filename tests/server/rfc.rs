@@ -7,7 +7,8 @@ use std::{
 };
 
 use daytime::{
-    Address, Client, Clock, Error, Event, Reason, Server, ServerBuilder, Service, protocol::GREETING, rfc867, rfc868,
+    Address, Client, Clock, Error, Event, EventOptions, Reason, Server, ServerBuilder, Service, protocol::GREETING,
+    rfc867, rfc868,
 };
 
 use crate::common::{
@@ -104,7 +105,7 @@ fn input_of_the_client_does_not_destroy_the_reply() {
 #[test]
 fn events_report_clients_that_got_their_reply() {
     let server = rfc_settings().start().unwrap();
-    let events = server.events_with(100, true);
+    let events = server.events_with(EventOptions::new().capacity(100).commands(true));
     for port in rfc_ports(&server) {
         let mut peer = Peer::connect(port);
         peer.rest();

@@ -17,7 +17,7 @@ use std::{
 };
 
 use daytime::{
-    Address, Bound, Client, ClientId, Error, Event, Reason, Service,
+    Address, Bound, Client, ClientId, Error, Event, EventOptions, Reason, Service,
     chrono::Weekday,
     protocol::{GREETING, errors},
     rfc867,
@@ -87,7 +87,7 @@ fn every_worker_serves_and_reports_clients_of_a_unix_socket() {
     let folder = Folder::new();
     let path = folder.at("socket");
     let bound = unbound_builder().listen(unix_address(&path)).bind().unwrap();
-    let events = bound.events_with(1000, false);
+    let events = bound.events_with(EventOptions::new().capacity(1000));
     let server = bound.start().unwrap();
     let mut peers: Vec<Peer> = (0..8).map(|_| connect_unix(&path)).collect();
     peers.iter_mut().for_each(|peer| peer.expect(GREETING));
@@ -229,7 +229,7 @@ fn a_unix_client_that_vanishes_raises_no_signal() {
         .listen_as(Service::Rfc867, unix_address(&folder.at("rfc867")))
         .bind()
         .unwrap();
-    let events = bound.events_with(1000, false);
+    let events = bound.events_with(EventOptions::new().capacity(1000));
     for _ in 0..10 {
         // The client leaves before the server sends its first byte.
         connect_unix(&path).send("day\n");

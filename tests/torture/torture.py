@@ -99,7 +99,7 @@ GREETING = b"Welcome to the server"
 INVALID = b"You entered an invalid command"
 FAILED = b"The command failed"
 UNKNOWN_ZONE = b"You entered an unknown time zone"
-HELP = b"day [ZONE], date [ZONE], time [ZONE], datetime [ZONE], timestamp, help, quit, exit"
+HELP = b"day [ZONE], date [ZONE], time [ZONE], datetime [ZONE], timestamp, tz [ZONE], next [ZONE], help, quit, exit"
 CUSTOM_HELP = HELP + b", count, echo, slow, fail, panic, close, kick, stats, later, lost"
 # `#` is any digit. No other reply has one.
 DATETIME = b"####-##-##T##:##:##"
@@ -398,6 +398,7 @@ def program(life: Life, clean: int | None) -> None:
         b"datetime Asia/Tokyo=" + DATETIME + b"+09:00",
         b"time Europe/Berlin=15:44:57",
         b"time Europe/Berlin=15:44:57",
+        b"tz Europe/Berlin=CET-1CEST,M3.5.0,M10.5.0/3",
         b"time No/Where=" + UNKNOWN_ZONE,
         b"tomorrow=" + INVALID,
         b"x" * 2000 + b"=" + INVALID,

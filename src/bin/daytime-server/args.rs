@@ -18,10 +18,10 @@ use std::{
     time::Duration,
 };
 
-use clap::Parser;
+use clap::{CommandFactory, Parser, ValueEnum};
 use daytime::{
     Address, Error, Networks, Server, ServerBuilder, Service,
-    cli::seconds,
+    cli::{Generate, seconds},
     protocol::{Formats, GREETING},
 };
 use nix::libc::O_NONBLOCK;
@@ -65,7 +65,7 @@ args! {
     /// Serves the day, the date and the time over TCP and Unix sockets.
     ///
     /// SIGINT and SIGTERM close idle clients, send the replies owed to the others, and end the program. A second one ends it at
-    /// once. SIGHUP reads the time zones again, and the networks of the configuration file.
+    /// once. SIGHUP reads the time zones again, and the networks of clients and proxies in the configuration file.
     program {
         /// Configuration file in TOML, with the names of these flags, such as `idle-timeout = 60`; flags override it
         #[arg(long, value_name = "FILE")]
@@ -80,7 +80,7 @@ args! {
         #[serde(skip)]
         pub(crate) check: bool,
         /// Address to listen on, HOST:PORT, unix:PATH or unix:@NAME; repeatable. A name stands for all its addresses, port 0
-        /// for any free port [default: localhost:9990, if nothing else is given]
+        /// for any free port [default: localhost:9990, if nothing else serves clients]
         #[arg(long, value_name = "ADDR", value_parser = address)]
         #[serde(skip_serializing_if = "Vec::is_empty")]
         pub(crate) listen: Vec<String>,
@@ -92,6 +92,19 @@ args! {
         #[arg(long, value_name = "ADDR", value_parser = address)]
         #[serde(skip_serializing_if = "Vec::is_empty")]
         pub(crate) listen_rfc868: Vec<String>,
+        /// Address for metrics and health checks over HTTP, /metrics, /healthz and /readyz; repeatable. The default port is 9991
+        #[arg(long, value_name = "ADDR", value_parser = address)]
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        pub(crate) listen_metrics: Vec<String>,
+        /// Address for the clients of a proxy: each connection begins with a PROXY header, version 1 or 2; repeatable. The
+        /// default port is 9990
+        #[arg(long, value_name = "ADDR", value_parser = address)]
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        pub(crate) listen_proxied: Vec<String>,
+        /// Network of the proxies that may connect to a TCP address of --listen-proxied; repeatable
+        #[arg(long, value_name = "NETWORK")]
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        pub(crate) proxy: Vec<String>,
         /// Share the TCP ports with other servers of the same user that have this flag; each has limits of its own
         #[arg(long)]
         pub(crate) reuse_port: bool,
@@ -111,6 +124,14 @@ args! {
         #[arg(long, value_name = "SECONDS")]
         #[serde(skip_serializing_if = "Option::is_none")]
         bind_timeout: Option<Seconds>,
+        /// Format of the log: `text`, or `json` with an object on each line [default: text]
+        #[arg(long, value_name = "FORMAT", hide_possible_values = true)]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        log_format: Option<LogFormat>,
+        /// Print the manual page or the completions of a shell, and exit
+        #[arg(long, value_name = "WHAT")]
+        #[serde(skip)]
+        pub(crate) generate: Option<Generate>,
         /// Do not print a line for each client
         #[arg(long)]
         pub(crate) quiet: bool,
@@ -143,6 +164,8 @@ args! {
         first_command_timeout("SECONDS"): Seconds => first_command_timeout.0;
         /// Disconnect a client that takes none of its replies for this long [default: 10]
         write_timeout("SECONDS"): Seconds => write_timeout.0;
+        /// Disconnect a proxy that has not sent its PROXY header this long after it connected; at least 3 [default: 5]
+        proxy_timeout("SECONDS"): Seconds => proxy_timeout.0;
         /// How long each worker polls without sleeping, for sooner replies and a busy core [default: not at all]
         busy_poll("MICROSECONDS"): u64 => Duration::from_micros(*busy_poll);
     }
@@ -190,11 +213,14 @@ impl Args {
 
     /// The builder with these settings, which it checks when it binds.
     pub(crate) fn builder(&self) -> Result<ServerBuilder, Error> {
-        let mut builder = self.apply(Server::builder().networks(self.networks()?).reuse_port(self.reuse_port));
+        let builder = Server::builder().process_metrics().reuse_port(self.reuse_port);
+        let mut builder = self.apply(builder.networks(self.networks()?).proxies(self.proxies()?));
         let services = [
             (Service::Text, &self.listen),
             (Service::Rfc867, &self.listen_rfc867),
             (Service::Rfc868, &self.listen_rfc868),
+            (Service::Metrics, &self.listen_metrics),
+            (Service::Proxied, &self.listen_proxied),
         ];
         for (service, addresses) in services {
             for address in addresses {
@@ -211,21 +237,38 @@ impl Args {
         Ok(networks)
     }
 
+    pub(crate) fn proxies(&self) -> Result<Networks, Error> {
+        let mut proxies = Networks::new();
+        self.proxy.iter().try_for_each(|network| proxies.allow(network))?;
+        Ok(proxies)
+    }
+
     /// These settings, with the defaults of the others that have a fixed one.
     pub(crate) fn with_defaults(mut self, builder: &ServerBuilder) -> Self {
         self.drain = Some(Seconds(self.drain()));
         self.bind_timeout = Some(Seconds(self.bind_timeout()));
+        self.log_format.get_or_insert_default();
         self.framing.get_or_insert(Framing(daytime::Framing::default()));
         self.day_format.get_or_insert(Formats::DAY.into());
         self.date_format.get_or_insert(Formats::DATE.into());
         self.time_format.get_or_insert(Formats::TIME.into());
         self.greeting.get_or_insert(GREETING.into());
         self.write_timeout = Some(Seconds(builder.effective_write_timeout()));
+        self.proxy_timeout = Some(Seconds(builder.effective_proxy_timeout()));
         self
     }
 
     pub(crate) fn drain(&self) -> Duration {
         self.drain.map_or(Duration::from_secs(5), Duration::from)
+    }
+
+    pub(crate) fn log_format(&self) -> LogFormat {
+        self.log_format.unwrap_or_default()
+    }
+
+    /// For `--generate`.
+    pub(crate) fn command() -> clap::Command {
+        <Args as CommandFactory>::command()
     }
 
     pub(crate) fn bind_timeout(&self) -> Duration {
@@ -306,6 +349,17 @@ impl From<Mode> for String {
     fn from(mode: Mode) -> Self {
         format!("{:o}", mode.0)
     }
+}
+
+/// The format of the log. `log.rs` makes the lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// The words of the original classroom program
+    #[default]
+    Text,
+    /// One object on a line
+    Json,
 }
 
 /// The framing; a string in a configuration file.

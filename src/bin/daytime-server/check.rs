@@ -15,8 +15,8 @@ pub(crate) fn config(args: Args, builder: &ServerBuilder) -> Result<String, Erro
 /// The addresses to bind, and the limits. Nothing is bound, so that a port can be taken later.
 pub(crate) fn plan(args: &Args, builder: &ServerBuilder) -> Result<String, Error> {
     let default = ["localhost".to_owned()];
-    let text = match (&args.listen[..], &args.listen_rfc867[..], &args.listen_rfc868[..]) {
-        ([], [], []) => &default[..],
+    let text = match (&args.listen[..], &args.listen_rfc867[..], &args.listen_rfc868[..], &args.listen_proxied[..]) {
+        ([], [], [], []) => &default[..],
         (listen, ..) => listen,
     };
     let mut out = String::new();
@@ -24,6 +24,8 @@ pub(crate) fn plan(args: &Args, builder: &ServerBuilder) -> Result<String, Error
         ("listen", text, Service::Text),
         ("listen-rfc867", &args.listen_rfc867, Service::Rfc867),
         ("listen-rfc868", &args.listen_rfc868, Service::Rfc868),
+        ("listen-metrics", &args.listen_metrics, Service::Metrics),
+        ("listen-proxied", &args.listen_proxied, Service::Proxied),
     ];
     for (name, addresses, service) in lists {
         for address in addresses {
@@ -35,6 +37,10 @@ pub(crate) fn plan(args: &Args, builder: &ServerBuilder) -> Result<String, Error
             };
             let _ = writeln!(out, "{name}: {each}");
         }
+    }
+    if !args.listen_proxied.is_empty() {
+        let timeout = builder.effective_proxy_timeout().as_secs_f64();
+        let _ = writeln!(out, "proxies: {} networks\nproxy-timeout: {timeout} s", args.proxy.len());
     }
     if args.reuse_port {
         let _ = writeln!(out, "reuse-port: yes");

@@ -1,11 +1,13 @@
-//! `daytime-server`: arguments in, library, exit code out. `args.rs` has the settings, `check.rs` prints them, `output.rs`
-//! writes lines, and `systemd.rs` talks to systemd.
+//! `daytime-server`: arguments in, library, exit code out. `args.rs` has the settings, `check.rs` prints them, `manual.rs`
+//! has the manual page, `log.rs` makes the lines of the log, `output.rs` writes them, and `systemd.rs` talks to systemd.
 //!
 //! The thread that hears signals does nothing that may block. A reader of an output that does not read, a service manager
 //! that does not listen, or a configuration file that cannot be read must not make SIGTERM unheard.
 
 mod args;
 mod check;
+mod log;
+mod manual;
 mod output;
 mod systemd;
 
@@ -21,8 +23,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use args::Args;
-use daytime::{Address, Bound, Error, Event, Handle, Server, ServerBuilder, Service, cli::print_error};
+use args::{Args, LogFormat};
+use daytime::{Bound, Error, Event, Handle, Server, ServerBuilder, Service, cli::generate};
 use nix::{
     errno::Errno,
     sys::{
@@ -36,19 +38,28 @@ use output::Output;
 const OUTPUT_GRACE: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
-    match run() {
+    let mut format = LogFormat::default();
+    match run(&mut format) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Otherwise a standard error that nobody reads would make the program deaf to them now.
             let _ = signals().thread_unblock();
-            print_error("daytime-server", &error);
+            let _ = writeln!(io::stderr(), "{}", format.error(&error.to_string()));
             ExitCode::from(1 + u8::from(matches!(error, Error::Invalid(_))))
         }
     }
 }
 
-fn run() -> Result<(), Error> {
+/// Runs the server. Once the format of the log is known, it is set.
+fn run(format: &mut LogFormat) -> Result<(), Error> {
     let args = Args::load()?;
+    let print = |text: &[u8]| io::stdout().write_all(text).map_err(|error| Error::Io(error, "print".into()));
+    if let Some(what) = args.generate {
+        let text = generate(what, Args::command(), &manual::PAGE);
+        return print(&text.map_err(|error| Error::Io(error, "generate".into()))?);
+    }
+    *format = args.log_format();
+    let format = *format;
     if let Ok((_, hard)) = getrlimit(RLIMIT_NOFILE) {
         // If this fails, the soft limit allows fewer clients.
         let _ = setrlimit(RLIMIT_NOFILE, hard, hard);
@@ -57,13 +68,13 @@ fn run() -> Result<(), Error> {
     if args.print_config || args.check {
         builder.check()?;
         let text = if args.check { check::plan(&args, &builder)? } else { check::config(args, &builder)? };
-        return write!(io::stdout(), "{text}").map_err(|error| Error::Io(error, "print".into()));
+        return print(text.as_bytes());
     }
-    let bound = bind(systemd::sockets(builder)?, args.bind_timeout())?;
+    let bound = bind(systemd::sockets(builder)?, args.bind_timeout(), format)?;
     // Before the first thread, so that every thread inherits the mask. Until here, a signal ends the program at once.
     signals().thread_block().map_err(|error| Error::Io(error.into(), "block signals".into()))?;
-    let (out, err) = (Output::start(&io::stdout())?, Output::start(&io::stderr())?);
-    let events = (!args.quiet).then(|| bound.events_with(1024, false));
+    let (out, err) = (Output::start(&io::stdout(), format)?, Output::start(&io::stderr(), format)?);
+    let events = (!args.quiet).then(|| bound.events());
     let server = bound.start()?;
     let requested = Arc::new(AtomicBool::new(false));
     let (reloads, requests) = sync_channel(1);
@@ -77,12 +88,12 @@ fn run() -> Result<(), Error> {
         let (server, err) = (server.handle(), err.clone());
         move || reload_networks(&requests, &server, &err)
     })?;
-    server.warnings().iter().for_each(|warning| err.error(warning));
-    let listening = listening(&server);
+    server.warnings().iter().for_each(|warning| err.warning(warning));
+    let listening = listening(&server, format);
     spawn({
         let (server, out) = (server.handle(), out.clone());
         move || {
-            print(listening, events.into_iter().flatten(), &server, &out);
+            log(listening, events.into_iter().flatten(), format, &server, &out);
             let _ = done.send(());
         }
     })?;
@@ -135,11 +146,14 @@ fn handle_signals(
     }
 }
 
-/// Reloads the networks of the configuration file for each request. The file may be on a file system that hangs.
+/// Reloads the networks of clients and of proxies in the configuration file for each request. The file may be on a file system that hangs.
 fn reload_networks(requests: &Receiver<()>, server: &Handle, err: &Output) {
     for () in requests {
-        match Args::reload().and_then(|args| args.networks()) {
-            Ok(networks) => server.set_networks(networks),
+        match Args::reload().and_then(|args| Ok((args.networks()?, args.proxies()?))) {
+            Ok((networks, proxies)) => {
+                server.set_networks(networks);
+                server.set_proxies(proxies);
+            }
             Err(error) => err.error(format!("the networks are unchanged: {error}")),
         }
     }
@@ -151,13 +165,12 @@ fn spawn(body: impl FnOnce() + Send + 'static) -> Result<(), Error> {
 }
 
 /// Binds, and retries while an address is taken, with the message of the original classroom program.
-fn bind(builder: ServerBuilder, timeout: Duration) -> Result<Bound, Error> {
+fn bind(builder: ServerBuilder, timeout: Duration, format: LogFormat) -> Result<Bound, Error> {
     let began = Instant::now();
     loop {
         match builder.clone().bind() {
             Err(Error::Io(error, context)) if error.kind() == AddrInUse && began.elapsed() < timeout => {
-                let _ =
-                    writeln!(io::stderr(), "Server socket binding threw an error: {context}: {error}\nRetrying ....");
+                let _ = writeln!(io::stderr(), "{}", format.retry(&format!("{context}: {error}")));
                 thread::sleep(Duration::from_secs(1).min(timeout.saturating_sub(began.elapsed())));
             }
             result => return result,
@@ -165,29 +178,25 @@ fn bind(builder: ServerBuilder, timeout: Duration) -> Result<Bound, Error> {
     }
 }
 
-/// A line for each address, for TCP with the words of the original.
-fn listening(server: &Server) -> Vec<String> {
-    let text = server.addresses().iter().map(|address| match address {
-        Address::Tcp(tcp) => format!("Server is listening on IP: {} and Port: {}", tcp.ip(), tcp.port()),
-        other => format!("Server is listening on {other}"),
-    });
-    let older = [("RFC 867", server.addresses_of(Service::Rfc867)), ("RFC 868", server.addresses_of(Service::Rfc868))];
-    let older = older.into_iter().flat_map(|(rfc, addresses)| {
-        addresses.iter().map(move |address| format!("Server is listening on {address} for {rfc}"))
-    });
-    text.chain(older).collect()
+/// A line for each address.
+fn listening(server: &Server, format: LogFormat) -> Vec<String> {
+    let text = server.addresses().iter().map(|address| format.listening(address, Service::Text));
+    let others = Service::ALL.iter().copied().filter(|service| *service != Service::Text);
+    let others = others
+        .flat_map(|service| server.addresses_of(service).iter().map(move |address| format.listening(address, service)));
+    text.chain(others).collect()
 }
 
-/// Prints the lines of a server that has started, and a line for each event but the ends of connections.
-fn print(listening: Vec<String>, events: impl Iterator<Item = Event>, server: &Handle, out: &Output) {
+/// Logs the addresses of a server that has started, and its events.
+fn log(listening: Vec<String>, events: impl Iterator<Item = Event>, format: LogFormat, server: &Handle, out: &Output) {
     listening.into_iter().for_each(|line| out.line(line));
     let mut dropped = 0;
     for event in events {
-        // Each of them may have been the end of a connection.
+        // In text, each of them may have been the end of a connection.
         let before = std::mem::replace(&mut dropped, server.stats().events_dropped);
-        out.lose(dropped - before);
-        if !matches!(event, Event::Disconnected { .. }) {
-            out.line(event.to_string());
+        out.drop(dropped - before);
+        if let Some(line) = format.event(&event) {
+            out.line(line);
         }
     }
 }

@@ -13,53 +13,59 @@ use std::{
     time::Instant,
 };
 
-use daytime::{Error, cli::escape};
+use daytime::Error;
 
-use crate::spawn;
+use crate::{args::LogFormat, spawn};
 
-/// The most lines that wait to be written. Further lines are lost.
+/// The most lines that wait to be written. Further lines are dropped.
 const LINES_MAX: usize = 1024;
 
 /// An output of the program. All clones write by the same thread.
 #[derive(Clone)]
 pub(crate) struct Output {
     items: SyncSender<Item>,
-    lost: Arc<AtomicU64>,
+    format: LogFormat,
+    dropped: Arc<AtomicU64>,
 }
 
 enum Item {
     Line(String),
-    /// Everything before it is written or lost once this is dropped.
+    /// Everything before it is written or failed once this sender is gone.
     Flush(SyncSender<()>),
 }
 
 impl Output {
-    pub(crate) fn start(output: &impl AsFd) -> Result<Output, Error> {
-        // A copy without std's buffer: a line that failed is lost, and is not written again with the next one.
+    pub(crate) fn start(output: &impl AsFd, format: LogFormat) -> Result<Output, Error> {
+        // A copy without std's buffer: a line that failed is dropped, and is not written again with the next one.
         let file = output.as_fd().try_clone_to_owned().map(File::from);
         let file = file.map_err(|error| Error::Io(error, "copy the descriptor of an output".into()))?;
         let (items, receiver) = sync_channel(LINES_MAX);
-        let lost = Arc::new(AtomicU64::new(0));
-        let output = Output { items, lost: lost.clone() };
-        spawn(move || write_all(file, &receiver, &lost))?;
+        let dropped = Arc::new(AtomicU64::new(0));
+        let output = Output { items, format, dropped: dropped.clone() };
+        spawn(move || write_all(file, &receiver, format, &dropped))?;
         Ok(output)
     }
 
-    /// Writes a line later. It never waits: if too many lines wait already, the line is lost.
+    /// Writes a line later. It never waits: if too many lines wait already, the line is dropped.
     pub(crate) fn line(&self, line: impl Into<String>) {
         if self.items.try_send(Item::Line(line.into())).is_err() {
-            self.lose(1);
+            self.drop(1);
         }
     }
 
-    /// Counts lines that were lost before they came here.
-    pub(crate) fn lose(&self, lines: u64) {
-        self.lost.fetch_add(lines, Relaxed);
+    /// Counts lines that were dropped before they came here.
+    pub(crate) fn drop(&self, lines: u64) {
+        self.dropped.fetch_add(lines, Relaxed);
     }
 
-    /// Writes an error or a warning of the program later.
+    /// Writes an error of the program later.
     pub(crate) fn error(&self, error: impl ToString) {
-        self.line(format!("daytime-server: {}", escape(&error.to_string())));
+        self.line(self.format.error(&error.to_string()));
+    }
+
+    /// Writes a warning of the program later.
+    pub(crate) fn warning(&self, warning: impl ToString) {
+        self.line(self.format.warning(&warning.to_string()));
     }
 
     /// Waits until the lines so far are written, at most until the deadline. It does not wait if too many lines wait.
@@ -71,8 +77,8 @@ impl Output {
     }
 }
 
-/// Writes lines until the last sender is dropped. The number of lost lines precedes the next line that is written.
-fn write_all(mut file: File, items: &Receiver<Item>, lost: &AtomicU64) {
+/// Writes lines until the last sender is gone. The number of dropped lines precedes the next line that is written.
+fn write_all(mut file: File, items: &Receiver<Item>, format: LogFormat, dropped: &AtomicU64) {
     for item in items {
         let line = match item {
             Item::Line(line) => line,
@@ -81,18 +87,15 @@ fn write_all(mut file: File, items: &Receiver<Item>, lost: &AtomicU64) {
                 continue;
             }
         };
-        let missing = lost.swap(0, Relaxed);
+        let missing = dropped.swap(0, Relaxed);
         let told = match missing {
             0 => Ok(()),
-            _ => file.write_all(
-                format!("daytime-server: {missing} lines are missing here, because they could not be written\n")
-                    .as_bytes(),
-            ),
+            _ => file.write_all((format.dropped(missing) + "\n").as_bytes()),
         };
         if told.is_err() {
-            lost.fetch_add(missing + 1, Relaxed);
+            dropped.fetch_add(missing + 1, Relaxed);
         } else if file.write_all((line + "\n").as_bytes()).is_err() {
-            lost.fetch_add(1, Relaxed);
+            dropped.fetch_add(1, Relaxed);
         }
     }
 }

@@ -21,8 +21,9 @@ use crate::output::Output;
 /// The variable that names the socket of the service manager: a path, or `@` and a name of the abstract namespace.
 const SOCKET: &str = "NOTIFY_SOCKET";
 
-/// Adopts the sockets that systemd passes (sd_listen_fds(3)). A socket named `rfc867` or `rfc868`
-/// (`FileDescriptorName=` in systemd.socket(5)) serves that protocol, the others the text protocol.
+/// Adopts the sockets that systemd passes (sd_listen_fds(3)). A socket named `rfc867`, `rfc868` or `metrics`
+/// (`FileDescriptorName=` in systemd.socket(5)) is for that service, and one named `proxied` for the clients of a proxy. The
+/// others are for the text protocol.
 pub(crate) fn sockets(mut builder: ServerBuilder) -> Result<ServerBuilder, Error> {
     let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':');
@@ -36,6 +37,8 @@ pub(crate) fn sockets(mut builder: ServerBuilder) -> Result<ServerBuilder, Error
         builder = match names.next().unwrap_or_default() {
             "rfc867" => builder.listener_as(Service::Rfc867, socket),
             "rfc868" => builder.listener_as(Service::Rfc868, socket),
+            "metrics" => builder.listener_as(Service::Metrics, socket),
+            "proxied" => builder.listener_as(Service::Proxied, socket),
             _ => builder.listener(socket),
         };
     }

@@ -39,15 +39,52 @@ pub enum Service {
     /// The time protocol (RFC 868), by default on port 37. Each client gets the seconds since 1900 in four bytes, and is
     /// closed.
     Rfc868,
+    /// HTTP for Prometheus and for health checks, by default on port 9991:
+    ///
+    /// | page | response |
+    /// |---|---|
+    /// | `/metrics` | the text of [`Handle::metrics`](super::Handle::metrics) |
+    /// | `/healthz` | 200 `ok`, while the first worker works |
+    /// | `/readyz` | 200 `ready`, or 503 `draining` or `full` |
+    ///
+    /// Its connections are no clients: they need neither a seat of [`max_clients`](super::ServerBuilder::max_clients) nor an
+    /// [allowed](super::ServerBuilder::allow) network, and at most 32 are open at a time. Anyone who reaches the port reads
+    /// the counters, so bind it to an address of the network that monitors. While the server drains, it answers until the
+    /// last client is gone.
+    Metrics,
+    /// Commands and replies for the clients of a proxy, by default on port 9990. Each connection must begin with a header
+    /// of the PROXY protocol, version 1 or 2, which names the client's address. See
+    /// [`ServerBuilder::proxy`](super::ServerBuilder::proxy).
+    Proxied,
 }
 
 impl Service {
+    /// Every service.
+    pub const ALL: &[Service] = &[Service::Text, Service::Rfc867, Service::Rfc868, Service::Metrics, Service::Proxied];
+
     /// The default port.
     pub fn port(self) -> u16 {
         match self {
-            Service::Text => DEFAULT_PORT,
+            Service::Text | Service::Proxied => DEFAULT_PORT,
             Service::Rfc867 => 13,
             Service::Rfc868 => 37,
+            Service::Metrics => 9991,
+        }
+    }
+
+    /// Whether its connections are clients: those of [`Service::Metrics`] are not.
+    pub(super) fn has_clients(self) -> bool {
+        self != Service::Metrics
+    }
+
+    /// The name, such as `rfc867`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Service::Text => "text",
+            Service::Rfc867 => "rfc867",
+            Service::Rfc868 => "rfc868",
+            Service::Metrics => "metrics",
+            Service::Proxied => "proxied",
         }
     }
 }
@@ -147,6 +184,8 @@ pub(super) struct Addresses {
     text: Vec<Address>,
     rfc867: Vec<Address>,
     rfc868: Vec<Address>,
+    metrics: Vec<Address>,
+    proxied: Vec<Address>,
 }
 
 impl Addresses {
@@ -158,6 +197,8 @@ impl Addresses {
                 Service::Text => addresses.text.push(address),
                 Service::Rfc867 => addresses.rfc867.push(address),
                 Service::Rfc868 => addresses.rfc868.push(address),
+                Service::Metrics => addresses.metrics.push(address),
+                Service::Proxied => addresses.proxied.push(address),
             }
         }
         Ok(addresses)
@@ -168,13 +209,14 @@ impl Addresses {
             Service::Text => &self.text,
             Service::Rfc867 => &self.rfc867,
             Service::Rfc868 => &self.rfc868,
+            Service::Metrics => &self.metrics,
+            Service::Proxied => &self.proxied,
         }
     }
 
-    /// The port of the first TCP address of the text protocol, or 0.
-    pub(super) fn port(&self) -> u16 {
-        let port = |address: &Address| if let Address::Tcp(address) = address { Some(address.port()) } else { None };
-        self.text.iter().find_map(port).unwrap_or(0)
+    /// The first TCP address of the text protocol.
+    pub(super) fn local_addr(&self) -> Option<SocketAddr> {
+        self.text.iter().find_map(Address::socket_addr)
     }
 }
 
@@ -237,6 +279,11 @@ pub(super) fn adopt(descriptor: &OwnedFd, service: Service) -> Result<Listener, 
         }
         _ => Err(reject("is neither a TCP nor a Unix socket")),
     }
+}
+
+/// Whether a socket that listens already is a Unix socket.
+pub(super) fn is_unix(descriptor: &OwnedFd) -> bool {
+    SockRef::from(descriptor).domain().is_ok_and(|domain| domain == Domain::UNIX)
 }
 
 /// Sets the options that every accepted connection inherits.

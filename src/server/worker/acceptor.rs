@@ -14,6 +14,7 @@ use super::super::{
     events::{ClientId, Event, Reason},
     listen::{Listener, Listening, Peer, Service},
     shared::Shared,
+    stats::add,
     tick::{NEVER, Tick, ticks},
 };
 
@@ -73,7 +74,7 @@ impl Acceptor {
             for _ in 0..=backlog {
                 match accept(&listener.socket) {
                     Ok((stream, peer)) => {
-                        let admitted = Self::admit(&mut self.last, &peer, shared);
+                        let admitted = Self::admit(&mut self.last, &peer, listener.service, shared);
                         arrive((stream, peer, listener.service, admitted));
                     }
                     Err(error) if concerns_one_connection(&error) && failed < BATCH => failed += 1,
@@ -96,8 +97,9 @@ impl Acceptor {
                 match accept(&watched.listener.socket) {
                     Ok((stream, peer)) => {
                         self.pause = PAUSE_MIN;
-                        let admitted = Self::admit(&mut self.last, &peer, shared);
-                        arrive((stream, peer, watched.listener.service, admitted));
+                        let service = watched.listener.service;
+                        let admitted = Self::admit(&mut self.last, &peer, service, shared);
+                        arrive((stream, peer, service, admitted));
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         watched.ready = false;
@@ -106,6 +108,8 @@ impl Acceptor {
                     // This connection is lost. The next one may succeed.
                     Err(error) if concerns_one_connection(&error) && failed + 1 < BATCH => failed += 1,
                     Err(error) => {
+                        // The acceptor belongs to the first worker.
+                        add(&shared.counters[0].accept_pauses, 1);
                         if self.pause == PAUSE_MIN {
                             let message = error.to_string();
                             shared.events.emit(|| Event::AcceptPaused { error: error.kind(), message });
@@ -119,8 +123,13 @@ impl Acceptor {
         }
     }
 
-    fn admit(last: &mut ClientId, peer: &Peer, shared: &Shared) -> Result<ClientId, Reason> {
-        shared.admission.admit(peer)?;
+    /// Admits a client. The client of a proxy gets a seat, and enters once the proxy has named its address.
+    fn admit(last: &mut ClientId, peer: &Peer, service: Service, shared: &Shared) -> Result<ClientId, Reason> {
+        match service {
+            Service::Proxied if !shared.admission.is_proxy(peer) => return Err(Reason::Denied),
+            Service::Proxied => shared.admission.seat()?,
+            _ => shared.admission.admit(peer)?,
+        }
         last.0 += 1;
         Ok(*last)
     }
@@ -129,7 +138,7 @@ impl Acceptor {
 /// Accepts one connection. `TcpStream` also carries the connection of a Unix socket: reading, writing and shutting down
 /// are the same for both, and it writes with MSG_NOSIGNAL. A Unix connection is accepted without mio: its version 1.2.5
 /// panics for a peer whose path fills the system's structure, and loses abstract names.
-fn accept(listening: &Listening) -> io::Result<(TcpStream, Peer)> {
+pub(super) fn accept(listening: &Listening) -> io::Result<(TcpStream, Peer)> {
     match listening {
         Listening::Tcp(socket) => socket.accept().map(|(stream, peer)| (stream, peer.into())),
         Listening::Unix(socket) => {
@@ -141,7 +150,7 @@ fn accept(listening: &Listening) -> io::Result<(TcpStream, Peer)> {
 }
 
 /// Whether an error concerns only the new connection: accept(2) lists errors that were already pending on its socket.
-fn concerns_one_connection(error: &io::Error) -> bool {
+pub(super) fn concerns_one_connection(error: &io::Error) -> bool {
     use Errno::*;
     let errno = error.raw_os_error().map(Errno::from_raw);
     matches!(

@@ -20,7 +20,7 @@ use mio::net::TcpStream;
 use super::super::{
     config::{Config, Settings},
     conversation::{Conversation, State},
-    events::{ClientId, Reason},
+    events::{ClientId, Event, Reason},
     handler_pool::{HandlerPool, Job, JobId, Submitted},
     listen::{Peer, Service},
     shared::Shared,
@@ -28,7 +28,7 @@ use super::super::{
     tick::{NEVER, Tick, ticks},
     time_cache::{ReadResponder, TimeCache},
 };
-use crate::protocol::{Framing, Next, QUIET, Received, ServerSession, rfc867, rfc868};
+use crate::protocol::{Framing, Next, ProxyHeader, QUIET, Received, ServerSession, errors, rfc867, rfc868};
 
 /// The size of the input buffer.
 const READ_MAX: usize = 16 * 1024;
@@ -40,6 +40,10 @@ const LINGER: Duration = Duration::from_secs(1);
 /// How long after it was accepted a client may send its first command while the server drains. Its command may be on the
 /// way.
 const FIRST_WORDS: Duration = Duration::from_secs(1);
+
+/// The most refused connections that are kept open at once, so that their peers can read the error line. They use the
+/// file descriptors that the default of `max_clients` reserves.
+const REFUSED_MAX: usize = 32;
 
 /// What a worker lends to each of its connections.
 pub(super) struct Context {
@@ -59,6 +63,8 @@ pub(super) struct Context {
     jobs: Vec<Submitted>,
     /// The number of sessions that are away.
     pub(super) away: usize,
+    /// The number of refused connections.
+    pub(super) refused: usize,
     /// The states of clients, as the hook `on_connect` returned them.
     pub(super) states: HashMap<ClientId, State>,
     /// Cleared conversations, whose buffers serve the next ones.
@@ -77,6 +83,7 @@ struct Limits {
     quiet: Tick,
     linger: Tick,
     first_words: Tick,
+    proxy: Tick,
 }
 
 impl Limits {
@@ -88,6 +95,7 @@ impl Limits {
             quiet: ticks(QUIET),
             linger: ticks(LINGER),
             first_words: ticks(FIRST_WORDS),
+            proxy: ticks(settings.proxy_timeout),
         }
     }
 }
@@ -106,9 +114,32 @@ impl Context {
             out: Vec::new(),
             jobs: Vec::new(),
             away: 0,
+            refused: 0,
             states: HashMap::new(),
             spare: Vec::new(),
         }
+    }
+
+    /// Counts a client that is admitted, and emits the event.
+    pub(super) fn admit(&self, id: ClientId, peer: &Peer, service: Service) {
+        let counters = &self.shared.counters[self.worker];
+        add(&counters.accepted[service as usize], 1);
+        add(&counters.clients, 1);
+        self.shared.events.emit(|| Event::Connected { client: id, peer: peer.address() });
+    }
+
+    /// Counts a connection that is refused, and emits the event. Returns the line for a client of the text protocol: one
+    /// that exceeds a limit gets it, unless many others read theirs. A client of a denied network gets nothing, as if
+    /// nothing listened.
+    pub(super) fn refuse(&self, peer: &Peer, reason: Reason) -> Option<String> {
+        add(&self.shared.counters[self.worker].ended[reason as usize], 1);
+        self.shared.events.emit(|| Event::Refused { peer: peer.address(), reason });
+        let line = match reason {
+            Reason::Full => errors::FULL,
+            Reason::PerSource => errors::PER_SOURCE,
+            _ => return None,
+        };
+        (self.refused < REFUSED_MAX).then(|| format!("{line}\n"))
     }
 
     /// Adds a job, to be submitted at the end of this turn.
@@ -177,6 +208,8 @@ enum Place {
     Here(ServerSession),
     /// In a conversation, with this job.
     Away(JobId),
+    /// Nowhere: the header of the proxy has not ended. The connection has a seat, and is not a client yet.
+    Awaited(Box<ProxyHeader>),
 }
 
 /// Work that could not be done at once.
@@ -231,22 +264,80 @@ impl Connection {
         }
     }
 
-    /// Sends the greeting, and calls the hook `on_connect`.
+    /// Greets a client whose address is known.
     pub(super) fn greet(&mut self, cx: &mut Context) -> Progress {
+        match self.begin(&[], cx) {
+            Ok(()) => Progress::Pending,
+            Err(_) => Progress::Close(Reason::Error),
+        }
+    }
+
+    /// Sends the greeting, and calls the hook `on_connect`. The conversation of the hook takes the client's first bytes
+    /// along.
+    fn begin(&mut self, first: &[u8], cx: &mut Context) -> io::Result<()> {
         if let Place::Here(session) = &self.session {
             session.greet(&cx.config.settings.greeting, &mut cx.out);
         }
-        if self.send(cx).is_err() {
-            return Progress::Close(Reason::Error);
-        }
+        self.send(cx)?;
         self.greeted = true;
         if cx.config.hooks.on_connect.is_some() {
             let queue = cx.pool.connect_queue();
-            if let Some(conversation) = self.depart(Next::Read, &[], cx) {
+            if let Some(conversation) = self.depart(Next::Read, first, cx) {
                 self.submit(conversation, queue, cx);
             }
         }
-        Progress::Pending
+        Ok(())
+    }
+
+    /// Waits for the header of a proxy, which precedes the greeting.
+    pub(super) fn await_header(&mut self) {
+        self.session = Place::Awaited(Box::default());
+    }
+
+    /// The header of the proxy as far as it has arrived, until it has ended.
+    pub(super) fn awaited_header(&self) -> Option<&ProxyHeader> {
+        match &self.session {
+            Place::Awaited(header) => Some(header),
+            _ => None,
+        }
+    }
+
+    /// Takes bytes of the awaited header. At its end the client enters, and the rest of the read is its first one. An
+    /// error closes the connection without a line.
+    fn introduce(&mut self, input: &[u8], cx: &mut Context) -> io::Result<bool> {
+        let Place::Awaited(header) = &mut self.session else { return Ok(false) };
+        let received = header.receive(input).map_err(|_| io::Error::from(ErrorKind::InvalidData))?;
+        let Some(proxied) = received else { return Ok(false) };
+        let admission = &cx.shared.admission;
+        let admitted = match proxied.source {
+            Some(source) => {
+                self.peer = source.into();
+                admission.check_network(&self.peer)
+            }
+            // The proxy speaks for itself, and is trusted.
+            None => Ok(()),
+        };
+        let admitted = admitted.and_then(|()| admission.enter(&self.peer));
+        self.session = Place::Here(ServerSession::new(cx.config.settings.framing));
+        match admitted {
+            Ok(()) => {
+                self.connected = cx.now;
+                cx.admit(self.id, &self.peer, Service::Proxied);
+                let rest = &input[proxied.taken..];
+                self.begin(rest, cx)?;
+                if rest.is_empty() { Ok(false) } else { self.serve(rest, cx) }
+            }
+            Err(reason) => {
+                admission.leave_seat();
+                self.id = ClientId::default();
+                let line = cx.refuse(&self.peer, reason);
+                cx.refused += 1;
+                cx.out.extend_from_slice(line.ok_or(ErrorKind::PermissionDenied)?.as_bytes());
+                self.phase = Phase::Closing(reason);
+                self.send(cx)?;
+                Ok(false)
+            }
+        }
     }
 
     /// Sends a text in place of the greeting, and closes.
@@ -280,16 +371,16 @@ impl Connection {
         mem::swap(&mut cx.out, &mut conversation.out);
         let sent = self.send(cx);
         mem::swap(&mut cx.out, &mut conversation.out);
-        if sent.is_err() {
-            return Progress::Close(Reason::Error);
-        }
-        if conversation.next_command().is_some() {
+        if sent.is_ok() && conversation.next_command().is_some() {
             self.call(conversation, cx);
             return self.drive(cx);
         }
         let session = mem::replace(&mut conversation.session, ServerSession::new(Framing::Auto));
         self.session = Place::Here(session);
         cx.away -= 1;
+        if sent.is_err() {
+            return Progress::Close(Reason::Error);
+        }
         if !conversation.rest().is_empty() {
             self.pending.get_or_insert_default().input = conversation.rest().to_vec();
         }
@@ -313,8 +404,8 @@ impl Connection {
     /// The job of the session, if it is away.
     pub(super) fn job(&self) -> Option<JobId> {
         match self.session {
-            Place::Here(_) => None,
             Place::Away(job) => Some(job),
+            Place::Here(_) | Place::Awaited(_) => None,
         }
     }
 
@@ -323,12 +414,12 @@ impl Connection {
         self.pending.as_ref().is_some_and(|pending| pending.conversation.is_some())
     }
 
-    /// Moves the session into a conversation. `None` if it is away.
+    /// Moves the session into a conversation. `None` if it is not here.
     fn depart(&mut self, next: Next, rest: &[u8], cx: &mut Context) -> Option<Box<Conversation>> {
         let session = match mem::replace(&mut self.session, Place::Away(JobId::NONE)) {
             Place::Here(session) => session,
-            away => {
-                self.session = away;
+            other => {
+                self.session = other;
                 return None;
             }
         };
@@ -387,20 +478,23 @@ impl Connection {
             _ if self.blocked() => self.since.saturating_add(cx.limits.write),
             Phase::Lingering(_) => self.since.saturating_add(cx.limits.linger),
             Phase::Closing(_) => NEVER,
-            Phase::Open | Phase::Leaving | Phase::Ended => match &self.session {
-                Place::Away(_) => NEVER,
-                Place::Here(session) => {
-                    let quiet = match session.needs_timeout() {
-                        true => self.since.saturating_add(cx.limits.quiet),
-                        false => NEVER,
-                    };
-                    let leaving = match self.phase {
-                        Phase::Leaving => self.first_words_deadline(cx),
-                        _ => NEVER,
-                    };
-                    quiet.min(leaving).min(self.idle_deadline(cx).0)
+            Phase::Open | Phase::Leaving | Phase::Ended => {
+                let leaving = match self.phase {
+                    Phase::Leaving => self.first_words_deadline(cx),
+                    _ => NEVER,
+                };
+                match &self.session {
+                    Place::Away(_) => NEVER,
+                    Place::Here(session) => {
+                        let quiet = match session.needs_timeout() {
+                            true => self.since.saturating_add(cx.limits.quiet),
+                            false => NEVER,
+                        };
+                        quiet.min(leaving).min(self.idle_deadline(cx).0)
+                    }
+                    Place::Awaited(_) => self.connected.saturating_add(cx.limits.proxy).min(leaving),
                 }
-            },
+            }
         }
     }
 
@@ -434,6 +528,9 @@ impl Connection {
             _ if self.blocked() => Progress::Close(Reason::WriteTimeout),
             Phase::Closing(reason) | Phase::Lingering(reason) => Progress::Close(reason),
             Phase::Open | Phase::Leaving | Phase::Ended => {
+                if self.awaited_header().is_some() {
+                    return Progress::Close(Reason::ProxyHeader);
+                }
                 match self.idle_deadline(cx) {
                     (due, reason) if due <= cx.now => self.phase = Phase::Closing(reason),
                     _ if self.handle_timeout(cx).is_err() => return Progress::Close(Reason::Error),
@@ -478,12 +575,12 @@ impl Connection {
         }
     }
 
-    /// Whether it still executes commands.
+    /// Whether it is a client that may send commands.
     pub(super) fn is_open(&self) -> bool {
-        self.closing().is_none()
+        self.closing().is_none() && self.awaited_header().is_none()
     }
 
-    /// The entry for `clients()`, unless it is being closed.
+    /// The entry for `clients()`, unless it is being closed, or is not a client yet.
     pub(super) fn info(&self, started: SystemTime) -> Option<ClientInfo> {
         self.is_open().then(|| ClientInfo {
             id: self.id,
@@ -516,11 +613,13 @@ impl Connection {
                 }
                 Phase::Lingering(_) => {}
                 Phase::Open | Phase::Leaving | Phase::Ended => {
-                    let Place::Here(session) = &self.session else {
+                    let needs_timeout = match &self.session {
+                        Place::Here(session) => session.needs_timeout(),
+                        Place::Awaited(_) => false,
                         // Nothing can send the reply to a peer that is gone.
-                        return Ok(if self.failed { Progress::Close(Reason::Error) } else { Progress::Pending });
+                        Place::Away(_) if self.failed => return Ok(Progress::Close(Reason::Error)),
+                        Place::Away(_) => return Ok(Progress::Pending),
                     };
-                    let needs_timeout = session.needs_timeout();
                     if let Some(pending) = self.pending.take() {
                         if self.serve(&pending.input, cx)? {
                             return Ok(Progress::Yield);
@@ -586,13 +685,14 @@ impl Connection {
         Ok((full || yields).then_some(Progress::Yield))
     }
 
-    /// Passes input to the session, as far as the kernel takes replies and no handler is awaited. Returns true if other
+    /// Passes input to the session, as far as the kernel takes replies and no handler is awaited. Before the session, it
+    /// is the header of a proxy. Returns true if other
     /// clients are to be served before the rest.
     fn serve(&mut self, input: &[u8], cx: &mut Context) -> io::Result<bool> {
         let mut read = cx.time_cache.begin(self.id, cx.now);
         let mut at = 0;
         loop {
-            let Place::Here(session) = &mut self.session else { return Ok(false) };
+            let Place::Here(session) = &mut self.session else { return self.introduce(&input[at..], cx) };
             let mut responder = ReadResponder { cache: &mut cx.time_cache, read: &mut read };
             let received = session.receive(&input[at..], &mut responder, &mut cx.out);
             at += received.taken;
@@ -613,7 +713,11 @@ impl Connection {
     }
 
     fn handle_eof(&mut self, cx: &mut Context) -> io::Result<()> {
-        let Place::Here(session) = &mut self.session else { return Ok(()) };
+        let session = match &mut self.session {
+            Place::Here(session) => session,
+            Place::Away(_) => return Ok(()),
+            Place::Awaited(_) => return Err(ErrorKind::UnexpectedEof.into()),
+        };
         let mut read = cx.time_cache.begin(self.id, cx.now);
         let mut responder = ReadResponder { cache: &mut cx.time_cache, read: &mut read };
         let received = session.handle_eof(&mut responder, &mut cx.out);

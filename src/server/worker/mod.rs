@@ -5,13 +5,14 @@
 
 mod acceptor;
 mod connection;
+mod http;
 
 use std::{
     collections::BTreeSet,
     io,
     sync::{
         Arc,
-        atomic::Ordering::{Acquire, Relaxed, Release},
+        atomic::Ordering::{Acquire, Release},
     },
     time::{Duration, Instant},
 };
@@ -32,15 +33,17 @@ use super::{
     stats::{add, sub},
     tick::{NEVER, Tick, ticks},
 };
-use crate::protocol::errors;
 pub(super) use acceptor::Acceptor;
 use acceptor::Arrival;
 use connection::{Connection, Context, Progress};
+pub(super) use http::HttpServer;
 
 /// The poller's token of the waker.
 pub(super) const WAKER: Token = Token(usize::MAX);
 /// The poller's tokens of listeners start here. Smaller ones are slots of connections.
 pub(super) const LISTENERS: usize = usize::MAX / 2;
+/// Those of listeners for metrics, and of their connections, are larger.
+const _: () = assert!(LISTENERS < http::LISTENERS && http::LISTENERS < http::CONNECTIONS);
 
 /// What the poller reports for each connection: input, EOF, and urgent data, at which a read ends early.
 #[cfg(target_os = "linux")]
@@ -52,10 +55,6 @@ const READS: Interest = Interest::READABLE;
 /// counts in milliseconds.
 const DOZE: Duration = Duration::from_millis(1);
 
-/// The most refused connections that are kept open at once, so that their peers can read the error line. They use the
-/// file descriptors that the default of `max_clients` reserves.
-const REFUSED_MAX: usize = 32;
-
 pub(super) struct Worker {
     index: usize,
     shared: Arc<Shared>,
@@ -65,11 +64,11 @@ pub(super) struct Worker {
     acceptor: Option<Acceptor>,
     /// When to accept even if the poller reports no listener.
     accept_at: Tick,
+    /// The listeners for metrics, if this is the first worker and the server has them.
+    http: Option<HttpServer>,
     connections: Slab<Connection>,
     /// At most one entry for each connection, never later than its deadline. An early entry is checked in vain.
     timers: BTreeSet<(Tick, usize)>,
-    /// The number of refused connections.
-    refused: usize,
     /// The slots of connections to drive again.
     yielded: Vec<usize>,
     cx: Context,
@@ -99,14 +98,19 @@ impl Worker {
             messages,
             accept_at: acceptor.as_ref().map_or(NEVER, Acceptor::deadline),
             acceptor,
+            http: None,
             connections: Slab::new(),
             timers: BTreeSet::new(),
-            refused: 0,
             yielded: Vec::new(),
             draining: false,
             nudge_at: 0,
             dozes: false,
         }
+    }
+
+    /// Adds the listeners for metrics to the first worker.
+    pub(super) fn serve_http(&mut self, http: HttpServer) {
+        self.http = Some(http);
     }
 
     /// Serves until the server is stopped or drained.
@@ -119,7 +123,7 @@ impl Worker {
             {
                 self.shared.stop();
             }
-            self.cx.now = self.now();
+            self.cx.now = self.shared.now();
             if self.shared.ending.load(Acquire) {
                 match self.shared.state() {
                     State::Stopped => break,
@@ -134,7 +138,7 @@ impl Worker {
             for event in &events {
                 match event.token() {
                     WAKER => {}
-                    Token(listener @ LISTENERS..) => self.listener_ready(listener - LISTENERS),
+                    Token(token @ LISTENERS..) => self.listener_ready(token),
                     Token(slot) => {
                         let Some(connection) = self.connections.get_mut(slot) else { continue };
                         let reads_on = event.is_read_closed() || event.is_error() || event.is_priority();
@@ -160,6 +164,11 @@ impl Worker {
             }
             self.drive_yielded();
             self.expire();
+            if let Some(http) = &mut self.http
+                && http.deadline() <= self.cx.now
+            {
+                http.expire(self.poll.registry(), self.cx.now);
+            }
             self.cx.submit_jobs();
             // A quick handler has replied already if its thread ran at once.
             if self.cx.away > 0 && self.read_messages() {
@@ -172,6 +181,10 @@ impl Worker {
             }
         }
         self.stop_listening();
+        if let Some(http) = self.http.take() {
+            self.shared.metrics_listening.store(false, Release);
+            drop(http);
+        }
         for slot in self.slots() {
             // A connection that is being closed keeps its own reason.
             let connection = &self.connections[slot];
@@ -180,12 +193,17 @@ impl Worker {
             self.remove(slot, reason);
         }
         self.cx.submit_jobs();
+        self.shared.end_worker();
     }
 
-    /// Whether no client is left, and none can come from the first worker.
+    /// Whether no client is left, and none can come from the first worker. Metrics are served until the other workers have
+    /// ended.
     fn is_drained(&self) -> bool {
         // In this order: the first worker sends its last client before it stops listening.
-        self.connections.is_empty() && !self.shared.listening.load(Acquire) && self.messages.is_empty()
+        self.connections.is_empty()
+            && !self.shared.listening.load(Acquire)
+            && self.messages.is_empty()
+            && (self.http.is_none() || self.shared.serving.load(Acquire) == 1)
     }
 
     /// Looks after the handler pool each millisecond, as long as this worker works or jobs wait for a thread. Returns
@@ -200,11 +218,6 @@ impl Worker {
             true => true,
             false => worked,
         }
-    }
-
-    /// Nanoseconds since the start of the server: 64 bits count 584 years.
-    fn now(&self) -> Tick {
-        self.shared.started.elapsed().as_nanos() as Tick
     }
 
     /// Waits for the poller, a message or the next deadline. With `busy_poll` it polls without sleeping first.
@@ -235,9 +248,10 @@ impl Worker {
             return Some(Duration::ZERO);
         }
         let timer = self.timers.first().map_or(NEVER, |(tick, _)| *tick);
-        let timeout = match timer.min(self.accept_at).min(drain_until) {
+        let http = self.http.as_ref().map_or(NEVER, HttpServer::deadline);
+        let timeout = match timer.min(self.accept_at).min(http).min(drain_until) {
             NEVER => None,
-            tick => Some(Duration::from_nanos(tick.saturating_sub(self.now()))),
+            tick => Some(Duration::from_nanos(tick.saturating_sub(self.shared.now()))),
         };
         if self.dozes { Some(timeout.map_or(DOZE, |timeout| timeout.min(DOZE))) } else { timeout }
     }
@@ -299,7 +313,16 @@ impl Worker {
         self.cx.submit(id, departure.client, Job::Depart(Box::new(departure)));
     }
 
-    fn listener_ready(&mut self, listener: usize) {
+    /// The poller reports a listener, or a connection of a listener for metrics.
+    fn listener_ready(&mut self, token: usize) {
+        if token >= http::LISTENERS {
+            let Some(http) = &mut self.http else { return };
+            return match token {
+                http::CONNECTIONS.. => http.drive(token - http::CONNECTIONS, self.cx.now),
+                _ => http.accept(self.poll.registry(), self.cx.now),
+            };
+        }
+        let listener = token - LISTENERS;
         if let Some(acceptor) = &mut self.acceptor {
             acceptor.ready(listener);
             self.accept_at = acceptor.deadline();
@@ -323,17 +346,22 @@ impl Worker {
         }
     }
 
-    /// Starts to serve an accepted client.
+    /// Starts to serve an accepted connection.
     fn connect(&mut self, stream: TcpStream, peer: Peer, service: Service, id: ClientId) {
-        let counters = &self.shared.counters[self.index];
-        add(&counters.accepted, 1);
-        add(&counters.clients, 1);
-        self.shared.events.emit(|| Event::Connected { client: id, peer: peer.address() });
         let draining = self.draining;
+        if service != Service::Proxied {
+            self.cx.admit(id, &peer, service);
+        }
         self.insert(stream, peer, id, |connection, cx| {
             let progress = match service {
                 Service::Text => connection.greet(cx),
-                Service::Rfc867 | Service::Rfc868 => connection.answer(service, cx),
+                // The acceptor does not have listeners for metrics.
+                Service::Rfc867 | Service::Rfc868 | Service::Metrics => connection.answer(service, cx),
+                // The proxy names the client first.
+                Service::Proxied => {
+                    connection.await_header();
+                    Progress::Pending
+                }
             };
             match progress {
                 // It was accepted before the listeners were closed.
@@ -343,19 +371,11 @@ impl Worker {
         });
     }
 
-    /// Closes a connection that is not admitted. A client of the text protocol that exceeds a limit gets an error line. A
-    /// client of a denied network gets nothing, as if nothing listened.
+    /// Closes a connection that is not admitted. A client of the text protocol may get an error line before.
     fn refuse(&mut self, stream: TcpStream, peer: Peer, service: Service, reason: Reason) {
-        self.shared.refused.fetch_add(1, Relaxed);
-        self.shared.events.emit(|| Event::Refused { peer: peer.address(), reason });
-        let line = match reason {
-            Reason::Full => errors::FULL,
-            Reason::PerSource => errors::PER_SOURCE,
-            _ => return,
-        };
-        if service == Service::Text && self.refused < REFUSED_MAX {
-            self.refused += 1;
-            let line = format!("{line}\n");
+        let line = self.cx.refuse(&peer, reason);
+        if let Some(line) = line.filter(|_| matches!(service, Service::Text | Service::Proxied)) {
+            self.cx.refused += 1;
             self.insert(stream, peer, ClientId::default(), |connection, cx| {
                 connection.refuse(line.as_bytes(), reason, cx)
             });
@@ -462,8 +482,16 @@ impl Worker {
     fn remove(&mut self, slot: usize, reason: Reason) {
         let connection = self.connections.remove(slot);
         self.timers.remove(&(connection.wake, slot));
+        if let Some(header) = connection.awaited_header() {
+            self.shared.admission.leave_seat();
+            // A check of the port that sends nothing is not worth a line.
+            if reason == Reason::ProxyHeader || (reason == Reason::Error && !header.is_empty()) {
+                self.cx.refuse(&connection.peer, Reason::ProxyHeader);
+            }
+            return;
+        }
         if !connection.is_client() {
-            self.refused -= 1;
+            self.cx.refused -= 1;
             return;
         }
         let (id, peer, commands) = (connection.id, connection.peer.clone(), connection.commands);
@@ -474,7 +502,9 @@ impl Worker {
         if !stays {
             self.shared.admission.leave(&peer);
         }
-        sub(&self.shared.counters[self.index].clients, 1);
+        let counters = &self.shared.counters[self.index];
+        sub(&counters.clients, 1);
+        add(&counters.ended[reason as usize], 1);
         self.shared.events.emit(|| Event::Disconnected { client: id, peer: peer.address(), reason, commands });
     }
 

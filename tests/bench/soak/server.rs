@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use daytime::{Address, Clock, HandlerResult, Reply, Responder, Server};
+use daytime::{Address, Clock, EventOptions, HandlerResult, Reply, Responder, Server};
 
 use crate::Result;
 
@@ -78,7 +78,7 @@ pub(crate) fn serve(arguments: &[String]) -> Result<()> {
         .command_deferred("lost", move |_, responder| drop(lost.send((None, responder))))
         .start()?;
     // Never read, so that it is full soon.
-    let _stalled = server.events_with(1024, true);
+    let _stalled = server.events_with(EventOptions::new().commands(true));
     let events = server.events();
     thread::Builder::new().spawn(move || events.iter().for_each(drop))?;
     thread::Builder::new().spawn(move || {
