@@ -62,6 +62,12 @@ impl Service {
     /// Every service.
     pub const ALL: &[Service] = &[Service::Text, Service::Rfc867, Service::Rfc868, Service::Metrics, Service::Proxied];
 
+    /// Whether servers may share its ports. Each server has counters of its own, so that a page of an unknown one is
+    /// worth nothing.
+    pub(super) fn is_shared(self) -> bool {
+        self != Service::Metrics
+    }
+
     /// The default port.
     pub fn port(self) -> u16 {
         match self {
@@ -234,6 +240,7 @@ pub(super) fn bind(
         resolved.iter().flatten().filter(|address| address.is_ipv4()).map(SocketAddr::port).collect();
     let mut listeners = Vec::new();
     for ((service, address), candidates) in addresses.iter().zip(&resolved) {
+        let shared = shared && service.is_shared();
         // `[::]` also accepts IPv4, unless an IPv4 address with the same port is added.
         let v6_only = |candidate: &SocketAddr| candidate.port() != 0 && v4_ports.contains(&candidate.port());
         match (address, candidates.as_slice()) {
