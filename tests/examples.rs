@@ -240,6 +240,7 @@ fn the_links_of_the_documents_have_targets() {
     let documents = [
         "README.md",
         ".github/CONTRIBUTING.md",
+        "examples/README.md",
         "examples/c/README.md",
         "examples/container/README.md",
         "examples/haproxy/README.md",

@@ -103,7 +103,8 @@ pub unsafe extern "C" fn daytime_server_set_unix_mode(server: *mut daytime_serve
 
 /// Shares the ports of TCP listeners with other servers that set this too (SO_REUSEPORT in socket(7)), if `on` is not 0:
 /// the system distributes new clients among them at random. Linux asks for processes of the same user. Each server has its
-/// own limits, counters and client ids. It has no effect on Unix sockets, and on daytime_server_listen_fd(). Default: 0.
+/// own limits, counters and client ids. It has no effect on Unix sockets, on
+/// daytime_server_listen_fd(), and on listeners for metrics. Default: 0.
 /// Ownership: none. Lifetime: before start. Threads: any. Errors: DAYTIME_ERR_INVALID with an address that has port 0,
 /// for this call or for the address, whichever comes later; DAYTIME_ERR_STATE once started.
 #[unsafe(no_mangle)]

@@ -359,9 +359,9 @@ impl ServerBuilder {
     fn checked(&self) -> Result<Checked, Error> {
         let settings = &self.settings;
         settings.check()?;
-        for (_, address) in &self.listen {
+        for (service, address) in &self.listen {
             address.check()?;
-            if settings.reuse_port && address.port() == Some(0) {
+            if settings.reuse_port && service.is_shared() && address.port() == Some(0) {
                 return Err(Error::Invalid(format!("reuse_port expects a port other than 0, got {address}")));
             }
         }

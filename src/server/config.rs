@@ -30,8 +30,8 @@ macro_rules! with_settings {
 
             /// Shares the ports of TCP and UDP with other servers that set this too (SO_REUSEPORT in socket(7)): the
             /// system distributes new clients among them at random. Linux asks for processes of the same user. Each
-            /// server has its own limits, counters and client ids. It has no effect on Unix sockets, and on sockets that
-            /// listen already. Port 0 is an error with it. Default: false.
+            /// server has its own limits, counters and client ids. It has no effect on Unix sockets, on sockets that
+            /// listen already, and on listeners for metrics. Port 0 is an error with it. Default: false.
             reuse_port(bool): bool = false, |_| Ok(());
 
             /// The most clients at a time, at least 1. Of further clients, 32 at a time get `The server is full`, and the

@@ -10,7 +10,7 @@ use daytime::{Address, Error, Server, ServerBuilder, Service, protocol::GREETING
 use crate::common::{
     Folder, TIMEOUT, builder, eventually,
     peer::{Peer, assert_bytes},
-    shared_port, unbound_builder,
+    shared_port, tcp, unbound_builder,
 };
 use crate::helpers::{assert_bind_fails, assert_invalid, assert_refused, assert_serves_unix, unix_address};
 use crate::rfc::LINE;
@@ -97,26 +97,31 @@ fn both_servers_of_a_port_must_share_it() {
 fn port_0_cannot_be_shared() {
     let addresses = ["127.0.0.1:0", "[::1]:0", "localhost:0"].map(Address::from);
     for address in addresses.into_iter().chain([SocketAddr::from(([127, 0, 0, 1], 0)).into()]) {
-        for service in [Service::Text, Service::Rfc867, Service::Rfc868] {
-            let builder = unbound_builder().listen_as(service, address.clone()).reuse_port(true);
+        for service in [Service::Text, Service::Rfc867, Service::Rfc868, Service::Proxied] {
+            let builder = unbound_builder().listen_as(service, address.clone()).proxy("127.0.0.1").reuse_port(true);
             let expected = format!("reuse_port expects a port other than 0, got {address}");
             assert_invalid(builder.clone().check(), &expected);
             assert_invalid(builder.clone().bind(), &expected);
             builder.reuse_port(false).check().unwrap();
         }
     }
+    // Each server has its own port for metrics.
+    unbound_builder().listen_as(Service::Metrics, "127.0.0.1:0").reuse_port(true).check().unwrap();
     // The default port of a service is a port.
     unbound_builder().listen_as(Service::Rfc867, "127.0.0.1").listen("localhost").reuse_port(true).check().unwrap();
 }
 
 #[test]
-fn unix_sockets_and_sockets_that_listen_already_are_not_shared() {
+fn unix_sockets_metrics_and_sockets_that_listen_already_are_not_shared() {
     let folder = Folder::new();
     let path = folder.at("socket");
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let builder = || unbound_builder().listen(unix_address(&path)).reuse_port(true);
-    let _server = builder().listener(listener).start().unwrap();
+    let server = builder().listen_as(Service::Metrics, "127.0.0.1:0").listener(listener).start().unwrap();
+    let metrics = tcp(&server.addresses_of(Service::Metrics)[0]);
+    let second = unbound_builder().listen_as(Service::Metrics, metrics).reuse_port(true).bind();
+    assert!(matches!(second, Err(Error::Io(error, _)) if error.kind() == ErrorKind::AddrInUse));
     assert_serves_unix(&path);
     Peer::greeted(port);
     assert!(matches!(builder().bind(), Err(Error::Io(error, _)) if error.kind() == ErrorKind::AddrInUse));

@@ -80,6 +80,12 @@ impl Service {
         Service::Rfc868Udp,
     ];
 
+    /// Whether servers may share its ports. Each server has counters of its own, so that a page of an unknown one is
+    /// worth nothing.
+    pub(super) fn is_shared(self) -> bool {
+        self != Service::Metrics
+    }
+
     /// The default port.
     pub fn port(self) -> u16 {
         match self {
@@ -267,6 +273,7 @@ pub(super) fn bind(
         .collect();
     let mut sockets = Sockets::default();
     for ((service, address), candidates) in addresses.iter().zip(&resolved) {
+        let shared = shared && service.is_shared();
         // `[::]` also accepts IPv4, unless an IPv4 address with the same port is added.
         let v6_only =
             |candidate: &SocketAddr| candidate.port() != 0 && v4_ports.contains(&(service.is_udp(), candidate.port()));
