@@ -94,17 +94,16 @@ pub(super) fn launch(parts: Parts) -> Result<Server, Error> {
     let config = Arc::new(config);
     let parallel = threads.is_none();
     let spawn = spawn(threads);
-    let pool =
-        Arc::new(HandlerPool::new(shared.clone(), config.clone(), spawn, parallel, shutdown_complete_tx.clone()));
+    // Until all workers have started, none of them is the last to end.
+    let starting = ThreadGuard::new(shared.clone(), shutdown_complete_tx);
+    let pool = Arc::new(HandlerPool::new(config.clone(), spawn, parallel, starting.clone()));
     // Each worker holds a clone. The last worker to end closes the pool.
     let pool_guard = Arc::new(HandlerPoolGuard(pool.clone()));
-    // Until all workers have started, none of them is the last to end.
-    let starting = ThreadGuard::new(shared.clone(), shutdown_complete_tx.clone());
     let mut acceptor = Some(Acceptor::new(listeners));
     let started = polls.into_iter().zip(receivers).enumerate().try_for_each(|(index, (poll, receiver))| {
         let config = config.clone();
         let worker = Worker::new(index, shared.clone(), config, pool.clone(), poll, receiver, acceptor.take());
-        let guard = ThreadGuard::new(shared.clone(), shutdown_complete_tx.clone());
+        let guard = starting.clone();
         let pool_guard = pool_guard.clone();
         let thread = thread::spawn(format!("daytime-{index}"), move || {
             set_current(&guard.shared);
@@ -118,7 +117,7 @@ pub(super) fn launch(parts: Parts) -> Result<Server, Error> {
         shared.keep(thread);
         Ok(())
     });
-    drop((shutdown_complete_tx, pool, pool_guard, starting));
+    drop((pool, pool_guard, starting));
     // If a thread was denied, dropping the server stops and joins those before it.
     started.map(|()| server)
 }

@@ -44,6 +44,8 @@ mod handler_thread;
 mod launch;
 mod listen;
 mod mailbox;
+#[cfg(all(test, loom))]
+mod models;
 mod responder;
 mod shared;
 mod sleep;
