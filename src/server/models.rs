@@ -41,7 +41,7 @@ use crate::{
 
 /// Checks a model in all orders in which the system takes the processor from running threads at most this many times. One
 /// more finds nothing more, and takes minutes.
-const PREEMPTIONS: usize = 2;
+const PREEMPTIONS: usize = 3;
 
 fn check(model: impl Fn() + Send + Sync + 'static) {
     let mut builder = Builder::new();
