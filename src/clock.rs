@@ -8,10 +8,7 @@ use std::{
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, RwLock, atomic::Ordering},
     time::SystemTime,
 };
 
@@ -21,6 +18,7 @@ use jiff::tz::TimeZoneDatabase;
 use crate::{
     Error,
     protocol::{FormattedTime, Zone, footer},
+    sync::AtomicI64,
 };
 
 /// The clock that a server answers from: the system's clock, a stopped one, or the system's clock shifted.
@@ -107,6 +105,8 @@ fn system_seconds() -> i64 {
 
 /// A clock that one thread sets while others read it. It is one atomic word: a reader never waits, spins or sees half of
 /// a change, since each read of each client asks it.
+///
+/// Its order is relaxed: what happens after [`set`](Self::set) reads the new clock. src/server/models.rs has the model.
 #[derive(Debug)]
 pub(crate) struct SettableClock(AtomicI64);
 

@@ -49,6 +49,7 @@ mod networks;
 #[cfg(feature = "python")]
 mod python;
 mod server;
+mod sync;
 mod thread;
 
 pub use chrono;

@@ -23,10 +23,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("networks", &["error", "protocol"]),
     ("thread", &["error", "protocol"]),
     ("channel", &[]),
+    ("sync", &[]),
     ("cli", &["clock", "escape"]),
-    ("clock", &["error", "protocol"]),
+    ("clock", &["error", "protocol", "sync"]),
     ("client", &["address", "channel", "error", "protocol", "thread"]),
-    ("server", &["address", "channel", "clock", "error", "escape", "networks", "protocol", "thread"]),
+    ("server", &["address", "channel", "clock", "error", "escape", "networks", "protocol", "sync", "thread"]),
 ];
 
 /// Modules that must exist: their absence means that this test no longer finds the sources.

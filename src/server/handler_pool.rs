@@ -18,12 +18,13 @@
 //!   and is slow now, and [`HandlerPool::nudge`] wakes a thread.
 //!
 //! The pool starts without threads. A thread that stays idle ends.
+//!
+//! models.rs checks every order of these steps.
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    convert::Infallible,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -39,11 +40,14 @@ use super::{
     listen::Peer,
     mailbox::Message,
     responder::settle,
-    shared::{Shared, ThreadGuard},
+    shared::ThreadGuard,
     stats::{add, sub},
     tick::{NEVER, Tick},
 };
-use crate::{Address, channel::Sender};
+use crate::{
+    Address,
+    sync::{Condvar, Mutex, MutexGuard},
+};
 
 /// A call shorter than this is not worth a wake-up of another thread.
 const QUICK: Duration = Duration::from_micros(50);
@@ -144,7 +148,7 @@ struct PoolState {
     taken: u64,
     nudged: u64,
     /// For new threads. `None` once no worker is left.
-    shutdown_complete: Option<Sender<Infallible>>,
+    guard: Option<ThreadGuard>,
 }
 
 #[derive(Default)]
@@ -181,24 +185,17 @@ pub(crate) enum Waited {
 }
 
 /// What to do for jobs that wait.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Wake {
     Nothing,
     Notify,
-    Start,
+    Start(ThreadGuard),
 }
 
 impl HandlerPool {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        config: Arc<Config>,
-        spawn: Box<Spawn>,
-        parallel: bool,
-        shutdown_complete: Sender<Infallible>,
-    ) -> Self {
+    pub(super) fn new(config: Arc<Config>, spawn: Box<Spawn>, parallel: bool, guard: ThreadGuard) -> Self {
         let queues = config.handlers.len() + 2;
         HandlerPool {
-            handle: Handle { shared },
+            handle: Handle { shared: guard.shared.clone() },
             parallel,
             config,
             spawn,
@@ -216,7 +213,7 @@ impl HandlerPool {
                 states: BTreeMap::new(),
                 taken: 0,
                 nudged: 0,
-                shutdown_complete: Some(shutdown_complete),
+                guard: Some(guard),
             }),
             changed: Condvar::new(),
             costs: (0..queues).map(|_| AtomicU64::new(u64::MAX)).collect(),
@@ -244,7 +241,7 @@ impl HandlerPool {
         }
         let wake = match state.threads - state.idle > state.slow {
             true => Wake::Nothing,
-            false => self.wake(&mut state),
+            false => self.wake(&mut state, None),
         };
         drop(state);
         self.finish_wake(wake);
@@ -287,7 +284,7 @@ impl HandlerPool {
         // A thread that starts may need milliseconds: a binding's waits for its interpreter.
         let stuck = state.taken == state.nudged && state.starting == 0;
         state.nudged = state.taken;
-        let wake = if stuck { self.wake(&mut state) } else { Wake::Nothing };
+        let wake = if stuck { self.wake(&mut state, None) } else { Wake::Nothing };
         drop(state);
         self.finish_wake(wake);
         true
@@ -317,7 +314,7 @@ impl HandlerPool {
         state.taken += 1;
         let overdue = self.parallel && now.saturating_sub(submitted) > OVERDUE.as_nanos() as Tick;
         let wake = match (running.slow || overdue) && self.eligible(&state).is_some() {
-            true => self.wake(&mut state),
+            true => self.wake(&mut state, None),
             false => Wake::Nothing,
         };
         let alone = state.turns.is_empty();
@@ -359,7 +356,7 @@ impl HandlerPool {
                 state.wakeups -= 1;
                 return Waited::Woken;
             }
-            if state.shutdown_complete.is_none() || timed_out {
+            if state.guard.is_none() || timed_out {
                 state.idle -= 1;
                 return if timed_out { Waited::TimedOut } else { Waited::Closed };
             }
@@ -374,15 +371,16 @@ impl HandlerPool {
         self.state().starting -= 1;
     }
 
-    /// A thread ends. Without threads nobody takes the waiting jobs: another one is started, or they fail.
-    pub(super) fn end_thread(self: &Arc<Self>, running: Option<Running>, made: Option<State>) {
+    /// A thread ends. Without threads nobody takes the waiting jobs: another one is started, or they fail. It is started also
+    /// after the end of the last worker, who may have left departures to the thread that ends.
+    pub(super) fn end_thread(self: &Arc<Self>, running: Option<Running>, made: Option<State>, guard: &ThreadGuard) {
         let mut state = self.state();
         if let Some(running) = running {
             self.end(&mut state, running, made, 0);
         }
         state.threads -= 1;
         let wake = match self.eligible(&state).is_some() && state.threads == state.idle {
-            true => self.wake(&mut state),
+            true => self.wake(&mut state, Some(guard)),
             false => Wake::Nothing,
         };
         drop(state);
@@ -401,10 +399,10 @@ impl HandlerPool {
         }
         sub(self.waiting(), dropped.len() as u64);
         state.turns.retain(|turn| *turn == disconnect);
-        state.shutdown_complete = None;
+        let guard = state.guard.take();
         drop(state);
         self.changed.notify_all();
-        drop(dropped);
+        drop((dropped, guard));
     }
 
     /// Whether the calls of a queue are shorter than a wake-up is worth.
@@ -462,16 +460,20 @@ impl HandlerPool {
         alone && free > 0 || state.queues[queue].running < 3 * free
     }
 
-    /// Wakes or starts a thread, once the lock is released.
-    fn wake(&self, state: &mut PoolState) -> Wake {
+    /// Wakes or starts a thread, once the lock is released. `ending` is the guard of a thread that ends, which suffices to
+    /// start another one.
+    fn wake(&self, state: &mut PoolState, ending: Option<&ThreadGuard>) -> Wake {
         if state.idle > 0 {
             state.idle -= 1;
             state.wakeups += 1;
             Wake::Notify
-        } else if state.threads < self.config.settings.handler_threads && state.shutdown_complete.is_some() {
+        } else if state.threads < self.config.settings.handler_threads
+            && let Some(guard) = state.guard.as_ref().or(ending)
+        {
+            let guard = guard.clone();
             state.threads += 1;
             state.starting += 1;
-            Wake::Start
+            Wake::Start(guard)
         } else {
             Wake::Nothing
         }
@@ -481,16 +483,8 @@ impl HandlerPool {
         match wake {
             Wake::Nothing => {}
             Wake::Notify => self.changed.notify_one(),
-            Wake::Start => {
-                let shutdown_complete = self.state().shutdown_complete.clone();
-                let started = match shutdown_complete {
-                    Some(sender) => {
-                        let guard = ThreadGuard::new(self.handle.shared.clone(), sender);
-                        (self.spawn)(self.clone(), guard)
-                    }
-                    None => Err("the server stops".into()),
-                };
-                if let Err(error) = started {
+            Wake::Start(guard) => {
+                if let Err(error) = (self.spawn)(self.clone(), guard) {
                     self.not_started(&error);
                 }
             }
@@ -550,6 +544,31 @@ impl HandlerPool {
 
     fn state(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What only the models see and do.
+#[cfg(all(test, loom))]
+impl HandlerPool {
+    /// Lets every wait time out.
+    pub(super) fn expire(&self) {
+        let _state = self.state();
+        self.changed.expire();
+    }
+
+    /// Makes a queue one of quick calls.
+    pub(super) fn set_quick(&self, queue: usize) {
+        self.costs[queue].store(0, Relaxed);
+    }
+
+    /// What is left: jobs that wait and that run, threads, and wake-ups.
+    pub(super) fn left(&self) -> [usize; 4] {
+        let state = self.state();
+        let waiting = state.queues.iter().map(|queue| queue.jobs.len()).sum();
+        let running = state.queues.iter().map(|queue| queue.running).sum::<usize>();
+        let clients = state.clients.len() + state.departures.len() + state.states.len();
+        let threads = state.threads + state.starting + state.idle;
+        [waiting, running + state.running + state.slow + clients, threads, state.wakeups]
     }
 }
 

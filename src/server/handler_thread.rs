@@ -386,7 +386,7 @@ impl Drop for HandlerThread {
         }
         self.ring();
         self.begin();
-        self.pool.end_thread(self.running.take(), self.made.take());
+        self.pool.end_thread(self.running.take(), self.made.take(), &self.guard);
     }
 }
 

@@ -108,12 +108,11 @@ pub(super) fn launch(parts: Parts) -> Result<Server, Error> {
     let config = Arc::new(config);
     let parallel = threads.is_none();
     let spawn = spawn(threads);
-    let pool =
-        Arc::new(HandlerPool::new(shared.clone(), config.clone(), spawn, parallel, shutdown_complete_tx.clone()));
+    // Until all workers have started, none of them is the last to end.
+    let starting = ThreadGuard::new(shared.clone(), shutdown_complete_tx);
+    let pool = Arc::new(HandlerPool::new(config.clone(), spawn, parallel, starting.clone()));
     // Each worker holds a clone. The last worker to end closes the pool.
     let pool_guard = Arc::new(HandlerPoolGuard(pool.clone()));
-    // Until all workers have started, none of them is the last to end.
-    let starting = ThreadGuard::new(shared.clone(), shutdown_complete_tx.clone());
     let datagrams = Datagrams::new(sockets.datagrams, Budget::new(config.settings.udp_rate));
     // Those of the first worker.
     let mut acceptors = Some((Acceptor::new(sockets.listeners), datagrams));
@@ -123,7 +122,7 @@ pub(super) fn launch(parts: Parts) -> Result<Server, Error> {
         if let Some(http) = http.take() {
             worker.serve_http(http);
         }
-        let guard = ThreadGuard::new(shared.clone(), shutdown_complete_tx.clone());
+        let guard = starting.clone();
         let pool_guard = pool_guard.clone();
         let thread = thread::spawn(format!("daytime-{index}"), move || {
             set_current(&guard.shared);
@@ -137,7 +136,7 @@ pub(super) fn launch(parts: Parts) -> Result<Server, Error> {
         shared.keep(thread);
         Ok(())
     });
-    drop((shutdown_complete_tx, pool, pool_guard, starting));
+    drop((pool, pool_guard, starting));
     // If a thread was denied, dropping the server stops and joins those before it.
     started.map(|()| server)
 }

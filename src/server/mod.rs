@@ -48,6 +48,8 @@ mod listen;
 mod log;
 mod mailbox;
 mod metrics;
+#[cfg(all(test, loom))]
+mod models;
 mod process;
 mod responder;
 mod shared;

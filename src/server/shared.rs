@@ -259,13 +259,20 @@ pub(super) fn set_current(shared: &Arc<Shared>) {
 /// Held by each thread of a server until it ends, in whichever way. The last one closes the subscriptions to events.
 pub(super) struct ThreadGuard {
     pub(super) shared: Arc<Shared>,
-    _shutdown_complete: channel::Sender<Infallible>,
+    shutdown_complete: channel::Sender<Infallible>,
 }
 
 impl ThreadGuard {
     pub(super) fn new(shared: Arc<Shared>, shutdown_complete: channel::Sender<Infallible>) -> Self {
         shared.running.fetch_add(1, AcqRel);
-        ThreadGuard { shared, _shutdown_complete: shutdown_complete }
+        ThreadGuard { shared, shutdown_complete }
+    }
+}
+
+/// For another thread.
+impl Clone for ThreadGuard {
+    fn clone(&self) -> Self {
+        ThreadGuard::new(self.shared.clone(), self.shutdown_complete.clone())
     }
 }
 

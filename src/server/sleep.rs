@@ -1,13 +1,12 @@
 //! How deep a worker sleeps, and who rings it: the protocol between a worker and the senders of its messages.
 //!
 //! Both sides change the depth by a swap. If the sender's swap comes later, it sees the sleep and rings. If the worker's
-//! comes later, it sees the message, which it looks for once more before it sleeps. `cfg(loom)` checks every order of
-//! these steps: see .github/CONTRIBUTING.md.
+//! comes later, it sees the message, which it looks for once more before it sleeps. The model below checks every order of
+//! these steps.
 
-#[cfg(loom)]
-use loom::sync::atomic::{AtomicU8, Ordering};
-#[cfg(not(loom))]
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::Ordering;
+
+use crate::sync::AtomicU8;
 
 /// How deep a worker sleeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +59,7 @@ impl SleepState {
 }
 
 #[cfg(all(test, loom))]
-mod tests {
+mod model {
     use loom::{
         sync::{Arc, Condvar, Mutex, atomic::AtomicUsize},
         thread,

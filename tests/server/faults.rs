@@ -51,6 +51,13 @@
 //! | S38 | Urgent data (MSG_OOB) within a burst of commands: every command is answered. | `server/faults.rs::s38_urgent_data_within_a_burst`, `server/faults.rs::s39_descriptors_and_urgent_data_over_a_unix_socket` |
 //! | S39 | Descriptors (SCM_RIGHTS) within a burst over a Unix socket: every command is answered, and the server keeps no descriptor. | `server/faults.rs::s39_descriptors_and_urgent_data_over_a_unix_socket` |
 //! | S40 | A worker cannot be woken: a second try, and then the server ends with an error. | `server/faults.rs::s40_a_worker_that_cannot_be_woken` |
+//! | S41 | Many clients pipeline expensive commands: each of them gets a short turn, and then the others. | `server/faults.rs::s41_many_pipelines_of_expensive_commands`, `protocol/commands.rs::a_session_yields_after_many_commands` |
+//! | S42 | Signals that are ignored or blocked when the program starts, and a kernel that refuses a write: the signals are heard. | `cli/signals.rs::ignored_and_blocked_signals_are_heard`, `cli/signals.rs::the_program_has_no_signal_handler` |
+//! | S43 | A configuration file that never ends, or becomes invalid while the server serves: an error, and the former settings stay. | `cli/config_file.rs::a_file_is_text_of_at_most_1_mib`, `cli/signals.rs::sighup_reads_regular_files_only`, `cli/signals.rs::sighup_reloads_networks` |
+//! | S44 | Handlers that are slow, or become slow: other commands and built-in ones are not delayed. | `server/handlers.rs::handlers_overlap_and_delay_nobody_else`, `server/handlers.rs::a_slow_command_leaves_threads_for_others`, `server/handlers.rs::a_quick_handler_that_turns_slow_holds_up_no_other_client`, `src/server/models.rs::a_slow_handler_delays_its_own_client_alone` |
+//! | S45 | More clients than a full server tells so: the others are closed without a line, and cost no descriptor. | `server/limits.rs::rejected_clients_keep_a_limited_number_of_connections` |
+//! | S46 | The server stops just when a handler thread ends: each departure is completed, and every thread ends. | `src/server/models.rs::a_stop_ends_every_thread_and_completes_departures`, `server/handlers.rs::a_stop_calls_the_hook_for_each_client_and_drops_each_state` |
+//! | S47 | The clock is set while clients are served: each later reply shows the new time. | `src/server/models.rs::once_set_clock_has_returned_each_later_reply_shows_the_new_time`, `server/clock_and_zones.rs::the_clock_is_set_while_clients_are_served` |
 //!
 //! # Clocks and zones
 //!
@@ -126,7 +133,7 @@ use std::{
 };
 
 use daytime::{
-    Clock,
+    Clock, Event, EventOptions, Framing,
     protocol::{
         GREETING,
         errors::{INVALID, UNKNOWN_ZONE},
@@ -874,6 +881,38 @@ fn s39_descriptors_and_urgent_data_over_a_unix_socket() {
     assert_eq!(descriptors(&program.id()), open, "the kernel closes passed descriptors that nobody takes");
     peer.finish();
     peer.expect_eof();
+}
+
+/// The events tell what the worker executed before the polite client's command, in its order.
+#[test]
+fn s41_many_pipelines_of_expensive_commands() {
+    const CLIENTS: usize = 16;
+    /// They fit into one read of the server.
+    const COMMANDS: usize = 900;
+    /// What a session executes in one turn.
+    const TURN: usize = 32;
+    let bound = builder().workers(1).framing(Framing::Line).bind().unwrap();
+    let events = bound.events_with(EventOptions::new().capacity(2 * CLIENTS * COMMANDS).commands(true));
+    let offsets = |n: usize| format!("time +{:02}:{:02}\n", n / 60 % 24, n % 60);
+    let mut flood: Vec<Peer> = (0..CLIENTS).map(|_| Peer::connect(bound.port())).collect();
+    for (n, peer) in flood.iter_mut().enumerate() {
+        peer.send((0..COMMANDS).map(|i| offsets(n * COMMANDS + i)).collect::<String>());
+    }
+    // The last in the queue of the listener, so that everyone else may come first.
+    let mut polite = Peer::connect(bound.port());
+    polite.send("day\n");
+    let server = bound.start().unwrap();
+    polite.expect(format!("{GREETING}\nSunday\n"));
+    let commands = events.iter().filter_map(|event| match event {
+        Event::CommandServed { command, .. } => Some(command),
+        _ => None,
+    });
+    let before = commands.take_while(|command| command != "day").count();
+    assert!(before <= 2 * CLIENTS * TURN, "{before} commands came before that of the polite client");
+    for peer in &mut flood {
+        (0..COMMANDS).for_each(|_| drop(peer.line()));
+    }
+    drop(server);
 }
 
 /// Each thread has its own count of writes: the first one prints the address. The first worker wakes the other one for every
