@@ -19,15 +19,15 @@ use std::{
     sync::atomic::Ordering::Relaxed,
 };
 
-use mio::{Interest, Registry, Token, net::UdpSocket};
+use mio::net::UdpSocket;
 use nix::{
     libc::{MSG_DONTWAIT, MSG_NOSIGNAL, cmsghdr, in_pktinfo, in6_pktinfo},
-    sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt},
+    sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg},
 };
 use socket2::{MsgHdr, SockRef};
 
 use super::{
-    listen::Service,
+    listen::{DatagramSocket, Service},
     shared::Shared,
     stats::{DatagramResult, add},
     tick::Tick,
@@ -39,13 +39,6 @@ pub(super) use budget::Budget;
 const QUESTION_MAX: usize = 3;
 /// The most questions read from one socket before other sockets are served.
 const BATCH: usize = 64;
-
-/// A bound socket.
-#[derive(Debug)]
-pub(super) struct DatagramSocket {
-    pub(super) socket: UdpSocket,
-    pub(super) service: Service,
-}
 
 pub(super) struct Datagrams {
     sockets: Vec<Watched>,
@@ -68,22 +61,6 @@ const CONTROL_MAX: usize = size_of::<cmsghdr>() + size_of::<in6_pktinfo>() + siz
 /// A buffer for it, aligned as its header is.
 #[repr(align(8))]
 struct Control([u8; CONTROL_MAX]);
-
-impl DatagramSocket {
-    /// Has the system report to which address each question was sent, so that the answer comes from that address.
-    pub(super) fn new(socket: std::net::UdpSocket, service: Service) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        match socket.local_addr()? {
-            SocketAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?,
-            SocketAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?,
-        }
-        Ok(DatagramSocket { socket: UdpSocket::from_std(socket), service })
-    }
-
-    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        registry.register(&mut self.socket, token, Interest::READABLE)
-    }
-}
 
 /// The answers of one second.
 #[derive(Default)]

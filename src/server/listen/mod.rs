@@ -13,14 +13,16 @@ use std::{
 use mio::{
     Interest, Registry, Token,
     event::Source,
-    net::{TcpListener, UnixListener},
+    net::{TcpListener, UdpSocket, UnixListener},
 };
-use nix::errno::Errno;
+use nix::{
+    errno::Errno,
+    sys::socket::{setsockopt, sockopt},
+};
 #[cfg(target_os = "linux")]
 use socket2::SockFilter;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-use super::datagrams::DatagramSocket;
 use crate::{Address, DEFAULT_PORT, Error};
 pub(super) use peer::Peer;
 use unix::SocketFile;
@@ -182,6 +184,29 @@ impl Listener {
 /// (`tcp_migrate_req` in Linux's ip-sysctl documentation).
 fn migrates() -> bool {
     fs::read("/proc/sys/net/ipv4/tcp_migrate_req").is_ok_and(|value| value.trim_ascii() == b"1")
+}
+
+/// A bound socket of UDP.
+#[derive(Debug)]
+pub(super) struct DatagramSocket {
+    pub(super) socket: UdpSocket,
+    pub(super) service: Service,
+}
+
+impl DatagramSocket {
+    /// Has the system report to which address each question was sent, so that the answer comes from that address.
+    pub(super) fn new(socket: std::net::UdpSocket, service: Service) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        match socket.local_addr()? {
+            SocketAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?,
+            SocketAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?,
+        }
+        Ok(DatagramSocket { socket: UdpSocket::from_std(socket), service })
+    }
+
+    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(&mut self.socket, token, Interest::READABLE)
+    }
 }
 
 /// A filter in classic BPF, over a TCP header: it drops the segments with SYN and without ACK. Those that complete a
