@@ -12,7 +12,18 @@ The host "unix:PATH" is a Unix socket everywhere, "unix:@NAME" one in the abstra
 package derives from DaytimeError and from the matching built-in exception. Errors of the system are raised as OSError.
 """
 
-from daytime._daytime import DEFAULT_PORT, Client, Request, Responder, Server, __version__, rfc867, rfc867_udp, rfc868, rfc868_udp
+from daytime._daytime import (
+    DEFAULT_PORT,
+    Client,
+    Request,
+    Responder,
+    Server,
+    __version__,
+    rfc867,
+    rfc867_udp,
+    rfc868,
+    rfc868_udp,
+)
 from daytime._vocabulary import (
     AcceptPaused,
     Address,

@@ -28,6 +28,7 @@ _PROTOCOLS: dict[Literal["text", "rfc867", "rfc868", "metrics", "proxied", "rfc8
     "rfc868_udp": " for RFC 868 over UDP",
 }
 
+
 def _seconds(text: str) -> float:
     seconds = float(text)
     if not 0 <= seconds < float("inf"):
@@ -72,8 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="daytime",
         description=daytime.__doc__.splitlines()[0] if daytime.__doc__ else "",
-        epilog="serve and ask have the common options of the programs daytime-server and daytime-client. Those are built "
-        "from the same package by cargo, and also read a configuration file, reload it, talk to systemd, and print JSON.",
+        epilog="serve and ask have the common options of the programs daytime-server and daytime-client. Those are "
+        "built by cargo, and also read a configuration file, reload it, talk to systemd, and print JSON.",
     )
     parser.add_argument("--version", action="version", version=f"daytime {daytime.__version__}")
     programs = parser.add_subparsers(dest="program", required=True)

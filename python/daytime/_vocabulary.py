@@ -7,7 +7,6 @@ The named tuples are made without `typing`, whose import takes longer than the r
 
 from collections import namedtuple
 
-
 _REASONS = {
     "quit": "the client quit",
     "eof": "the client closed the connection",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import daytime
 import pytest
-from support import bare, run
+from support import bare, eventually, run
 
 MOMENT = dt.datetime(2026, 11, 22, 15, 44, 57, tzinfo=dt.UTC)
 LOCAL = "127.0.0.1:0"
