@@ -66,7 +66,9 @@ def test_events_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert records[-1].getMessage().endswith("has been closed after 3 commands: the client quit")
 
 
-def test_a_failed_command_is_a_warning_of_the_given_logger(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_command_is_a_warning_of_the_given_logger(
+    caplog: pytest.LogCaptureFixture, unraisable: list[BaseException]
+) -> None:
     def fails(request: daytime.Request) -> str:
         raise ValueError("out of order")
 
@@ -83,11 +85,14 @@ def test_a_failed_command_is_a_warning_of_the_given_logger(caplog: pytest.LogCap
     assert [(record.name, record.getMessage()) for record in warnings] == [
         ("clock.lan", "Command fails of client 1 failed: ValueError: out of order")
     ]
+    assert len(unraisable) == 1
 
 
 def test_a_server_that_was_not_started_has_no_log() -> None:
+    server = daytime.Server("127.0.0.1", 0)
     with pytest.raises(daytime.StateError):
-        daytime.Server("127.0.0.1", 0).log_events()
+        server.log_events()
+    server.stop()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:0", "localhost:9990", "[::1]:13"])

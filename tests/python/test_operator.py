@@ -242,6 +242,7 @@ def test_rfc_867_and_868(make_daytime_server: Make, path: Path) -> None:
 def test_metrics(make_daytime_server: Make) -> None:
     server = make_daytime_server(listen_metrics=LOCAL, commands={"one": lambda request: "1"})
     assert daytime.request("one", *server.address) == "1"
+    eventually(lambda: server.stats().clients == 0)
     ((host, port),) = server.addresses_of("metrics")
     with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=5) as response:
         assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
@@ -253,7 +254,9 @@ def test_metrics(make_daytime_server: Make) -> None:
     assert without_uptime[0] == without_uptime[1]
     assert 'daytime_handler_duration_seconds_count{command="one"} 1' in without_uptime[0]
     assert "process_" not in scraped, "the process is the host's"
-    assert server.stats().by_service == {"text": 1, "rfc867": 0, "rfc868": 0, "metrics": 0, "proxied": 0}
+    by_service = server.stats().by_service
+    assert list(by_service) == ["text", "rfc867", "rfc868", "metrics", "proxied", "rfc867_udp", "rfc868_udp"]
+    assert [name for name, accepted in by_service.items() if accepted] == ["text"]
     ready = daytime.Server(port=0)
     with pytest.raises(daytime.StateError, match="not started"):
         ready.metrics()
