@@ -117,13 +117,15 @@ fn errors_name_the_sockets_that_cannot_be_served() {
     let udp = UdpSocket::bind(local(0)).unwrap();
     let datagrams = UnixDatagram::unbound().unwrap();
     let file = fs::File::create(folder.name("file")).unwrap();
-    let no_stream = "adopt a socket of LISTEN_FDS: fd 3 is not a valid stream socket of TCP or Unix";
-    for (socket, code, error) in [
-        (&udp as &dyn AsFd, 1, no_stream),
-        (&datagrams, 1, no_stream),
-        (&connected, 2, "the file descriptor 3 is not a listening stream socket"),
+    let no_service = "adopt a socket of LISTEN_FDS: fd 3 is not a valid stream socket of TCP or Unix, or a socket of UDP";
+    let no_listener = "the file descriptor 3 is not a listening stream socket";
+    for (name, socket, code, error) in [
+        ("daytime", &udp as &dyn AsFd, 2, no_listener),
+        ("daytime", &datagrams, 1, no_service),
+        ("daytime", &connected, 2, no_listener),
+        ("rfc868-udp", &listener, 2, "the file descriptor 3 is not a bound UDP socket"),
     ] {
-        let mut server = activated(&[("daytime", socket)], "$$", "--quiet");
+        let mut server = activated(&[(name, socket)], "$$", "--quiet");
         server.finish().assert(code, "", &format!("daytime-server: {error}\n"));
     }
     let no_socket = "daytime-server: adopt a socket of LISTEN_FDS: fd 3 is not a socket\n";
