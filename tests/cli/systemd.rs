@@ -117,7 +117,8 @@ fn errors_name_the_sockets_that_cannot_be_served() {
     let udp = UdpSocket::bind(local(0)).unwrap();
     let datagrams = UnixDatagram::unbound().unwrap();
     let file = fs::File::create(folder.name("file")).unwrap();
-    let no_service = "adopt a socket of LISTEN_FDS: fd 3 is not a valid stream socket of TCP or Unix, or a socket of UDP";
+    let no_service =
+        "adopt a socket of LISTEN_FDS: fd 3 is not a valid stream socket of TCP or Unix, or a socket of UDP";
     let no_listener = "the file descriptor 3 is not a listening stream socket";
     for (name, socket, code, error) in [
         ("daytime", &udp as &dyn AsFd, 2, no_listener),

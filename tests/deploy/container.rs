@@ -14,7 +14,7 @@ use crate::{
         process::{CLIENT, Program, port_in, run},
         skip,
     },
-    example, server_has,
+    example,
 };
 
 #[test]
@@ -39,10 +39,7 @@ fn the_image_from_scratch_serves_without_root_and_without_files() {
     let program = entrypoint.trim_matches(['[', ']']);
 
     let cmd = image.inspect("Cmd");
-    let mut arguments: Vec<&str> = cmd.trim_matches(['[', ']']).split(' ').collect();
-    if !server_has("--listen-metrics") {
-        arguments.truncate(2);
-    }
+    let arguments = cmd.trim_matches(['[', ']']).split(' ');
     let checked = image.command(program).args(arguments).arg("--check").output().unwrap();
     let printed = String::from_utf8(checked.stdout).unwrap();
     assert!(printed.starts_with("listen: [::]:9990\n"), "{printed}");

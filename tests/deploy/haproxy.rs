@@ -14,11 +14,10 @@ use crate::{
     common::{
         Folder, eventually, installed,
         process::{Program, run},
-        skip,
     },
     example_with_ports, free_port,
     load::{End, Load, SOURCES, losses},
-    server_behind_proxy, server_has,
+    server_behind_proxy,
 };
 
 /// HAProxy with the example's configuration, and its two servers.
@@ -43,10 +42,7 @@ impl Balanced {
             (port, server_behind_proxy(port, arguments))
         });
         let ports = [("9990", port), ("9993", servers[0].0), ("9994", servers[1].0)];
-        let mut text = change(example_with_ports("haproxy/haproxy.cfg", &ports));
-        if !server_has("--listen-proxied") {
-            text = text.replace("default-server send-proxy-v2", "");
-        }
+        let text = change(example_with_ports("haproxy/haproxy.cfg", &ports));
         let config = folder.write("haproxy.cfg", &text);
         // Only the tests ask HAProxy for the state of its servers.
         let socket = format!("global\n stats socket {} level user\n", folder.name("stats"));
@@ -164,9 +160,6 @@ fn a_server_that_hangs_is_marked_down() {
 
 #[test]
 fn servers_see_the_addresses_of_the_clients() {
-    if !server_has("--listen-proxied") {
-        return skip("daytime-server does not have --listen-proxied");
-    }
     let Some(mut balanced) = Balanced::start(&[], |config| config) else { return };
     assert_eq!(losses(40, balanced.port, End::Quit), [""; 0]);
     let mut seen = HashSet::new();

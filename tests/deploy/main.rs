@@ -17,13 +17,10 @@ use std::{
     net::{IpAddr, TcpListener},
     path::PathBuf,
     process::Command,
-    sync::{
-        LazyLock,
-        atomic::{AtomicU16, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU16, Ordering::Relaxed},
 };
 
-use common::process::{Program, SERVER, local, run};
+use common::process::{Program, SERVER, local};
 
 /// The path of an example.
 fn example(name: &str) -> PathBuf {
@@ -39,12 +36,6 @@ fn example_with_ports(name: &str, ports: &[(&str, u16)]) -> String {
         assert_eq!(without_comments.flat_map(|line| line.matches(from)).count(), 1, "{from} in {name}");
         text.replace(from, &to.to_string())
     })
-}
-
-/// Whether the server program has this flag.
-fn server_has(flag: &str) -> bool {
-    static HELP: LazyLock<String> = LazyLock::new(|| run(SERVER, &["--help"], "").out);
-    HELP.split_whitespace().any(|word| word == flag)
 }
 
 /// A port that no program listens on. It is below the ports that the kernel gives to clients, so that it stays free
@@ -65,11 +56,7 @@ fn free_port() -> u16 {
 fn server_behind_proxy(port: u16, arguments: &[&str]) -> Program {
     let address = format!("127.0.0.1:{port}");
     let mut command = Command::new(SERVER);
-    if server_has("--listen-proxied") {
-        command.args(["--listen-proxied", &address, "--proxy", "127.0.0.1"]);
-    } else {
-        command.args(["--listen", &address]);
-    }
+    command.args(["--listen-proxied", &address, "--proxy", "127.0.0.1"]);
     command.args(["--day-format", "Sunday", "--time-format", "15:44:57", "--workers", "1"]).args(arguments);
     let mut program = Program::start(&mut command);
     let line = program.out.line();

@@ -12,7 +12,7 @@ use crate::{
     },
     example_with_ports, free_port,
     load::{End, SOURCES, losses},
-    server_behind_proxy, server_has,
+    server_behind_proxy,
 };
 
 /// nginx with the example's configuration, and its two servers.
@@ -33,10 +33,7 @@ impl Balanced {
         let folder = Folder::new();
         let [port, first, second] = [(); 3].map(|()| free_port());
         let ports = [("9990", port), ("9993", first), ("9994", second)];
-        let mut text = change(example_with_ports("nginx/stream.conf", &ports));
-        if !server_has("--listen-proxied") {
-            text = text.replace("proxy_protocol on;", "");
-        }
+        let text = change(example_with_ports("nginx/stream.conf", &ports));
         let stream = folder.write("stream.conf", &text);
         let main = format!(
             "include /etc/nginx/modules-enabled/*stream*.conf;\npid {};\ndaemon off;\nevents {{}}\ninclude {stream};\n",
@@ -89,9 +86,6 @@ fn a_killed_server_is_replaced_by_the_other() {
 
 #[test]
 fn servers_see_the_addresses_of_the_clients() {
-    if !server_has("--listen-proxied") {
-        return skip("daytime-server does not have --listen-proxied");
-    }
     let Some(mut balanced) = Balanced::start(&[], |config| config) else { return };
     assert_eq!(losses(40, balanced.port, End::HalfClose), [""; 0]);
     let outputs = balanced.servers.each_mut().map(|server| {
