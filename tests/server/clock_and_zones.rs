@@ -1,7 +1,7 @@
 //! The clock and the time zones of a server.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fs::{self, File},
     io::Write,
     iter,
@@ -14,7 +14,7 @@ use std::{
 
 use daytime::{
     Clock, Service,
-    chrono::DateTime,
+    chrono::{DateTime, Months, NaiveDate, NaiveDateTime, NaiveTime},
     protocol::{
         errors,
         errors::{INVALID, UNKNOWN_ZONE},
@@ -275,24 +275,29 @@ for line in sys.stdin:
 print(right, *sorted(until))
 "#;
 
+fn python(arguments: &[&str], input: String) -> String {
+    let mut python = Command::new("python3");
+    python.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = python.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{:?}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The zones of this system's database.
+fn zone_names() -> Vec<String> {
+    let list = "import zoneinfo; print(*sorted(zoneinfo.available_timezones() - {'localtime'}), sep='\\n')";
+    python(&["-c", list], String::new()).lines().map(str::to_owned).collect()
+}
+
 /// 2026-11-22, 2027-02-15 (the month of Ramadan in Morocco), and 2027-07-01.
 #[test]
 fn tz_and_next_are_right_for_every_zone_for_two_years() {
     if !installed(&["python3"]) {
         return;
     }
-    let python = |arguments: &[&str], input: String| {
-        let mut python = Command::new("python3");
-        python.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = python.spawn().unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{:?}", output.status);
-        String::from_utf8(output.stdout).unwrap()
-    };
-    let list = "import zoneinfo; print(*sorted(zoneinfo.available_timezones() - {'localtime'}), sep='\\n')";
-    let names = python(&["-c", list], String::new());
-    let names: Vec<&str> = names.lines().collect();
+    let names = zone_names();
     if names.len() < 100 {
         return skip("this machine does not have a zone database");
     }
@@ -315,6 +320,67 @@ fn tz_and_next_are_right_for_every_zone_for_two_years() {
         assert!(right + until.len() == names.len() && until.len() <= names.len() / 20, "{until:?}");
         assert!(until.contains(&"Africa/Casablanca"), "{until:?}");
     }
+}
+
+/// The changes of the offset of each zone as zdump(8) lists them: the second, and the offset in seconds from then on.
+fn changes(names: &[&str]) -> HashMap<String, Vec<(i64, i64)>> {
+    let output = Command::new("zdump").args(["-v", "-c", "2026,2030"]).args(names).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut changes: HashMap<String, Vec<(i64, i64)>> = HashMap::new();
+    let mut before: Option<(&str, i64)> = None;
+    for line in text.lines() {
+        // `Europe/Berlin  Sun Mar 28 01:00:00 2027 UT = Sun Mar 28 03:00:00 2027 CEST isdst=1 gmtoff=7200`
+        let Some((name, rest)) = line.split_once("  ") else { continue };
+        let (Some((moment, _)), Some((_, offset))) = (rest.split_once(" UT = "), rest.split_once("gmtoff=")) else {
+            continue;
+        };
+        let Ok(moment) = NaiveDateTime::parse_from_str(moment.trim(), "%a %b %e %H:%M:%S %Y") else { continue };
+        let (second, offset) = (moment.and_utc().timestamp(), offset.trim().parse().unwrap());
+        if before.is_some_and(|before| before.0 == name && before.1 != offset) {
+            changes.entry(name.to_owned()).or_default().push((second, offset));
+        }
+        before = Some((name, offset));
+    }
+    changes
+}
+
+/// From the first of each month for two years.
+#[test]
+fn next_is_the_change_that_zdump_lists_for_every_zone() {
+    if !installed(&["zdump", "python3"]) {
+        return;
+    }
+    let names = zone_names();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let changes = changes(&names);
+    if names.len() < 100 || changes.len() < 50 {
+        return skip("this machine does not have a zone database");
+    }
+    let server = server();
+    let first = NaiveDate::from_ymd_opt(2026, 12, 1).unwrap();
+    let mut found = 0;
+    for month in 0..24 {
+        let moment = (first + Months::new(month)).and_time(NaiveTime::MIN).and_utc().timestamp();
+        server.set_clock(Clock::fixed_unix(moment));
+        let commands: String = names.iter().map(|name| format!("next {name}\n")).collect();
+        let replies = String::from_utf8(converse(server.port(), format!("\n{commands}quit\n").as_bytes())).unwrap();
+        for (name, reply) in names.iter().zip(replies.lines().skip(1)) {
+            let known = changes.get(*name).map_or(&[][..], Vec::as_slice);
+            let expected = known.iter().find(|(second, _)| *second > moment).map(|(second, offset)| {
+                let sign = if *offset < 0 { '-' } else { '+' };
+                let (hours, minutes) = (offset.abs() / 3600, offset.abs() / 60 % 60);
+                let utc = DateTime::from_timestamp(*second, 0).unwrap().format("%FT%TZ");
+                format!("{utc} {sign}{hours:02}:{minutes:02}")
+            });
+            match expected {
+                Some(expected) => assert_eq!(reply, expected, "{name} from {moment}"),
+                // Later than zdump was asked for, or never.
+                None => assert!(reply == "none" || reply > "2029", "{name} from {moment}: {reply}"),
+            }
+            found += usize::from(reply != "none");
+        }
+    }
+    assert!(found > 1000, "{found} changes");
 }
 
 #[test]

@@ -46,7 +46,7 @@
 //! | S31 | A panic in a handler: `The command failed`, an event, and the connection lives. | `server/handlers.rs::a_failing_handler_is_answered_and_reported_and_the_connection_lives` |
 //! | S32 | The limit by source with IPv4-mapped addresses and IPv6 networks: normalised; the table is bounded. | `src/server/admission.rs::a_source_is_an_ipv4_address_or_an_ipv6_network_of_64_bits`, `src/server/admission.rs::the_table_is_empty_once_all_clients_have_left` |
 //! | S33 | Networks that overlap, and 100,000 of them: the longest prefix decides. | `server/networks.rs::networks_decide_like_a_scan_of_every_entry`, `src/networks.rs::a_hundred_thousand_networks_are_each_found` |
-//! | S34 | PROXY headers. | None: the server does not read them. S8 shows that they are commands like any other. |
+//! | S34 | PROXY headers: late, cut, invalid, forged, or for a listener that is not behind a proxy. | `protocol/proxy.rs::an_invalid_header_is_rejected_at_its_first_wrong_byte`, `server/proxied.rs::an_invalid_header_closes_the_connection_at_once`, `server/proxied.rs::a_header_that_does_not_come_in_time_closes_the_connection`, `server/proxied.rs::only_the_first_header_counts_and_only_on_its_listener` |
 //! | S35 | Twelve hours of mixed load. | None: too long for a test. S4, S5 and S13 bound memory and descriptors, as does `server/events.rs::counters_are_exact_and_return_to_zero_after_a_storm`. |
 //! | S38 | Urgent data (MSG_OOB) within a burst of commands: every command is answered. | `server/faults.rs::s38_urgent_data_within_a_burst`, `server/faults.rs::s39_descriptors_and_urgent_data_over_a_unix_socket` |
 //! | S39 | Descriptors (SCM_RIGHTS) within a burst over a Unix socket: every command is answered, and the server keeps no descriptor. | `server/faults.rs::s39_descriptors_and_urgent_data_over_a_unix_socket` |
@@ -58,6 +58,11 @@
 //! | S45 | More clients than a full server tells so: the others are closed without a line, and cost no descriptor. | `server/limits.rs::rejected_clients_keep_a_limited_number_of_connections` |
 //! | S46 | The server stops just when a handler thread ends: each departure is completed, and every thread ends. | `src/server/models.rs::a_stop_ends_every_thread_and_completes_departures`, `server/handlers.rs::a_stop_calls_the_hook_for_each_client_and_drops_each_state` |
 //! | S47 | The clock is set while clients are served: each later reply shows the new time. | `src/server/models.rs::once_set_clock_has_returned_each_later_reply_shows_the_new_time`, `server/clock_and_zones.rs::the_clock_is_set_while_clients_are_served` |
+//! | S48 | A system call of UDP fails: that question is lost, and the next one is answered. | `server/faults.rs::s48_errors_of_udp` |
+//! | S49 | Forged datagrams: one answer at most, of at most three times the size; two servers never answer each other. | `server/udp.rs::a_forged_question_between_two_servers_ends_after_one_answer`, `server/udp.rs::a_server_without_guards_cannot_loop_with_this_one`, `server/udp.rs::an_answer_is_at_most_three_times_its_question`, `src/server/datagrams/budget.rs::forged_sources_share_the_budget_of_all` |
+//! | S50 | A flood of datagrams: TCP clients are not delayed. | `server/udp.rs::a_flood_delays_no_client_of_tcp` |
+//! | S51 | Scrapers that are slow, many, or no HTTP clients: they cost 32 connections at most, and no client's seat. | `server/metrics.rs::a_trickled_request_ends_after_five_seconds`, `server/metrics.rs::at_most_32_scrapers_are_served_at_a_time`, `server/metrics.rs::metrics_are_served_where_no_client_is_accepted` |
+//! | S52 | A client resets its connection while the reply to its custom command is sent: nothing of it stays. | `src/server/shared.rs::a_client_that_resets_its_connection_during_a_command_is_forgotten` |
 //!
 //! # Clocks and zones
 //!
@@ -935,6 +940,25 @@ fn s40_a_worker_that_cannot_be_woken() {
         let error = "daytime-server: the server ended by itself; this is a bug or a failure of the system";
         let expected = if ends { (Some(1), error.to_owned()) } else { (Some(0), String::new()) };
         assert_eq!(program.wait(), expected, "{when}");
+    }
+}
+
+#[test]
+fn s48_errors_of_udp() {
+    let faults = ["sendmsg:error=ENOBUFS", "sendmsg:error=EPERM", "sendmsg:error=EAGAIN", "recvmsg:error=ENOMEM"];
+    for fault in faults {
+        // The first question of each client is lost, or only read later.
+        let Some(wrapper) = inject(&[&format!("{fault}:when=1+4")]) else { return };
+        let (mut program, port) =
+            Program::listening(&mut fixed_server(&wrapper, &["--listen-rfc868-udp", "127.0.0.1:0"]));
+        let line = program.out.line();
+        let address = line.strip_prefix("Server is listening on ").and_then(|line| line.split(' ').next()).unwrap();
+        for _ in 0..2 {
+            daytime::rfc868_udp(address).unwrap_or_else(|error| panic!("{fault}: {error}"));
+        }
+        assert_serves(port);
+        program.signal(Signal::SIGTERM);
+        assert_eq!(program.wait(), (Some(0), String::new()), "{fault}");
     }
 }
 

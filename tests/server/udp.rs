@@ -5,14 +5,17 @@
 use std::{
     io::ErrorKind,
     mem::MaybeUninit,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket},
     process::Command,
     thread,
     time::{Duration, Instant, UNIX_EPOCH},
 };
 
 use daytime::{Client, Clock, Error, Server, ServerBuilder, Service, rfc867_udp, rfc868_udp};
-use nix::sched::{CloneFlags, unshare};
+use nix::{
+    net::if_::if_nametoindex,
+    sched::{CloneFlags, unshare},
+};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::common::{MOMENT, TIMEOUT, eventually, outcome, skip, tcp, timed, unbound_builder};
@@ -310,7 +313,10 @@ fn in_own_network(test: impl FnOnce() + Send + 'static) {
             other => skip(format!("ip link set lo up: {other:?}")),
         }
     };
-    thread::spawn(isolated).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    // The name of the test, for the line of a test that is skipped.
+    let name = thread::current().name().unwrap_or_default().to_owned();
+    let thread = thread::Builder::new().name(name).spawn(isolated).unwrap();
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
 }
 
 /// Answers every datagram, as servers without guards do, until its socket is closed. Returns its address.
@@ -363,6 +369,24 @@ fn a_forged_question_between_two_servers_ends_after_one_answer() {
             // One answer to the forged question; two questions and two answers of the asker.
             assert_eq!(datagrams_sent() - sent, 1 + 4);
         }
+    });
+}
+
+/// A client on the same link, whose address means nothing without the interface.
+#[test]
+fn a_link_local_question_is_answered_on_its_link() {
+    in_own_network(|| {
+        let added = Command::new("ip").args(["addr", "add", "fe80::867/64", "dev", "lo", "nodad"]).status();
+        if !added.is_ok_and(|status| status.success()) {
+            return skip("this machine does not have IPv6");
+        }
+        let index = if_nametoindex("lo").unwrap();
+        let server = udp_settings("[::]:0").start().unwrap();
+        let [of_867, of_868] = addresses(&server).map(|address| address.port());
+        let at = |port| SocketAddr::V6(SocketAddrV6::new("fe80::867".parse().unwrap(), port, 0, index));
+        let asker = Asker::new(at(0));
+        assert_eq!(asker.ask(b"", at(of_867)), LINE.as_bytes());
+        assert_eq!(asker.ask(b"", at(of_868)), SECONDS);
     });
 }
 
