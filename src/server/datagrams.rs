@@ -27,10 +27,12 @@ use nix::{
 use socket2::{MsgHdr, SockRef};
 
 use super::{
+    events::ClientId,
     listen::{DatagramSocket, Service},
     shared::Shared,
     stats::{DatagramResult, add},
     tick::Tick,
+    time_cache::TimeCache,
 };
 use crate::protocol::{Zone, rfc867, rfc868};
 pub(super) use budget::Budget;
@@ -105,62 +107,77 @@ impl Datagrams {
     }
 
     /// Answers a batch of questions from each socket.
-    pub(super) fn serve(&mut self, now: Tick, (second, zone): (i64, &Zone), shared: &Shared) {
-        self.answers.update(second, zone, shared.zone_reloads.load(Relaxed));
-        for Watched { socket, service, ready } in self.sockets.iter_mut().filter(|watched| watched.ready) {
+    pub(super) fn serve(&mut self, now: Tick, time_cache: &mut TimeCache, shared: &Shared) {
+        let Datagrams { sockets, budget, answers, control } = self;
+        for Watched { socket, service, ready } in sockets.iter_mut().filter(|watched| watched.ready) {
             for _ in 0..BATCH {
-                let answer = self.answers.of(*service);
-                match serve_one(socket, answer, &mut self.control, &mut self.budget, now, shared) {
-                    Ok(result) => add(shared.datagrams.counter(*service, result), 1),
+                let result = match receive(socket, control, budget, now, shared) {
+                    Ok(Ok(question)) => {
+                        // After the question has come: once the clock was set, each later answer shows the new time.
+                        let mut read = time_cache.begin(ClientId::default(), now);
+                        let (second, zone) = time_cache.now(&mut read);
+                        answers.update(second, zone, shared.zone_reloads.load(Relaxed));
+                        reply(socket, question, answers.of(*service), control)
+                    }
+                    Ok(Err(dropped)) => dropped,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         *ready = false;
                         break;
                     }
                     // It belongs to an earlier answer, such as one that a firewall has rejected.
-                    Err(_) => add(shared.datagrams.counter(*service, DatagramResult::Failed), 1),
-                }
+                    Err(_) => DatagramResult::Failed,
+                };
+                add(shared.datagrams.counter(*service, result), 1);
             }
         }
     }
 }
 
-/// Reads one question, and answers it or drops it.
-fn serve_one(
+/// A question that gets an answer.
+struct Question {
+    source: SocketAddr,
+    destination: Destination,
+}
+
+/// Reads one datagram: a question, or why it is dropped.
+fn receive(
     socket: &UdpSocket,
-    answer: &[u8],
     Control(control): &mut Control,
     budget: &mut Budget,
     now: Tick,
     shared: &Shared,
-) -> io::Result<DatagramResult> {
+) -> io::Result<Result<Question, DatagramResult>> {
     // One byte more than a question, so that a longer datagram is seen to be one.
     let mut question = [0; QUESTION_MAX + 1];
     let mut buffers = [IoSliceMut::new(&mut question)];
     let flags = MsgFlags::MSG_DONTWAIT;
     let message = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut buffers, Some(control), flags)?;
     let is_long = message.bytes > QUESTION_MAX;
-    let Some(source) = message.address.as_ref().and_then(socket_addr) else { return Ok(DatagramResult::Port) };
-    let Some(destination) = message.cmsgs()?.find_map(Destination::of) else { return Ok(DatagramResult::Port) };
-    if is_long {
-        return Ok(DatagramResult::Long);
-    }
-    if source.port() < 1024 || !is_unicast(source.ip()) || destination.is_shared {
-        return Ok(DatagramResult::Port);
-    }
-    if shared.admission.check_network(&source.into()).is_err() {
-        return Ok(DatagramResult::Denied);
-    }
-    if !budget.take(source.ip().into(), now) {
-        return Ok(DatagramResult::Limited);
-    }
-    let control = destination.echo(control);
-    let (source, answer) = (source.into(), [IoSlice::new(answer)]);
-    let message = MsgHdr::new().with_addr(&source).with_buffers(&answer).with_control(control);
-    // A full buffer of the system loses the answer, as the net may. The client asks again.
-    Ok(match SockRef::from(socket).sendmsg(&message, MSG_DONTWAIT | MSG_NOSIGNAL) {
+    let source = message.address.as_ref().and_then(socket_addr);
+    let destination = message.cmsgs()?.find_map(Destination::of);
+    let (Some(source), Some(destination)) = (source, destination) else { return Ok(Err(DatagramResult::Port)) };
+    Ok(if is_long {
+        Err(DatagramResult::Long)
+    } else if source.port() < 1024 || !is_unicast(source.ip()) || destination.is_shared {
+        Err(DatagramResult::Port)
+    } else if shared.admission.check_network(&source.into()).is_err() {
+        Err(DatagramResult::Denied)
+    } else if !budget.take(source.ip().into(), now) {
+        Err(DatagramResult::Limited)
+    } else {
+        Ok(Question { source, destination })
+    })
+}
+
+/// Sends an answer. A full buffer of the system loses it, as the net may. The client asks again.
+fn reply(socket: &UdpSocket, question: Question, answer: &[u8], Control(control): &mut Control) -> DatagramResult {
+    let (source, answer) = (question.source.into(), [IoSlice::new(answer)]);
+    let message =
+        MsgHdr::new().with_addr(&source).with_buffers(&answer).with_control(question.destination.echo(control));
+    match SockRef::from(socket).sendmsg(&message, MSG_DONTWAIT | MSG_NOSIGNAL) {
         Ok(_) => DatagramResult::Answered,
         Err(_) => DatagramResult::Failed,
-    })
+    }
 }
 
 /// Where a question was sent.

@@ -213,7 +213,8 @@ fn a_source_that_is_gone_delays_nobody() {
 
 #[test]
 fn the_clock_and_the_end_of_the_server_hold_for_datagrams() {
-    let server = udp_server();
+    // An address that no other test uses: its ports stay free.
+    let server = udp_settings("127.0.0.77:0").start().unwrap();
     let [of_867, of_868] = addresses(&server);
     let asker = Asker::local();
     assert_eq!(asker.ask(b"", of_868), SECONDS);
@@ -384,6 +385,13 @@ fn a_link_local_question_is_answered_on_its_link() {
         let server = udp_settings("[::]:0").start().unwrap();
         let [of_867, of_868] = addresses(&server).map(|address| address.port());
         let at = |port| SocketAddr::V6(SocketAddrV6::new("fe80::867".parse().unwrap(), port, 0, index));
+        // The system takes a while until it routes a new address.
+        let probe = UdpSocket::bind(at(0)).unwrap();
+        probe.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        eventually("the address is routed", || {
+            let _ = probe.send_to(b"", at(of_868));
+            probe.recv(&mut [0; 4]).is_ok()
+        });
         let asker = Asker::new(at(0));
         assert_eq!(asker.ask(b"", at(of_867)), LINE.as_bytes());
         assert_eq!(asker.ask(b"", at(of_868)), SECONDS);

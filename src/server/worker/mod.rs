@@ -352,8 +352,7 @@ impl Worker {
 
     fn answer_datagrams(&mut self) {
         if let Some(datagrams) = self.datagrams.as_mut().filter(|datagrams| datagrams.is_ready()) {
-            let mut read = self.cx.time_cache.begin(ClientId::default(), self.cx.now);
-            datagrams.serve(self.cx.now, self.cx.time_cache.now(&mut read), &self.shared);
+            datagrams.serve(self.cx.now, &mut self.cx.time_cache, &self.shared);
         }
     }
 
