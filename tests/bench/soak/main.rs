@@ -140,11 +140,13 @@ fn soak(load: &Load, pid: u32, length: Duration) -> Result<bool> {
     });
     result?;
     let after = settled(pid, before)?;
-    let [first, .., last] = &quarters[..] else { unreachable!("there are four quarters") };
+    let [first, _, third, last] = &quarters[..] else { unreachable!("there are four quarters") };
     let mut checks = Checks::default();
     let kib = |usage: &Usage| usage.memory / 1024;
-    // Growth that a busy allocator and a shared machine explain.
-    checks.flat("memory, KiB", first.median(kib), last.median(kib), first.median(kib) / 4 + 1024);
+    // When other programs run, replies wait in buffers, whose memory the allocator keeps: a few steps. A leak goes on: in
+    // half an hour this finds one of 8 bytes for each hundredth connection.
+    checks.flat("memory, second half, KiB", third.median(kib), last.median(kib), 256);
+    checks.flat("memory, KiB", first.median(kib), last.median(kib), 8 * 1024);
     checks.flat("threads", first.median(|usage| usage.threads), last.median(|usage| usage.threads), 4);
     let descriptors = |usage: &Usage| usage.descriptors;
     checks.flat("descriptors", first.median(descriptors), last.median(descriptors), first.median(descriptors) / 4 + 32);
