@@ -277,15 +277,8 @@ pub unsafe extern "C" fn daytime_rfc868(
     unix_seconds: *mut i64,
     err: *mut daytime_error,
 ) -> daytime_status {
-    entry!(err; address => {
-        if unix_seconds.is_null() {
-            return Err(null());
-        }
-        let time = builder(timeout_ms).rfc868(address.parse::<Address>()?)?;
-        // SAFETY: it is not NULL, so it may be written.
-        unsafe { unix_seconds.write(seconds(time)) };
-        Ok(())
-    })
+    // SAFETY: `unix_seconds` is NULL or may be written.
+    entry!(err; address => unsafe { write_seconds(unix_seconds, address, |address| builder(timeout_ms).rfc868(address)) })
 }
 
 /// Asks a server of the daytime protocol over UDP (RFC 867), as daytime_rfc867(). A datagram can be lost, so the question is
@@ -313,23 +306,30 @@ pub unsafe extern "C" fn daytime_rfc868_udp(
     unix_seconds: *mut i64,
     err: *mut daytime_error,
 ) -> daytime_status {
-    entry!(err; address => {
-        if unix_seconds.is_null() {
-            return Err(null());
-        }
-        let time = builder(timeout_ms).rfc868_udp(address.parse::<Address>()?)?;
-        // SAFETY: it is not NULL, so it may be written.
-        unsafe { unix_seconds.write(seconds(time)) };
-        Ok(())
-    })
+    // SAFETY: `unix_seconds` is NULL or may be written.
+    entry!(err; address => unsafe { write_seconds(unix_seconds, address, |address| builder(timeout_ms).rfc868_udp(address)) })
 }
 
-/// The seconds since the Unix epoch of a reply of RFC 868, which have 33 bits.
-fn seconds(time: SystemTime) -> i64 {
-    match time.duration_since(SystemTime::UNIX_EPOCH) {
+/// Asks for a time, and writes it as seconds since the Unix epoch.
+///
+/// # Safety
+/// `unix_seconds` is NULL or may be written.
+unsafe fn write_seconds(
+    unix_seconds: *mut i64,
+    address: &str,
+    ask: impl FnOnce(Address) -> Result<SystemTime, Error>,
+) -> Result<(), Failure> {
+    if unix_seconds.is_null() {
+        return Err(null());
+    }
+    // The seconds of a reply of RFC 868 have 33 bits.
+    let seconds = match ask(address.parse()?)?.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(since) => since.as_secs() as i64,
         Err(before) => -(before.duration().as_secs() as i64),
-    }
+    };
+    // SAFETY: it is not NULL, and this function's condition.
+    unsafe { unix_seconds.write(seconds) };
+    Ok(())
 }
 
 /// 0 is the default, and a negative timeout means unlimited.
