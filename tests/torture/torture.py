@@ -83,7 +83,9 @@ ERRORS = {
     "read": "EINTR EIO EAGAIN",
     "readlink": "EIO ENOENT",
     "recvfrom": "ECONNRESET EINTR ENOMEM ETIMEDOUT",
+    "recvmsg": "EINTR ENOMEM ECONNREFUSED",
     "sched_getaffinity": "EPERM",
+    "sendmsg": "EAGAIN ENOBUFS EPERM EINTR ENETUNREACH",
     "sendto": "ECONNRESET EPIPE EINTR ENOBUFS ENOMEM EAGAIN",
     "setsockopt": "ENOBUFS ENOMEM ENOPROTOOPT EINVAL",
     "shutdown": "ENOTCONN",
@@ -407,6 +409,7 @@ def program(life: Life, clean: int | None) -> None:
     life.client("a client of the original", lambda: original(life))
     life.client("a client that resets", lambda: life.reset(b"help\n" * 100))
     life.client("a client of RFC 868", lambda: rfc868(life))
+    life.client("a client of RFC 868 over UDP", lambda: rfc868_udp(life))
     reload(life)
     life.probe()
     life.settle(clean)
@@ -438,6 +441,24 @@ def rfc868(life: Life) -> None:
         life.outcome.note("dropped", f"a client of RFC 868 got {got!r}")
     elif len(got) > 4 or abs(int.from_bytes(got) - expected % 2**32) > 60:
         life.outcome.note("wrong byte", f"a client of RFC 868 got {got!r}")
+
+
+def rfc868_udp(life: Life) -> None:
+    """The same in a datagram. A datagram may be lost, and the client repeats its question."""
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        sock.connect((life.host, 9992))
+        sock.settimeout(0.3)
+        for _ in range(10):
+            try:
+                sock.send(b"")
+                got = sock.recv(16)
+            except OSError:
+                continue
+            expected = int(time.time()) + 2_208_988_800
+            if len(got) != 4 or abs(int.from_bytes(got) - expected % 2**32) > 60:
+                life.outcome.note("wrong byte", f"a client of RFC 868 over UDP got {got!r}")
+            return
+    life.outcome.note("dropped", "a client of RFC 868 over UDP got no answer")
 
 
 def reload(life: Life) -> None:
@@ -517,6 +538,7 @@ class Torture:
         (folder / "config.toml").write_text('deny = ["127.99.0.0/16"]\n')
         options = ["--config", str(folder / "config.toml"), "--workers", "2", "--drain", "2", "--bind-timeout", "0"]
         options += ["--listen", listen[0], "--listen", listen[1], "--listen-rfc868", f"{host}:9991"]
+        options += ["--listen-rfc868-udp", f"{host}:9992"]
         return [str(self.programs / "daytime-server"), *options, "--timezone", "Asia/Kolkata", *FORMATS]
 
     def confirmed(self, fault: Fault) -> Outcome:
