@@ -243,6 +243,7 @@ fn the_links_of_the_documents_have_targets() {
         "examples/README.md",
         "examples/c/README.md",
         "examples/container/README.md",
+        "examples/debian/README.md",
         "examples/haproxy/README.md",
         "examples/kubernetes/README.md",
         "examples/nginx/README.md",
@@ -273,6 +274,18 @@ fn the_links_of_the_documents_have_targets() {
             assert!(text.contains(&format!("\n[{target}]: ")), "{document} does not define {target}");
         }
     }
+}
+
+/// The files that a registry takes and its warnings: a field that is missing, or a test that is left out.
+#[test]
+fn cargo_packages_this_crate_without_a_warning() {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["package", "--no-verify", "--offline", "--allow-dirty"]);
+    // A folder of its own, since another cargo may build in the target directory.
+    let folder = Folder::new();
+    let output = cargo.env("CARGO_TARGET_DIR", folder.path()).output().unwrap();
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && !printed.contains("warning"), "{printed}");
 }
 
 #[test]

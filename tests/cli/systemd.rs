@@ -216,8 +216,11 @@ fn the_units_are_valid() {
     let folder = Folder::new();
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/systemd");
     let service = fs::read_to_string(examples.join("daytime.service")).unwrap();
-    // The unit names the program in the target directory.
-    let service = service.replace("/usr/local/bin/daytime-server", &format!("\"{SERVER}\""));
+    // A bare name, so that the unit finds a package's /usr/bin and an administrator's /usr/local/bin. The tests' program
+    // is in the target directory.
+    let bare = "\nExecStart=daytime-server ";
+    assert!(service.contains(bare), "{service}");
+    let service = service.replace(bare, &format!("\nExecStart=\"{SERVER}\" "));
     let service = folder.write("daytime.service", &service);
     let socket = folder.write("daytime.socket", &fs::read_to_string(examples.join("daytime.socket")).unwrap());
     run("systemd-analyze", &["verify", "--man=no", &service, &socket], "").assert(0, "", "");

@@ -1,4 +1,4 @@
-//! The examples for HAProxy, nginx, Kubernetes and containers, run by the programs they are written for.
+//! The examples for HAProxy, nginx, Kubernetes, containers and Debian, run by the programs they are written for.
 //!
 //! A test takes the file that a reader would take, and replaces its ports by free ones. `tests/python/test_deploy.py`
 //! has the checks that need tools written in Python.
@@ -7,6 +7,7 @@
 mod common;
 
 mod container;
+mod debian;
 mod haproxy;
 mod kubernetes;
 mod load;

@@ -1,6 +1,6 @@
 //! What holds for every input: one module for each fuzz target, with a function `check` that panics if it does not hold.
 //!
-//! Two crates include this module: the fuzz targets, and `tests/fuzz/main.rs`, which replays the committed inputs. An
+//! Two crates include this module: the fuzz targets, and `tests/fuzz.rs`, which replays the committed inputs. An
 //! oracle decodes its input from bytes by itself. Every input is a valid one, so that a mutation never leads nowhere.
 #![allow(dead_code, reason = "each target uses a part of it")]
 

@@ -2,7 +2,6 @@
 //!
 //! CONTRIBUTING.md says how to run a target, and how to add an input.
 
-#[path = "../oracles/mod.rs"]
 mod oracles;
 
 use std::{fs, path::Path};
@@ -10,6 +9,10 @@ use std::{fs, path::Path};
 /// Passes each committed input of a target to its oracle, and the empty input.
 fn replay(target: &str, check: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz");
+    if !folder.exists() {
+        println!("SKIPPED: a published package does not have the inputs");
+        return;
+    }
     check(b"");
     let mut inputs = 0;
     for kind in ["seeds", "regressions"] {
