@@ -149,8 +149,16 @@ pub(crate) struct Zones {
     /// `TZDIR` when the server was made, and the folders of the system.
     places: Vec<PathBuf>,
     database: RwLock<Arc<Database>>,
+    renewed: Mutex<Renewal>,
     local: LocalZone,
     local_at_start: Zone,
+}
+
+/// A renewal of the zones: how many times it was requested, and how many times it was due. Each only grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Renewal {
+    pub(crate) requested: u64,
+    pub(crate) due: u64,
 }
 
 #[derive(Debug)]
@@ -231,7 +239,7 @@ impl Zones {
     fn of(places: Vec<PathBuf>, local: LocalZone) -> Result<Self, Error> {
         let database = Database::open(&places).unwrap_or_else(|| Database::none(places.len()));
         let database = RwLock::new(Arc::new(database));
-        let mut zones = Zones { places, database, local, local_at_start: Zone::UTC };
+        let mut zones = Zones { places, database, renewed: Mutex::default(), local, local_at_start: Zone::UTC };
         match (zones.local(), &zones.local) {
             (Ok(zone), _) => zones.local_at_start = zone,
             (Err(_), LocalZone::Named(name)) => return Err(zones.error(name)),
@@ -283,9 +291,20 @@ impl Zones {
         self.local_at_start.clone()
     }
 
+    /// [Renews](Self::renew) the zones for the first thread that asks for this renewal, and lets the others wait for that: a
+    /// listing of the database takes milliseconds and hundreds of kilobytes.
+    pub(crate) fn renew_for(&self, renewal: Renewal) {
+        let mut done = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        if renewal.requested > done.requested || renewal.due > done.due {
+            self.renew();
+            done.requested = done.requested.max(renewal.requested);
+            done.due = done.due.max(renewal.due);
+        }
+    }
+
     /// Opens the database again, so that files that were replaced in the meantime are read again, and a database that was
     /// missing is found. If the system cannot open it now, the former one stays, with the zones that it has in memory.
-    pub(crate) fn renew(&self) {
+    fn renew(&self) {
         let place = self.database.read().unwrap_or_else(PoisonError::into_inner).place;
         // Not from a later place: an empty `TZDIR` that once had zones is no reason to take others.
         let last = self.places.len().min(place + 1);
@@ -400,6 +419,20 @@ mod tests {
 
     fn zones(folder: &Path, local: LocalZone) -> Result<Zones, Error> {
         Zones::of(vec![folder.join("missing"), folder.join("zones")], local)
+    }
+
+    #[test]
+    fn the_database_is_listed_once_for_all_threads() {
+        let Ok(zones) = Zones::open(Some("UTC")) else { return };
+        let mut last = zones.database();
+        for (renewal, renews) in
+            [((0, 0), false), ((1, 0), true), ((1, 0), false), ((1, 1), true), ((0, 1), false), ((2, 0), true)]
+        {
+            zones.renew_for(Renewal { requested: renewal.0, due: renewal.1 });
+            let database = zones.database();
+            assert_eq!(!Arc::ptr_eq(&database, &last), renews, "{renewal:?}");
+            last = database;
+        }
     }
 
     #[test]

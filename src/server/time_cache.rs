@@ -14,13 +14,14 @@ use super::{
     tick::{Tick, ticks},
 };
 use crate::{
+    clock::Renewal,
     escape::escape,
     protocol::{Commands, FormattedTime, Respond, Zone},
 };
 
 /// The most zones that a thread caches. A peer that asks for more empties the cache.
 const ZONES_MAX: usize = 256;
-/// The age at which the cached zones are dropped and their files read again.
+/// How often the cached zones are dropped and their files read again.
 const RENEWAL: Duration = Duration::from_secs(300);
 
 /// A thread's formatted times. It lives as long as the thread; the state of one read is a [`Read`].
@@ -28,10 +29,8 @@ pub(super) struct TimeCache {
     shared: Arc<Shared>,
     config: Arc<Config>,
     local: Cached,
-    /// When to read the zones again.
-    renewal: Tick,
-    /// The number of requested reloads that are done.
-    reloads: u64,
+    /// The last renewal of the zones.
+    renewal: Renewal,
     /// By the name as clients spell it, so that a name is looked up once. A name that is unknown is looked up each time: it
     /// may be a zone whose file could not be opened for a moment, and a lookup costs less than the reply.
     named: HashMap<Box<str>, Cached>,
@@ -67,16 +66,15 @@ impl TimeCache {
     pub(super) fn new(shared: Arc<Shared>, config: Arc<Config>) -> Self {
         let zone = config.zones.local().unwrap_or_else(|_| config.zones.local_at_start());
         let local = Cached::new(shared.clock.unix_seconds(), zone, &config);
-        let renewal = ticks(shared.started.elapsed()).saturating_add(ticks(RENEWAL));
-        TimeCache { shared, config, local, renewal, reloads: 0, named: HashMap::new() }
+        let renewal = Renewal { requested: 0, due: ticks(shared.started.elapsed()) / ticks(RENEWAL) };
+        TimeCache { shared, config, local, renewal, named: HashMap::new() }
     }
 
     /// Starts to answer a read of a client.
     pub(super) fn begin(&mut self, client: ClientId, now: Tick) -> Read {
-        let reloads = self.shared.zone_reloads.load(Relaxed);
-        if now >= self.renewal || reloads != self.reloads {
-            self.reloads = reloads;
-            self.renew(now);
+        let renewal = Renewal { requested: self.shared.zone_reloads.load(Relaxed), due: now / ticks(RENEWAL) };
+        if renewal != self.renewal {
+            self.renew(renewal);
         }
         Read { client, second: None }
     }
@@ -91,10 +89,10 @@ impl TimeCache {
     }
 
     /// Drops the zones, whose files may have changed. If the server's zone is missing now, it stays unchanged.
-    fn renew(&mut self, now: Tick) {
-        self.renewal = now.saturating_add(ticks(RENEWAL));
+    fn renew(&mut self, renewal: Renewal) {
+        self.renewal = renewal;
         self.named.clear();
-        self.config.zones.renew();
+        self.config.zones.renew_for(renewal);
         if let Ok(zone) = self.config.zones.local() {
             self.local = Cached::new(self.local.time.second(), zone, &self.config);
         }
