@@ -29,8 +29,8 @@ pub(crate) fn activated(sockets: &[(&str, &dyn AsFd)], process: &str, arguments:
     let names: Vec<&str> = sockets.iter().map(|(name, _)| *name).collect();
     let numbered = |first: usize| (first..).zip(sockets);
     // The shell moves the sockets to high numbers first, since a socket may have the number that another one needs.
-    let up = numbered(50).map(|(to, (_, socket))| format!("{to}<&{}", socket.as_fd().as_raw_fd()));
-    let down = numbered(3).map(|(to, _)| format!("{to}<&{} {}<&-", to + 47, to + 47));
+    let up = numbered(600).map(|(to, (_, socket))| format!("{to}<&{}", socket.as_fd().as_raw_fd()));
+    let down = numbered(3).map(|(to, _)| format!("{to}<&{} {}<&-", to + 597, to + 597));
     let [up, down] = [up.collect::<Vec<_>>(), down.collect()].map(|moves| moves.join(" "));
     let line = format!(
         "exec {up}; exec {down}; export LISTEN_PID={process} LISTEN_FDS={} LISTEN_FDNAMES={}; exec '{SERVER}' {arguments}",
