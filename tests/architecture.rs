@@ -8,6 +8,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs, iter,
     path::Path,
+    process::Command,
     slice,
 };
 
@@ -78,6 +79,29 @@ fn no_files_import_each_other_in_a_circle() {
     let sources = sources();
     let circles: Vec<String> = WITHOUT_CIRCLES.iter().flat_map(|folder| circles(folder, &sources)).collect();
     assert!(circles.is_empty(), "\n{}", circles.join("\n"));
+}
+
+/// A file that a tool leaves at the top level would also be in the package.
+#[test]
+fn the_top_level_has_only_the_agreed_files() {
+    let agreed = [
+        "Cargo.toml",
+        "Cargo.lock",
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "src",
+        "include",
+        "python",
+        "tests",
+        "examples",
+    ];
+    let git =
+        Command::new("git").args(["ls-tree", "--name-only", "HEAD"]).current_dir(env!("CARGO_MANIFEST_DIR")).output();
+    let Ok(git) = git else { return };
+    let names = String::from_utf8(git.stdout).unwrap();
+    let others: Vec<&str> = names.lines().filter(|name| !name.starts_with('.') && !agreed.contains(name)).collect();
+    assert!(others.is_empty(), "{others:?}");
 }
 
 /// The table at the head of tests/server/faults.rs names tests of Rust, C and Python as `FOLDER/FILE::NAME`.
