@@ -80,6 +80,11 @@ impl Address {
         }
     }
 
+    /// The error of a Unix socket in place of a host.
+    pub(crate) fn not_for_udp(&self) -> Error {
+        Error::Invalid(format!("the address \"{self}\" is a Unix socket; expected a host, for UDP"))
+    }
+
     /// From the system's form of a Unix socket's address. The path is empty for an unbound socket.
     pub(crate) fn of_unix(address: &SockAddr) -> Self {
         match address.as_abstract_namespace() {

@@ -235,11 +235,10 @@ impl daytime_server {
         // SAFETY: it is not -1, and is only asked for its kind. A closed descriptor answers with an error.
         let socket = unsafe { BorrowedFd::borrow_raw(fd) };
         let socket = SockRef::from(&socket);
-        let is_udp = matches!(service, Service::Rfc867Udp | Service::Rfc868Udp);
-        if is_udp && !is_bound_udp(&socket).unwrap_or(false) {
+        if service.is_udp() && !is_bound_udp(&socket).unwrap_or(false) {
             return Err(Failure::invalid(format!("the file descriptor {fd} is not a bound UDP socket")));
         }
-        if !is_udp && !listens(&socket).unwrap_or(false) {
+        if !service.is_udp() && !listens(&socket).unwrap_or(false) {
             return Err(Failure::invalid(format!("the file descriptor {fd} is not a listening TCP or Unix socket")));
         }
         self.change(|settings| {

@@ -96,9 +96,7 @@ impl ClientBuilder {
     /// equal part of the time.
     fn exchange(self, address: Address, port: u16, most: usize) -> Result<Vec<u8>, Error> {
         if let Address::Unix(_) = address {
-            return Err(Error::Invalid(format!(
-                "the address \"{address}\" is a Unix socket; expected a host, for UDP"
-            )));
+            return Err(address.not_for_udp());
         }
         let deadline = Deadline::new(self.timeout, self.interrupt.as_ref());
         let targets = resolve(address, port, &deadline)?;

@@ -117,7 +117,7 @@ impl Service {
     }
 
     /// Whether it is served over UDP.
-    pub(super) fn is_udp(self) -> bool {
+    pub fn is_udp(self) -> bool {
         matches!(self, Service::Rfc867Udp | Service::Rfc868Udp)
     }
 }
@@ -304,10 +304,7 @@ pub(super) fn bind(
             |candidate: &SocketAddr| candidate.port() != 0 && v4_ports.contains(&(service.is_udp(), candidate.port()));
         let kind = if service.is_udp() { Kind::Datagram { shared } } else { Kind::Stream { backlog, shared } };
         let bound = match (address, candidates.as_slice()) {
-            (Address::Unix(_), _) if service.is_udp() => {
-                let expected = "expected a host, for UDP";
-                return Err(Error::Invalid(format!("the address \"{address}\" is a Unix socket; {expected}")));
-            }
+            (Address::Unix(_), _) if service.is_udp() => return Err(address.not_for_udp()),
             (Address::Unix(path), _) => {
                 let (socket, file) = unix::bind(path, backlog, mode)?;
                 let socket = Listening::Unix(UnixListener::from_std(socket));
