@@ -113,7 +113,8 @@ pub(super) fn launch(parts: Parts) -> Result<Server, Error> {
     let pool = Arc::new(HandlerPool::new(config.clone(), spawn, parallel, starting.clone()));
     // Each worker holds a clone. The last worker to end closes the pool.
     let pool_guard = Arc::new(HandlerPoolGuard(pool.clone()));
-    let datagrams = Datagrams::new(sockets.datagrams, Budget::new(config.settings.udp_rate));
+    let datagrams = (!sockets.datagrams.is_empty())
+        .then(|| Datagrams::new(sockets.datagrams, Budget::new(config.settings.udp_rate)));
     // Those of the first worker.
     let mut acceptors = Some((Acceptor::new(sockets.listeners), datagrams));
     let started = polls.into_iter().zip(receivers).enumerate().try_for_each(|(index, (poll, receiver))| {

@@ -65,6 +65,7 @@ pub(super) struct Worker {
     poll: Poll,
     messages: Receiver<Message>,
     acceptor: Option<Acceptor>,
+    /// The sockets of UDP, if this is the first worker and the server has them.
     datagrams: Option<Datagrams>,
     /// When to accept even if the poller reports no listener.
     accept_at: Tick,
@@ -91,7 +92,7 @@ impl Worker {
         pool: Arc<HandlerPool>,
         poll: Poll,
         messages: Receiver<Message>,
-        acceptors: Option<(Acceptor, Datagrams)>,
+        acceptors: Option<(Acceptor, Option<Datagrams>)>,
     ) -> Self {
         let (acceptor, datagrams) = acceptors.unzip();
         Worker {
@@ -103,7 +104,7 @@ impl Worker {
             messages,
             accept_at: acceptor.as_ref().map_or(NEVER, Acceptor::deadline),
             acceptor,
-            datagrams,
+            datagrams: datagrams.flatten(),
             http: None,
             connections: Slab::new(),
             timers: BTreeSet::new(),
