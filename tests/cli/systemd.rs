@@ -6,7 +6,7 @@ use std::{
     iter,
     net::{Ipv6Addr, TcpListener, TcpStream, UdpSocket},
     os::{
-        fd::{AsFd, AsRawFd},
+        fd::AsFd,
         linux::net::SocketAddrExt,
         unix::net::{SocketAddr, UnixDatagram, UnixListener},
     },
@@ -14,8 +14,8 @@ use std::{
     process::Command,
 };
 
+use command_fds::{CommandFdExt, FdMapping};
 use nix::sys::signal::Signal;
-use socket2::SockRef;
 
 use crate::common::{
     Folder, TIMEOUT, installed,
@@ -27,26 +27,15 @@ use crate::common::{
 /// test.
 pub(crate) fn activated(sockets: &[(&str, &dyn AsFd)], process: &str, arguments: &str) -> Program {
     let names: Vec<&str> = sockets.iter().map(|(name, _)| *name).collect();
-    let numbered = |first: usize| (first..).zip(sockets);
-    // The shell moves the sockets to high numbers first, since a socket may have the number that another one needs.
-    let up = numbered(600).map(|(to, (_, socket))| format!("{to}<&{}", socket.as_fd().as_raw_fd()));
-    let down = numbered(3).map(|(to, _)| format!("{to}<&{} {}<&-", to + 597, to + 597));
-    let [up, down] = [up.collect::<Vec<_>>(), down.collect()].map(|moves| moves.join(" "));
-    let line = format!(
-        "exec {up}; exec {down}; export LISTEN_PID={process} LISTEN_FDS={} LISTEN_FDNAMES={}; exec '{SERVER}' {arguments}",
-        names.len(),
-        names.join(":"),
-    );
-    for (_, socket) in sockets {
-        SockRef::from(&socket.as_fd()).set_cloexec(false).unwrap();
-    }
-    let program = Program::start(Command::new("bash").args(["-c", &line]));
-    // From now on, programs of other tests do not inherit the sockets. Programs that started before may have them, so a
-    // test must not wait for the close of a socket.
-    for (_, socket) in sockets {
-        SockRef::from(&socket.as_fd()).set_cloexec(true).unwrap();
-    }
-    program
+    let line = format!("export LISTEN_PID={process}; exec '{SERVER}' {arguments}");
+    let mappings = (3..).zip(sockets).map(|(child_fd, (_, socket))| {
+        let parent_fd = socket.as_fd().try_clone_to_owned().unwrap();
+        FdMapping { parent_fd, child_fd }
+    });
+    let mut command = Command::new("bash");
+    command.args(["-c", &line]).env("LISTEN_FDS", names.len().to_string()).env("LISTEN_FDNAMES", names.join(":"));
+    // Not a redirection of the shell: it keeps descriptors of its own from 10 on, and overwrites or closes others there.
+    Program::start(command.fd_mappings(mappings.collect()).unwrap())
 }
 
 #[test]
