@@ -456,7 +456,7 @@ fn prometheus_scrapes_the_server() {
         return;
     }
     let folder = Folder::new();
-    let server = monitored(builder());
+    let server = monitored(builder().command("one", |_| "1"));
     Peer::greeted(server.port()).ask("day", "Sunday");
     let config = example("prometheus.yml")
         .replace("localhost:9991", &format!("127.0.0.1:{}", port(&server)))
@@ -480,5 +480,22 @@ fn prometheus_scrapes_the_server() {
     });
     let accepted = query("daytime_clients_accepted_total{service=\"text\"}");
     assert!(accepted.contains("=> 1 @"), "{accepted}");
+    for expression in panels() {
+        // A rate needs two scrapes.
+        eventually(&format!("{expression} has a value"), || query(&expression).contains("} => "));
+    }
     drop(prometheus);
+}
+
+/// The expressions of the dashboard's panels, with values in place of Grafana's variables.
+fn panels() -> Vec<String> {
+    let dashboard = example("dashboard.json");
+    let expressions =
+        dashboard.lines().filter_map(|line| line.trim().strip_prefix("\"expr\": \"")?.strip_suffix("\","));
+    let expressions = expressions.map(|text| text.replace("\\\"", "\""));
+    let expressions: Vec<String> =
+        expressions.map(|text| text.replace("$__rate_interval", "1m").replace("$instance", ".*")).collect();
+    assert_eq!(expressions.len(), dashboard.matches("\"expr\"").count());
+    assert!(expressions.len() > 10 && !expressions.concat().contains('$'), "{expressions:?}");
+    expressions
 }
