@@ -18,7 +18,7 @@ use nix::sys::signal::Signal;
 use socket2::SockRef;
 
 use crate::common::{
-    Folder, TIMEOUT, eventually, in_own_network,
+    Folder, SetOnDrop, TIMEOUT, eventually, in_own_network,
     peer::Peer,
     process::{Program, SERVER, local, port_in, run},
     shared_port, skip,
@@ -101,6 +101,7 @@ fn ask(port: u16) -> Result<(), String> {
 fn restart_under_load(port: u16, mut restart: impl FnMut()) {
     let (done, answered, lost) = (AtomicBool::new(false), AtomicUsize::new(0), Mutex::new(Vec::new()));
     thread::scope(|scope| {
+        let _done = SetOnDrop(&done);
         for _ in 0..8 {
             scope.spawn(|| {
                 while !done.load(Relaxed) {
@@ -118,7 +119,6 @@ fn restart_under_load(port: u16, mut restart: impl FnMut()) {
                 restart();
             }
         }
-        done.store(true, Relaxed);
     });
     let (answered, lost) = (answered.into_inner(), lost.into_inner().unwrap());
     assert!(lost.is_empty(), "{} of {answered} clients are lost: {lost:?}", lost.len());

@@ -7,6 +7,7 @@ use std::{
     mem::MaybeUninit,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket},
     process::Command,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
     time::{Duration, Instant, UNIX_EPOCH},
 };
@@ -18,7 +19,7 @@ use nix::{
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::common::{MOMENT, TIMEOUT, eventually, outcome, skip, tcp, timed, unbound_builder};
+use crate::common::{MOMENT, SetOnDrop, TIMEOUT, eventually, outcome, skip, tcp, timed, unbound_builder};
 use crate::rfc::{LINE, SECONDS};
 
 /// More than any test asks in a second.
@@ -233,11 +234,12 @@ fn a_flood_delays_no_client_of_tcp() {
     let server = udp_settings("127.0.0.1:0").listen("127.0.0.1:0").workers(1).udp_rate(1).start().unwrap();
     let [of_867, _] = addresses(&server);
     let mut client = Client::connect(server.local_addr().unwrap()).unwrap();
-    let stop = std::sync::atomic::AtomicBool::new(false);
+    let stop = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _stop = SetOnDrop(&stop);
         scope.spawn(|| {
             let asker = Asker::local();
-            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+            while !stop.load(Relaxed) {
                 asker.send(b"", of_867);
             }
         });
@@ -245,7 +247,6 @@ fn a_flood_delays_no_client_of_tcp() {
         for _ in 0..100 {
             assert_eq!(client.timestamp().unwrap(), MOMENT);
         }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
 }
 
