@@ -463,15 +463,20 @@ fn prometheus_scrapes_the_server() {
         .replace("scrape_interval: 15s", "scrape_interval: 1s");
     let config = folder.write("prometheus.yml", &config);
     folder.write("alerts.yml", &example("alerts.yml"));
-    // Prometheus takes no port 0. Another process may take this one in the meantime; then the query fails.
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let prometheus = Program::start(Command::new("prometheus").args([
+    let mut prometheus = Program::start(Command::new("prometheus").args([
         &format!("--config.file={config}"),
-        &format!("--web.listen-address={free}"),
+        "--web.listen-address=127.0.0.1:0",
         &format!("--storage.tsdb.path={}", folder.name("data")),
     ]));
+    // Its log tells the port.
+    let address = loop {
+        let line = prometheus.err.line();
+        if let Some((_, address)) = line.split_once("Listening on").and_then(|(_, rest)| rest.split_once(" address=")) {
+            break address.split(' ').next().unwrap().to_owned();
+        }
+    };
     let query = |query: &str| {
-        let output = Command::new("promtool").args(["query", "instant", &format!("http://{free}"), query]).output();
+        let output = Command::new("promtool").args(["query", "instant", &format!("http://{address}"), query]).output();
         String::from_utf8(output.unwrap().stdout).unwrap()
     };
     eventually("Prometheus has scraped the server", || {
