@@ -6,160 +6,31 @@
 //! read while a handler runs either.
 
 use std::{
-    collections::HashMap,
     io::{self, ErrorKind, Read, Write},
     mem,
     net::Shutdown,
     os::fd::AsRawFd,
-    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use mio::net::TcpStream;
 
-use super::super::{
-    config::{Config, Settings},
-    conversation::{Conversation, State},
-    events::{ClientId, Event, Reason},
-    handler_pool::{HandlerPool, Job, JobId, Submitted},
-    listen::{Peer, Service},
-    shared::Shared,
-    stats::{ClientInfo, add},
-    tick::{NEVER, Tick, ticks},
-    time_cache::{ReadResponder, TimeCache},
+use super::{
+    super::{
+        conversation::Conversation,
+        events::{ClientId, Reason},
+        handler_pool::{Job, JobId},
+        listen::{Peer, Service},
+        stats::{ClientInfo, add},
+        tick::{NEVER, Tick},
+        time_cache::ReadResponder,
+    },
+    context::Context,
 };
-use crate::protocol::{Framing, Next, ProxyHeader, QUIET, Received, ServerSession, errors, rfc867, rfc868};
+use crate::protocol::{Framing, Next, ProxyHeader, Received, ServerSession, rfc867, rfc868};
 
-/// The size of the input buffer.
-const READ_MAX: usize = 16 * 1024;
 /// The most reads before other connections are driven: a short one, and the one that finds EOF or nothing more.
 const READS_MAX: usize = 2;
-/// How long a peer may take to close after the last reply.
-const LINGER: Duration = Duration::from_secs(1);
-
-/// How long after it was accepted a client may send its first command while the server drains. Its command may be on the
-/// way.
-const FIRST_WORDS: Duration = Duration::from_secs(1);
-
-/// The most refused connections that are kept open at once, so that their peers can read the error line. They use the
-/// file descriptors that the default of `max_clients` reserves.
-const REFUSED_MAX: usize = 32;
-
-/// What a worker lends to each of its connections.
-pub(super) struct Context {
-    pub(super) shared: Arc<Shared>,
-    pub(super) config: Arc<Config>,
-    pub(super) pool: Arc<HandlerPool>,
-    /// The index of the worker.
-    pub(super) worker: usize,
-    pub(super) now: Tick,
-    limits: Limits,
-    pub(super) time_cache: TimeCache,
-    /// The buffer for reads.
-    input: Box<[u8]>,
-    /// The replies of one read; empty between calls of `drive`.
-    out: Vec<u8>,
-    /// The jobs of this turn of the loop. They are submitted together.
-    jobs: Vec<Submitted>,
-    /// The number of sessions that are away.
-    pub(super) away: usize,
-    /// The number of refused connections.
-    pub(super) refused: usize,
-    /// The states of clients, as the hook `on_connect` returned them.
-    pub(super) states: HashMap<ClientId, State>,
-    /// Cleared conversations, whose buffers serve the next ones.
-    #[allow(clippy::vec_box, reason = "a box moves between threads, and a conversation is large")]
-    spare: Vec<Box<Conversation>>,
-}
-
-/// The most conversations that are kept for their buffers.
-const SPARE_MAX: usize = 64;
-
-/// The timeouts of a client, in ticks.
-struct Limits {
-    write: Tick,
-    idle: Tick,
-    first_command: Tick,
-    quiet: Tick,
-    linger: Tick,
-    first_words: Tick,
-    proxy: Tick,
-}
-
-impl Limits {
-    fn new(settings: &Settings) -> Self {
-        Limits {
-            write: ticks(settings.write_timeout),
-            idle: ticks(settings.idle_timeout),
-            first_command: ticks(settings.first_command_timeout),
-            quiet: ticks(QUIET),
-            linger: ticks(LINGER),
-            first_words: ticks(FIRST_WORDS),
-            proxy: ticks(settings.proxy_timeout),
-        }
-    }
-}
-
-impl Context {
-    pub(super) fn new(shared: Arc<Shared>, config: Arc<Config>, pool: Arc<HandlerPool>, worker: usize) -> Self {
-        Context {
-            limits: Limits::new(&config.settings),
-            time_cache: TimeCache::new(shared.clone(), config.clone()),
-            shared,
-            config,
-            pool,
-            worker,
-            now: 0,
-            input: vec![0; READ_MAX].into(),
-            out: Vec::new(),
-            jobs: Vec::new(),
-            away: 0,
-            refused: 0,
-            states: HashMap::new(),
-            spare: Vec::new(),
-        }
-    }
-
-    /// Counts a client that is admitted, and emits the event.
-    pub(super) fn admit(&self, id: ClientId, peer: &Peer, service: Service) {
-        let counters = &self.shared.counters[self.worker];
-        add(&counters.accepted[service as usize], 1);
-        add(&counters.clients, 1);
-        self.shared.events.emit(|| Event::Connected { client: id, peer: peer.address() });
-    }
-
-    /// Counts a connection that is refused, and emits the event. Returns the line for a client of the text protocol: one
-    /// that exceeds a limit gets it, unless many others read theirs. A client of a denied network gets nothing, as if
-    /// nothing listened.
-    pub(super) fn refuse(&self, peer: &Peer, reason: Reason) -> Option<String> {
-        add(&self.shared.counters[self.worker].ended[reason as usize], 1);
-        self.shared.events.emit(|| Event::Refused { peer: peer.address(), reason });
-        let line = match reason {
-            Reason::Full => errors::FULL,
-            Reason::PerSource => errors::PER_SOURCE,
-            _ => return None,
-        };
-        (self.refused < REFUSED_MAX).then(|| format!("{line}\n"))
-    }
-
-    /// Adds a job, to be submitted at the end of this turn.
-    pub(super) fn submit(&mut self, id: JobId, client: ClientId, job: Job) {
-        self.jobs.push(Submitted { id, client, job });
-    }
-
-    /// Submits the jobs of this turn.
-    pub(super) fn submit_jobs(&mut self) {
-        self.pool.submit(&mut self.jobs);
-    }
-
-    /// Keeps the buffers of a conversation.
-    fn recycle(&mut self, mut conversation: Box<Conversation>) {
-        if self.spare.len() < SPARE_MAX {
-            conversation.clear();
-            self.spare.push(conversation);
-        }
-    }
-}
 
 /// What a connection needs after it was driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -423,7 +294,7 @@ impl Connection {
                 return None;
             }
         };
-        let mut conversation = cx.spare.pop().unwrap_or_default();
+        let mut conversation = cx.conversation();
         conversation.worker = cx.worker;
         conversation.slot = self.slot as usize;
         conversation.client = self.id;
@@ -686,8 +557,7 @@ impl Connection {
     }
 
     /// Passes input to the session, as far as the kernel takes replies and no handler is awaited. Before the session, it
-    /// is the header of a proxy. Returns true if other
-    /// clients are to be served before the rest.
+    /// is the header of a proxy. Returns true if other clients are to be served before the rest.
     fn serve(&mut self, input: &[u8], cx: &mut Context) -> io::Result<bool> {
         let mut read = cx.time_cache.begin(self.id, cx.now);
         let mut at = 0;
