@@ -5,11 +5,13 @@
 //! reply), and the untaken rest of one read, whatever its peer does. An idle connection has no buffer at all. Nothing is
 //! read while a handler runs either.
 
+mod away;
+mod proxied;
+
 use std::{
     io::{self, ErrorKind, Read, Write},
     mem,
     net::Shutdown,
-    os::fd::AsRawFd,
     time::{Duration, SystemTime},
 };
 
@@ -19,7 +21,7 @@ use super::{
     super::{
         conversation::Conversation,
         events::{ClientId, Reason},
-        handler_pool::{Job, JobId},
+        handler_pool::JobId,
         listen::{Peer, Service},
         stats::{ClientInfo, add},
         tick::{NEVER, Tick},
@@ -160,57 +162,6 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits for the header of a proxy, which precedes the greeting.
-    pub(super) fn await_header(&mut self) {
-        self.session = Place::Awaited(Box::default());
-    }
-
-    /// The header of the proxy as far as it has arrived, until it has ended.
-    pub(super) fn awaited_header(&self) -> Option<&ProxyHeader> {
-        match &self.session {
-            Place::Awaited(header) => Some(header),
-            _ => None,
-        }
-    }
-
-    /// Takes bytes of the awaited header. At its end the client enters, and the rest of the read is its first one. An
-    /// error closes the connection without a line.
-    fn introduce(&mut self, input: &[u8], cx: &mut Context) -> io::Result<bool> {
-        let Place::Awaited(header) = &mut self.session else { return Ok(false) };
-        let received = header.receive(input).map_err(|_| io::Error::from(ErrorKind::InvalidData))?;
-        let Some(proxied) = received else { return Ok(false) };
-        let admission = &cx.shared.admission;
-        let admitted = match proxied.source {
-            Some(source) => {
-                self.peer = source.into();
-                admission.check_network(&self.peer)
-            }
-            // The proxy speaks for itself, and is trusted.
-            None => Ok(()),
-        };
-        let admitted = admitted.and_then(|()| admission.enter(&self.peer));
-        self.session = Place::Here(ServerSession::new(cx.config.settings.framing));
-        match admitted {
-            Ok(()) => {
-                self.connected = cx.now;
-                cx.admit(self.id, &self.peer, Service::Proxied);
-                let rest = &input[proxied.taken..];
-                self.begin(rest, cx)?;
-                if rest.is_empty() { Ok(false) } else { self.serve(rest, cx) }
-            }
-            Err(reason) => {
-                admission.leave_seat();
-                self.id = ClientId::default();
-                let line = cx.refuse(&self.peer, reason);
-                cx.refused += 1;
-                cx.out.extend_from_slice(line.ok_or(ErrorKind::PermissionDenied)?.as_bytes());
-                self.phase = Phase::Closing(reason);
-                self.send(cx)?;
-                Ok(false)
-            }
-        }
-    }
-
     /// Sends a text in place of the greeting, and closes.
     pub(super) fn refuse(&mut self, text: &[u8], reason: Reason, cx: &mut Context) -> Progress {
         self.phase = Phase::Closing(reason);
@@ -232,99 +183,6 @@ impl Connection {
                 self.refuse(line.as_bytes(), Reason::Answered, cx)
             }
         }
-    }
-
-    /// Takes the session back, with the replies of a conversation.
-    pub(super) fn resume(&mut self, mut conversation: Box<Conversation>, cx: &mut Context) -> Progress {
-        self.since = cx.now;
-        self.commands += mem::take(&mut conversation.executed);
-        add(&cx.shared.counters[cx.worker].bytes_out, mem::take(&mut conversation.sent));
-        mem::swap(&mut cx.out, &mut conversation.out);
-        let sent = self.send(cx);
-        mem::swap(&mut cx.out, &mut conversation.out);
-        if sent.is_ok() && conversation.next_command().is_some() {
-            self.call(conversation, cx);
-            return self.drive(cx);
-        }
-        let session = mem::replace(&mut conversation.session, ServerSession::new(Framing::Auto));
-        self.session = Place::Here(session);
-        cx.away -= 1;
-        if sent.is_err() {
-            return Progress::Close(Reason::Error);
-        }
-        if !conversation.rest().is_empty() {
-            self.pending.get_or_insert_default().input = conversation.rest().to_vec();
-        }
-        if conversation.is_closed() {
-            self.close();
-        }
-        cx.recycle(conversation);
-        self.drive(cx)
-    }
-
-    /// Counts commands of the session while it is away, and sends their replies.
-    pub(super) fn executed(&mut self, commands: u64, mut out: Vec<u8>, cx: &mut Context) -> Progress {
-        self.commands += commands;
-        cx.out.append(&mut out);
-        match self.send(cx) {
-            Ok(()) => Progress::Pending,
-            Err(_) => Progress::Close(Reason::Error),
-        }
-    }
-
-    /// The job of the session, if it is away.
-    pub(super) fn job(&self) -> Option<JobId> {
-        match self.session {
-            Place::Away(job) => Some(job),
-            Place::Here(_) | Place::Awaited(_) => None,
-        }
-    }
-
-    /// Whether the conversation of the session waits here until the replies before it are sent.
-    pub(super) fn holds_conversation(&self) -> bool {
-        self.pending.as_ref().is_some_and(|pending| pending.conversation.is_some())
-    }
-
-    /// Moves the session into a conversation. `None` if it is not here.
-    fn depart(&mut self, next: Next, rest: &[u8], cx: &mut Context) -> Option<Box<Conversation>> {
-        let session = match mem::replace(&mut self.session, Place::Away(JobId::NONE)) {
-            Place::Here(session) => session,
-            other => {
-                self.session = other;
-                return None;
-            }
-        };
-        let mut conversation = cx.conversation();
-        conversation.worker = cx.worker;
-        conversation.slot = self.slot as usize;
-        conversation.client = self.id;
-        conversation.peer = self.peer.address();
-        conversation.session = session;
-        conversation.socket = self.stream.as_raw_fd();
-        conversation.set_next(next, rest);
-        cx.away += 1;
-        Some(conversation)
-    }
-
-    /// Has the handler of a conversation's command called, once no reply is owed any more.
-    fn call(&mut self, conversation: Box<Conversation>, cx: &mut Context) {
-        match conversation.next_command() {
-            Some(command) if !self.blocked() => self.submit(conversation, command, cx),
-            _ => self.pending.get_or_insert_default().conversation = Some(conversation),
-        }
-    }
-
-    fn submit(&mut self, mut conversation: Box<Conversation>, queue: usize, cx: &mut Context) {
-        conversation.state = cx.states.get(&self.id).cloned();
-        // A server has fewer commands than fit into one reply to `help`.
-        let id = JobId { queue: queue as u32, submitted: cx.now };
-        self.session = Place::Away(id);
-        cx.submit(id, self.id, Job::Converse(conversation));
-    }
-
-    /// The poller reports an error while the session is away.
-    pub(super) fn fail(&mut self) {
-        self.failed = true;
     }
 
     /// The poller reports input. `reads_on` if a read may end before the last byte, at EOF or at urgent data.
