@@ -80,7 +80,7 @@ fn the_text_has_every_counter_from_the_start() {
         let family = if reason.is_refusal() { "refused" } else { "closed" };
         assert_eq!(samples[&format!("daytime_clients_{family}_total{{reason=\"{}\"}}", reason.name())], 0.0);
     }
-    for service in ["text", "rfc867", "rfc868"] {
+    for service in ["text", "rfc867", "rfc868", "proxied"] {
         assert_eq!(samples[&format!("daytime_clients_accepted_total{{service=\"{service}\"}}")], 0.0);
     }
     for name in [
@@ -447,6 +447,10 @@ fn the_examples_use_metrics_that_exist() {
         for name in names {
             assert!(exists(name), "{file} has {name}");
         }
+    }
+    let readme = example("README.md");
+    for family in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
+        assert!(readme.contains(&format!("`{family}")), "README.md does not have {family}");
     }
 }
 
