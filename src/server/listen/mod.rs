@@ -199,7 +199,12 @@ impl DatagramSocket {
         socket.set_nonblocking(true)?;
         match socket.local_addr()? {
             SocketAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?,
-            SocketAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?,
+            SocketAddr::V6(_) => {
+                setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+                // For questions over IPv4: IPv6's message does not tell a broadcast address from one of this host.
+                #[cfg(target_os = "linux")]
+                setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
+            }
         }
         Ok(DatagramSocket { socket: UdpSocket::from_std(socket), service })
     }
