@@ -118,5 +118,5 @@ fn every_call_has_one_deadline() {
     let mut client = with_timeout(1000).connect(fake.address()).unwrap();
     let began = Instant::now();
     assert_eq!(error_of(client.datetime()), "timeout");
-    assert!(began.elapsed() < Duration::from_millis(1300), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(1) + SLACK, "{:?}", began.elapsed());
 }
