@@ -86,8 +86,8 @@ fn a_source_has_a_limited_number_of_clients() {
 fn timeouts_close_silent_clients_with_a_reason() {
     // A slow client is never silent, and never completes a command.
     let server = builder()
-        .idle_timeout(Duration::from_millis(300))
-        .first_command_timeout(Duration::from_millis(1200))
+        .idle_timeout(Duration::from_millis(1000))
+        .first_command_timeout(Duration::from_millis(2500))
         .start()
         .unwrap();
     let events = server.events();

@@ -59,6 +59,11 @@ impl Asker {
         Asker::new((Ipv4Addr::LOCALHOST, 0))
     }
 
+    /// One that does not read its answers. Its address differs from that of others, who could get its port and the answers.
+    fn leaving() -> Self {
+        Asker::new(([127, 0, 0, 6], 0))
+    }
+
     fn send(&self, question: &[u8], to: SocketAddr) {
         assert_eq!(self.0.send_to(question, to).unwrap(), question.len());
     }
@@ -137,12 +142,14 @@ fn a_datagram_costs_no_allocation_and_no_event() {
             }
         }
     };
-    ask(1); // makes the answers of this second
-    let before = ALLOCATIONS.load(Relaxed);
-    // Fewer than all sources together get at once.
-    ask(400);
-    assert_eq!(ALLOCATIONS.load(Relaxed) - before, 0);
-    expect_counts(&server, 802, 802);
+    // Threads that have just started also allocate. Fewer questions than all sources together get at once.
+    let rounds = [(); 4].map(|()| {
+        let before = ALLOCATIONS.load(Relaxed);
+        ask(100);
+        ALLOCATIONS.load(Relaxed) - before
+    });
+    assert!(rounds.contains(&0), "{rounds:?}");
+    expect_counts(&server, 800, 800);
     server.stop();
     assert!(server.wait(Some(TIMEOUT)));
     drop(server);
@@ -241,7 +248,7 @@ fn a_source_that_asks_too_often_gets_its_rate() {
     let began = Instant::now();
     for n in 1..=1000 {
         // Each question from another port: a source is an address.
-        Asker::local().send(b"", to);
+        Asker::leaving().send(b"", to);
         if n % 50 == 0 {
             // The system's buffer holds some hundred datagrams.
             eventually("all questions are counted", || {
@@ -254,8 +261,13 @@ fn a_source_that_asks_too_often_gets_its_rate() {
     let most = 10 + began.elapsed().as_millis() as u64 / 100 + 1;
     let answered = server.stats().datagrams_answered;
     assert!((10..=most).contains(&answered), "{answered} of at most {most}");
-    // Another source is not affected.
-    assert_eq!(Asker::new(([127, 0, 0, 7], 0)).ask(b"", to), SECONDS);
+    // Another source is not affected. Of two, one at most shares the budget of the first by chance.
+    for host in [7, 8] {
+        Asker::new(([127, 0, 0, host], 0)).send(b"", to);
+    }
+    let sum = || server.stats().datagrams_answered + server.stats().datagrams_dropped;
+    eventually("both questions are counted", || sum() == 1002);
+    assert!(server.stats().datagrams_answered > answered);
 }
 
 #[test]
@@ -264,7 +276,7 @@ fn a_source_that_is_gone_delays_nobody() {
     let [of_867, of_868] = addresses(&server);
     for _ in 0..100 {
         // Its system answers with ICMP's "port unreachable".
-        Asker::local().send(b"", of_867);
+        Asker::leaving().send(b"", of_867);
     }
     let asker = Asker::local();
     assert_eq!(asker.ask(b"", of_867), LINE.as_bytes());
@@ -297,7 +309,7 @@ fn a_flood_delays_no_client_of_tcp() {
     thread::scope(|scope| {
         let _stop = SetOnDrop(&stop);
         scope.spawn(|| {
-            let asker = Asker::local();
+            let asker = Asker::leaving();
             while !stop.load(Relaxed) {
                 asker.send(b"", of_867);
             }
