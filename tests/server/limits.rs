@@ -54,6 +54,21 @@ fn rejected_clients_keep_a_limited_number_of_connections() {
 }
 
 #[test]
+fn a_rejected_client_gets_its_error_line_after_many_that_have_left() {
+    let bound = builder().workers(1).max_clients(1).bind().unwrap();
+    let mut accepted = Peer::connect(bound.port());
+    // All of them are in the queue when the server starts, and have closed their side.
+    let mut left: Vec<Peer> = (0..60).map(|_| Peer::connect(bound.port())).collect();
+    left.iter_mut().for_each(Peer::finish);
+    let mut last = Peer::connect(bound.port());
+    let server = bound.start().unwrap();
+    accepted.expect(GREETING);
+    last.expect("The server is full\n");
+    last.expect_eof();
+    assert_eq!(server.stats().refused, 61);
+}
+
+#[test]
 fn the_client_reports_the_error_line_of_a_full_server() {
     let server = builder().max_clients(1).start().unwrap();
     let accepted = Client::connect(&server.addresses()[0]).unwrap();
