@@ -252,7 +252,7 @@ typedef enum {
      * The daytime protocol over UDP (RFC 867), by default on port 13. Each datagram of at most 3 bytes gets the line of
      * DAYTIME_SERVICE_RFC867, from the address to which it was sent. Others are dropped: longer ones, those of a port below
      * 1,024, those to a broadcast or multicast address, those of a denied network, and those of a source that asks too
-     * often, see daytime_server_set_udp_rate(). The answer has at most 2.6 times the bytes of the question, counted in IP.
+     * often, see daytime_server_set_udp_rate(). The answer has at most 3 times the bytes of the question, counted in IP.
      */
     DAYTIME_SERVICE_RFC867_UDP = 5,
     /**
@@ -1285,7 +1285,7 @@ daytime_status daytime_client_quit(daytime_client *client,
  * syntax. The default port is 13. Addresses and timeout_ms are those of daytime_client_connect().
  * Ownership: the buffer is yours; DAYTIME_REPLY_MAX bytes hold the reply of this library's servers, 4,097 any reply.
  * Lifetime: none. Threads: any. Errors: DAYTIME_ERR_INVALID for the address, DAYTIME_ERR_IO, DAYTIME_ERR_TIMEOUT;
- * DAYTIME_ERR_CLOSED if the server sent nothing; DAYTIME_ERR_PROTOCOL if the reply exceeds 4 KiB or is not text;
+ * DAYTIME_ERR_CLOSED if the server sent nothing; DAYTIME_ERR_PROTOCOL if the reply exceeds 4 KiB, is blank or is not text;
  * DAYTIME_ERR_TRUNCATED.
  */
 daytime_status daytime_rfc867(const char *address,

@@ -37,7 +37,7 @@ pub enum daytime_service {
     /// The daytime protocol over UDP (RFC 867), by default on port 13. Each datagram of at most 3 bytes gets the line of
     /// DAYTIME_SERVICE_RFC867, from the address to which it was sent. Others are dropped: longer ones, those of a port below
     /// 1,024, those to a broadcast or multicast address, those of a denied network, and those of a source that asks too
-    /// often, see daytime_server_set_udp_rate(). The answer has at most 2.6 times the bytes of the question, counted in IP.
+    /// often, see daytime_server_set_udp_rate(). The answer has at most 3 times the bytes of the question, counted in IP.
     DAYTIME_SERVICE_RFC867_UDP = 5,
     /// The time protocol over UDP (RFC 868), by default on port 37. As DAYTIME_SERVICE_RFC867_UDP, with the four bytes of
     /// DAYTIME_SERVICE_RFC868, at most 1.15 times the bytes of the question.

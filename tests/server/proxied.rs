@@ -17,7 +17,7 @@ use daytime::{
 use socket2::SockRef;
 
 use crate::common::{
-    Folder, eventually, next_event,
+    Folder, TIMEOUT, eventually, next_event,
     peer::{Peer, assert_bytes},
     tcp, timed, unbound_builder,
 };
@@ -500,7 +500,7 @@ fn a_stop_closes_connections_that_wait_for_a_header() {
 /// Connections that say nothing hold seats, and nothing else.
 #[test]
 fn silent_connections_do_not_delay_others() {
-    let (server, port, events) = start(proxied().max_clients(300).listen("127.0.0.1:0"));
+    let (server, port, events) = start(proxied().proxy_timeout(TIMEOUT).max_clients(300).listen("127.0.0.1:0"));
     let silent: Vec<Peer> = (0..200).map(|_| Peer::connect(port)).collect();
     for _ in 0..10 {
         Peer::connect(port).ask([V1, b"day\n"].concat(), format!("{GREETING}\nSunday\n"));
