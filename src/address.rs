@@ -64,6 +64,7 @@ impl Address {
     }
 
     /// The IP address and the port; `None` for a name and for a Unix socket.
+    #[must_use]
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         match self {
             Address::Tcp(address) => Some(*address),

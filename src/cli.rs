@@ -25,6 +25,7 @@ pub fn print_error(program: &str, error: impl ToString) {
 }
 
 /// Escapes control characters, and those that hide or reverse text, so that text of a peer cannot control a terminal.
+#[must_use]
 pub fn escape(text: &str) -> String {
     crate::escape::escape(text)
 }
@@ -49,6 +50,7 @@ pub fn json(value: &impl Serialize) -> String {
 }
 
 /// The names of the zones in this system's database, in order. A server on another machine may have others.
+#[must_use]
 pub fn zone_names() -> Vec<String> {
     crate::clock::zone_names()
 }

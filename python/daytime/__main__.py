@@ -6,17 +6,22 @@ The prompt and the log lines are those of the original classroom program, a Pyth
 import argparse
 import errno
 import os
+import re
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Any, Literal
 
 import daytime
 
 PROMPT = "Enter the command for Day -> day |Date -> date |Time -> time and Exit -> quit or exit: "
+
+_TAKE_ZONES = ("day", "date", "time", "datetime", "tz", "next")
+# Asia/Tokyo, +05:30 or UTC. A name such as Japan has the form of a command.
+_ZONE = re.compile(r"\S*/\S*|[+-]\d.*|utc", re.IGNORECASE)
 
 _PROTOCOLS: dict[Literal["text", "rfc867", "rfc868", "metrics", "proxied", "rfc867_udp", "rfc868_udp"], str] = {
     "text": "",
@@ -207,46 +212,56 @@ def _ask(*, connect: tuple[str, int], timeout: float, commands: list[str]) -> in
     with daytime.connect(*connect, timeout=timeout) as client:
         if not commands:
             return _converse(client)
-        code = 0
-        for command in commands:
-            if _is_quit(command):
-                break
-            try:
-                _print_line(client.request(command))
-            except daytime.CommandError as error:
-                _complain(error.reply)
-                code = 1
-            except ValueError as error:
-                if isinstance(error, daytime.DaytimeError):
-                    raise
-                _complain(error)
-                code = 1
-        return code
+        return _answer(client, _joined(commands), _complain)
+
+
+def _joined(arguments: list[str]) -> list[str]:
+    """Joins a zone to the command before it, as daytime-client does."""
+    commands: list[str] = []
+    for argument in arguments:
+        if commands and commands[-1].strip().lower() in _TAKE_ZONES and _ZONE.fullmatch(argument):
+            commands[-1] = f"{commands[-1].strip()} {argument}"
+        else:
+            commands.append(argument)
+    return commands
+
+
+def _answer(client: daytime.Client, commands: Iterable[str], complain: Callable[[Exception], None]) -> int:
+    """Prints the reply to each command until `quit`. Returns the exit code: 1 if a reply was an error."""
+    code = 0
+    for command in commands:
+        if _is_quit(command):
+            break
+        try:
+            _print_line(client.request(command))
+        except (daytime.CommandError, ValueError) as error:
+            if isinstance(error, daytime.ProtocolError):
+                raise
+            complain(error)
+            code = 1
+    return code
 
 
 def _converse(client: daytime.Client) -> int:
     """The loop of the original. Lines can be edited on a terminal."""
     _print_line(client.greeting)
-    screen = sys.stdout.isatty()
-    if screen and sys.stdin.isatty():
-        import readline  # noqa: F401  # input() edits lines with it
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return _answer(client, _lines(""), _complain)
+    import readline  # noqa: F401  # input() edits lines with it
+
+    # At the prompt an error is a reply.
+    _answer(client, _lines(PROMPT), lambda error: _print_line(getattr(error, "reply", str(error))))
+    return 0
+
+
+def _lines(prompt: str) -> Iterator[str]:
     while True:
         try:
-            command = input(PROMPT if screen else "")
+            line = input(prompt).strip()
         except EOFError:
-            return 0
-        if _is_quit(command):
-            return 0
-        if not command.strip():
-            continue
-        try:
-            _print_line(client.request(command.strip()))
-        except daytime.CommandError as error:
-            _print_line(error.reply)
-        except ValueError as error:
-            if isinstance(error, daytime.DaytimeError):
-                raise
-            _print_line(str(error))
+            return
+        if line:
+            yield line
 
 
 def _is_quit(command: str) -> bool:

@@ -16,6 +16,8 @@ _LEVELS: dict[type, int] = {
 def start(events: Iterable[Event], logger: logging.Logger | None) -> threading.Thread:
     """Returns the thread that logs the events."""
     target = logging.getLogger("daytime") if logger is None else logger
+    if not callable(getattr(target, "log", None)):
+        raise TypeError(f"a logger is a logging.Logger or None, not {type(target).__name__}")
     thread = threading.Thread(target=_log, args=(events, target), name="daytime-log", daemon=True)
     thread.start()
     return thread

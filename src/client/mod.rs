@@ -151,6 +151,7 @@ impl Client {
     }
 
     /// The greeting of the server.
+    #[must_use]
     pub fn greeting(&self) -> &str {
         self.session.greeting().unwrap_or_default()
     }

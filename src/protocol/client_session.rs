@@ -57,6 +57,7 @@ impl ClientSession {
     pub const HELLO: &[u8] = b"\n";
 
     /// A session in which nothing has been sent or received.
+    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
@@ -88,6 +89,7 @@ impl ClientSession {
 
     /// Whether [`handle_timeout`](Self::handle_timeout) is due once nothing has arrived for [`QUIET`](super::QUIET):
     /// then the bytes are the greeting of an original server.
+    #[must_use]
     pub fn needs_timeout(&self) -> bool {
         self.mode == Mode::Greeting && self.bytes.ends_with(errors::INVALID.as_bytes())
     }
@@ -112,16 +114,19 @@ impl ClientSession {
     }
 
     /// The greeting, once its end was found.
+    #[must_use]
     pub fn greeting(&self) -> Option<&str> {
         (self.mode != Mode::Greeting).then_some(&self.greeting)
     }
 
     /// Whether the server frames lines. The original does not: it takes one command at a time.
+    #[must_use]
     pub fn frames_lines(&self) -> bool {
         self.mode == Mode::Lines
     }
 
     /// Whether a command has not been answered yet.
+    #[must_use]
     pub fn awaits_replies(&self) -> bool {
         self.asked > 0
     }

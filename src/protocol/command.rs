@@ -52,6 +52,7 @@ impl Command {
     }
 
     /// Whether the argument of the command is a zone, which may be left out.
+    #[must_use]
     pub fn takes_zone(self) -> bool {
         matches!(self, Command::Day | Command::Date | Command::Time | Command::Datetime | Command::Tz | Command::Next)
     }
@@ -133,6 +134,7 @@ impl Commands {
     }
 
     /// The reply to `help`: the usage of every command.
+    #[must_use]
     pub fn help(&self) -> &str {
         &self.help
     }
@@ -151,6 +153,7 @@ impl Commands {
     }
 
     /// The command with exactly this name, in any letter case.
+    #[must_use]
     pub fn find(&self, name: &[u8]) -> Option<Command> {
         let built_in =
             |&(known, command): &(&str, Command)| name.eq_ignore_ascii_case(known.as_bytes()).then_some(command);

@@ -71,6 +71,7 @@ impl FormattedTime {
     pub const RANGE: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_207_200;
 
     /// The replies of a second since the Unix epoch. A second outside of [`FormattedTime::RANGE`] becomes its nearer end.
+    #[must_use]
     pub fn new(unix_seconds: i64, zone: &Zone, formats: &Formats) -> Self {
         FormattedTime {
             second: unix_seconds,

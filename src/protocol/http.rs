@@ -62,6 +62,7 @@ pub struct Request {
 
 impl Request {
     /// The request at the start of `input`. `None` if more bytes are needed, which is never so for [`REQUEST_MAX`] bytes.
+    #[must_use]
     pub fn parse(input: &[u8]) -> Option<Request> {
         let mut headers = [EMPTY_HEADER; HEADERS_MAX];
         let mut parsed = httparse::Request::new(&mut headers);

@@ -94,6 +94,7 @@ pub mod errors {
     pub const ALL: [&str; 5] = [INVALID, UNKNOWN_ZONE, FAILED, FULL, PER_SOURCE];
 
     /// What is wrong, if `line` is an error line: the line itself if it is one of [`ALL`], or the text after [`PREFIX`].
+    #[must_use]
     pub fn reason(line: &str) -> Option<&str> {
         if ALL.contains(&line) {
             return Some(line);

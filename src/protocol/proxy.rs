@@ -105,6 +105,7 @@ impl ProxyHeader {
     }
 
     /// Whether nothing has arrived yet.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.held.is_empty() && self.decoded.is_none()
     }

@@ -6,17 +6,20 @@ use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveTime, SecondsForma
 use super::formatted_time::NO_TRANSITION;
 
 /// The English name of a weekday, such as `Sunday`. (chrono's `Display` abbreviates it.)
+#[must_use]
 pub fn day_name(day: Weekday) -> &'static str {
     ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"][day.num_days_from_monday() as usize]
 }
 
 /// Parses the reply to `day`: an English name, `Sunday`.
+#[must_use]
 pub fn parse_day(reply: &str) -> Option<Weekday> {
     (0..7u8).filter_map(|day| Weekday::try_from(day).ok()).find(|day| day_name(*day) == reply)
 }
 
 /// Parses the reply to `date` in the format of the original classroom program: `26-11-22`. Two-digit years are those of
 /// POSIX `%y` (strptime(3)): 69 to 99 stand for 1969 to 1999, 00 to 68 for 2000 to 2068.
+#[must_use]
 pub fn parse_date(reply: &str) -> Option<NaiveDate> {
     let date = NaiveDate::parse_from_str(reply, "%y-%m-%d").ok()?;
     // chrono's `%y` has its pivot a year later.
@@ -25,6 +28,7 @@ pub fn parse_date(reply: &str) -> Option<NaiveDate> {
 }
 
 /// Parses the reply to `time` in the format of the original classroom program: `15:44:57`.
+#[must_use]
 pub fn parse_time(reply: &str) -> Option<NaiveTime> {
     let time = NaiveTime::parse_from_str(reply, "%H:%M:%S").ok()?;
     // A leap second becomes the second before it: few programs expect one.
@@ -32,6 +36,7 @@ pub fn parse_time(reply: &str) -> Option<NaiveTime> {
 }
 
 /// Parses the reply to `datetime`: RFC 3339 in whole seconds with a numeric offset, `2026-11-22T15:44:57+00:00`.
+#[must_use]
 pub fn parse_datetime(reply: &str) -> Option<DateTime<FixedOffset>> {
     let moment = DateTime::parse_from_rfc3339(reply).ok()?;
     let written = moment.to_rfc3339_opts(SecondsFormat::Secs, false);
@@ -43,6 +48,7 @@ pub fn parse_datetime(reply: &str) -> Option<DateTime<FixedOffset>> {
 }
 
 /// Parses the reply to `timestamp`: seconds since the Unix epoch, `1795362297`, negative before 1970.
+#[must_use]
 pub fn parse_timestamp(reply: &str) -> Option<i64> {
     let seconds: i64 = reply.parse().ok()?;
     (seconds.to_string() == reply).then_some(seconds)
@@ -50,6 +56,7 @@ pub fn parse_timestamp(reply: &str) -> Option<i64> {
 
 /// Parses the reply to `tz`: a POSIX TZ string, `CET-1CEST,M3.5.0,M10.5.0/3`. Checks that it begins with an abbreviation
 /// and an offset, and has only characters of such a string. Its rules are for tzset(3).
+#[must_use]
 pub fn parse_tz(reply: &str) -> Option<String> {
     let (name, offset) = match reply.strip_prefix('<') {
         Some(quoted) => quoted.split_once('>')?,
@@ -63,6 +70,7 @@ pub fn parse_tz(reply: &str) -> Option<String> {
 
 /// Parses the reply to `next`: a moment in UTC and the offset that begins then, `2027-03-28T01:00:00Z +02:00`, or `none`.
 /// The result is the moment at that offset, `Some(None)` if there is none.
+#[must_use]
 pub fn parse_next_transition(reply: &str) -> Option<Option<DateTime<FixedOffset>>> {
     if reply == NO_TRANSITION {
         return Some(None);

@@ -16,6 +16,7 @@ const RFC867_MAX: usize = 56;
 /// The reply of RFC 867 for a second since the Unix epoch, in the first syntax of the RFC:
 /// `Sunday, November 22, 2026 15:44:57-UTC` and CRLF. It has at most 56 bytes: the abbreviation of a zone is cut after 15 or
 /// more. The names of the system's database have at most 6.
+#[must_use]
 pub fn rfc867(unix_seconds: i64, zone: &Zone) -> String {
     let items: Vec<_> = StrftimeItems::new("%A, %B %-d, %Y %H:%M:%S-%Z").collect();
     let mut line = LocalTime::new(unix_seconds, zone).format(&items);
@@ -27,6 +28,7 @@ pub fn rfc867(unix_seconds: i64, zone: &Zone) -> String {
 
 /// The reply of RFC 868: the seconds since 1900-01-01 00:00:00 UTC in four bytes, the most significant byte first. They
 /// wrap around at 2036-02-07 06:28:16 UTC, and every 2^32 seconds after that.
+#[must_use]
 pub fn rfc868(unix_seconds: i64) -> [u8; 4] {
     let seconds = unix_seconds.saturating_add(TO_1970).rem_euclid(ERA);
     // The remainder has 32 bits.
@@ -37,6 +39,7 @@ pub fn rfc868(unix_seconds: i64) -> [u8; 4] {
 ///
 /// Bytes with their first bit set belong to the era before 2036-02-07 06:28:16 UTC, the others to the era that starts
 /// then. The rule is that of RFC 4330, section 3.
+#[must_use]
 pub fn rfc868_seconds(bytes: [u8; 4]) -> i64 {
     let seconds = i64::from(u32::from_be_bytes(bytes));
     let era = if seconds < ERA / 2 { ERA } else { 0 };

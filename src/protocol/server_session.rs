@@ -291,6 +291,7 @@ impl<'a, R: Respond> Exchange<'a, R> {
 
 impl ServerSession {
     /// A session in which nothing has been sent or received.
+    #[must_use]
     pub fn new(framing: Framing) -> Self {
         let framed = framing == Framing::Line;
         ServerSession {
@@ -357,12 +358,14 @@ impl ServerSession {
     }
 
     /// Whether the reply of a custom command is awaited.
+    #[must_use]
     pub fn awaits_reply(&self) -> bool {
         self.awaited.is_some()
     }
 
     /// Whether [`handle_timeout`](Self::handle_timeout) is due once nothing has arrived for [`QUIET`](super::QUIET):
     /// then the held bytes are a command.
+    #[must_use]
     pub fn needs_timeout(&self) -> bool {
         !self.framed && self.awaited.is_none() && self.holds()
     }

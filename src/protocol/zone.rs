@@ -48,6 +48,7 @@ impl Zone {
     }
 
     /// Parses an offset in the form of RFC 3339, `+05:30` or `-08:00`, or `UTC` in any letter case.
+    #[must_use]
     pub fn parse(text: &str) -> Option<Zone> {
         if text.eq_ignore_ascii_case("utc") {
             return Some(Zone::UTC);

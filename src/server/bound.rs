@@ -40,21 +40,25 @@ pub struct Bound(pub(super) Parts);
 
 impl Bound {
     /// The bound addresses of the text protocol, with the ports that the system chose.
+    #[must_use]
     pub fn addresses(&self) -> &[Address] {
         self.addresses_of(Service::Text)
     }
 
     /// The bound addresses of a service.
+    #[must_use]
     pub fn addresses_of(&self, service: Service) -> &[Address] {
         self.0.addresses.of_service(service)
     }
 
     /// The first TCP address of the text protocol. `None` if there is none.
+    #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.0.addresses.local_addr()
     }
 
     /// The port of [`local_addr`](Self::local_addr); 0 if there is none.
+    #[must_use]
     pub fn port(&self) -> u16 {
         self.local_addr().map_or(0, |address| address.port())
     }

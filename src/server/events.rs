@@ -132,6 +132,7 @@ pub enum Reason {
 impl Event {
     /// The name of the kind of event, for logs that programs read: `connected`, `disconnected`, `refused`,
     /// `command_served`, `command_failed` or `accept_paused`.
+    #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
             Event::Connected { .. } => "connected",

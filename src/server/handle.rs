@@ -91,6 +91,7 @@ impl Handle {
 
     /// Closes a client's connection at once, without the replies still owed. Returns whether it was connected. Ids are
     /// not reused, so that the id of a client that left affects no other client.
+    #[expect(clippy::must_use_candidate, reason = "the caller may not care")]
     pub fn disconnect(&self, client: ClientId) -> bool {
         if self.shared.is_inherited() {
             return false;
@@ -123,6 +124,7 @@ impl Handle {
     /// assert!(text.contains("\ndaytime_handler_failures_total{command=\"one\"} 0\n"));
     /// # Ok::<(), daytime::Error>(())
     /// ```
+    #[must_use]
     pub fn metrics(&self) -> String {
         self.shared.metrics()
     }

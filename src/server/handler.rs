@@ -102,6 +102,7 @@ impl ClientContext<'_> {
 
     /// The state of the client: the value that [`on_connect`](super::ServerBuilder::on_connect) returned. `None` if it has
     /// another type, or if there is not such a hook.
+    #[must_use]
     pub fn state<T: 'static>(&self) -> Option<&T> {
         self.state?.downcast_ref()
     }
@@ -131,12 +132,14 @@ impl Request<'_> {
     }
 
     /// The state of the client, see [`ClientContext::state`].
+    #[must_use]
     pub fn state<T: 'static>(&self) -> Option<&T> {
         self.state?.downcast_ref()
     }
 
     /// Whether nobody waits for the reply any more: the client has left, or the server has stopped. A long handler can
     /// ask from time to time, and give up.
+    #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.handle.shared.has_left(self.client)
     }

@@ -105,26 +105,31 @@ pub struct Server {
 
 impl Server {
     /// The bound addresses of the text protocol, with the ports that the system chose.
+    #[must_use]
     pub fn addresses(&self) -> &[Address] {
         self.addresses_of(Service::Text)
     }
 
     /// The bound addresses of a service.
+    #[must_use]
     pub fn addresses_of(&self, service: Service) -> &[Address] {
         self.addresses.of_service(service)
     }
 
     /// The first TCP address of the text protocol. `None` if there is none.
+    #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.addresses.local_addr()
     }
 
     /// The port of [`local_addr`](Self::local_addr); 0 if there is none.
+    #[must_use]
     pub fn port(&self) -> u16 {
         self.local_addr().map_or(0, |address| address.port())
     }
 
     /// Problems that the start survived, such as a missing time zone database. Most often there are none.
+    #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -200,6 +205,7 @@ impl Server {
     }
 
     /// Whether the calling thread belongs to the server: inside a handler, or while a handler is dropped.
+    #[must_use]
     pub fn is_own_thread(&self) -> bool {
         self.handle.shared.is_own_thread()
     }

@@ -62,11 +62,13 @@ impl Responder {
     }
 
     /// The id of the client.
+    #[must_use]
     pub fn client(&self) -> ClientId {
         self.client
     }
 
     /// Whether the reply is no longer needed: the client has left, or the server has stopped.
+    #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.handle.shared.has_left(self.client)
     }

@@ -56,6 +56,7 @@ pub struct Stats {
 
 impl Stats {
     /// Clients that a service accepted. They add up to [`accepted`](Self::accepted).
+    #[must_use]
     pub fn by_service(&self, service: Service) -> u64 {
         self.by_service[service as usize]
     }
@@ -72,6 +73,7 @@ impl Stats {
     /// assert_eq!(server.stats().by_reason(Reason::Full), 1);
     /// # Ok::<(), daytime::Error>(())
     /// ```
+    #[must_use]
     pub fn by_reason(&self, reason: Reason) -> u64 {
         self.by_reason[reason as usize]
     }

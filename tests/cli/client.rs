@@ -3,6 +3,7 @@
 use std::{
     io::Write,
     net::{Ipv4Addr, Ipv6Addr, TcpListener},
+    path::Path,
     process::Command,
     time::Duration,
 };
@@ -61,6 +62,28 @@ fn an_error_line_is_reported_and_the_other_commands_are_answered() {
         let outcome = run(CLIENT, &["--connect", &address, "day", command, "time"], "");
         outcome.assert(1, "Sunday\n15:44:57\n", &format!("daytime-client: {error}\n"));
     }
+}
+
+#[test]
+fn the_error_of_a_zone_that_was_sent_as_a_command_says_how_to_write_it() {
+    if !Path::new("/usr/share/zoneinfo/Japan").exists() || !Path::new("/usr/share/zoneinfo/GMT").exists() {
+        return skip("this machine's zone database does not have Japan and GMT");
+    }
+    let (_server, address) = fixed_server();
+    let error = |command: &str, hint: &str| format!("daytime-client: {command}: {}{hint}\n", errors::INVALID);
+    for (commands, replies, error) in [
+        (&["time", "Japan"][..], "15:44:57\n", error("Japan", "; for a zone, write 'time Japan'")),
+        (&[" TZ ", "GMT", "day"], "UTC0\nSunday\n", error("GMT", "; for a zone, write 'TZ GMT'")),
+        (&["timestamp", "Japan"], "1795362297\n", error("Japan", "")),
+        (&["time", "tea"], "15:44:57\n", error("tea", "")),
+        (&["time UTC", "Japan"], "15:44:57\n", error("Japan", "")),
+        (&["time", "day Mars"], "15:44:57\n", format!("daytime-client: day Mars: {}\n", errors::UNKNOWN_ZONE)),
+    ] {
+        run(CLIENT, &[&["--connect", &address], commands].concat(), "").assert(1, replies, &error);
+    }
+    // A line of a pipe is not an argument.
+    let outcome = run(CLIENT, &["--connect", &address], "time\nJapan\n");
+    outcome.assert(1, &format!("{GREETING}\n15:44:57\n"), &error("Japan", ""));
 }
 
 #[test]

@@ -90,6 +90,22 @@ fn lines_are_edited_remembered_and_completed() {
     assert_eq!(client.finish().code, Some(0));
 }
 
+/// As a fast typist and a terminal that pastes do.
+#[test]
+fn lines_that_are_typed_ahead_are_commands() {
+    for term in ["xterm", "dumb"] {
+        let (_server, address) = fixed_server();
+        let Some(mut client) = terminal(term, &address) else { return };
+        // The terminal is not asked to mark what it pastes (xterm's control sequences, "bracketed paste mode").
+        assert!(!client.out.until(PROMPT).contains("\x1b[?2004h"), "{term}");
+        client.send("day\rtime\rdate\rexit\r");
+        for reply in ["Sunday", "15:44:57", "26-11-22"] {
+            client.out.until(&format!("{reply}\r\n"));
+        }
+        assert_eq!(client.finish().code, Some(0), "{term}");
+    }
+}
+
 #[test]
 fn zones_of_the_system_are_completed() {
     let source = Path::new("/usr/share/zoneinfo/UTC");

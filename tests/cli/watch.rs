@@ -227,7 +227,7 @@ fn the_row_of_a_terminal_is_completed_before_an_error_and_at_the_end() {
     let (server, address) = fixed_server();
     let off = [("DAYTIME_HISTORY", Path::new(""))];
     let Some(mut client) = terminal_with("xterm", &address, "--watch=0.05 day x", &off) else { return };
-    let row = format!("\r\x1b[K\x1b[?7lSunday  {}\x1b[?7h", errors::INVALID);
+    let row = format!("\r\x1b[K\x1b[?7lSunday  x: {}\x1b[?7h", errors::INVALID);
     client.out.until(&row);
     drop(server);
     client
@@ -250,7 +250,7 @@ fn replies_and_errors_of_a_server_are_escaped_in_a_row() {
     let off = [("DAYTIME_HISTORY", Path::new(""))];
     let address = fake.address().to_string();
     let Some(mut client) = terminal_with("xterm", &address, "--watch --count 1 day bad", &off) else { return };
-    client.out.until(&format!("\x1b[?7l{shown}  {shown}\x1b[?7h"));
+    client.out.until(&format!("\x1b[?7l{shown}  bad: {shown}\x1b[?7h"));
     assert_eq!(client.finish().code, Some(1));
     // JSON has escapes of its own.
     let (fake, _) = FakeServer::line_based("Hi", move |command| (command != "quit").then(|| hostile.into()));

@@ -1,5 +1,6 @@
 """`python -m daytime` and the script `daytime`."""
 
+import datetime as dt
 import os
 import signal
 import subprocess
@@ -23,9 +24,20 @@ def test_ask(daytime_server: daytime.Server, capsys: pytest.CaptureFixture[str])
     assert main(["ask", "--connect", address, "day UTC", "nonsense", "quit", "never"]) == 1
     out, err = capsys.readouterr()
     assert out.rstrip().endswith("day")
-    assert err == "daytime: You entered an invalid command\n"
+    assert err == "daytime: nonsense: You entered an invalid command\n"
     assert main(["ask", "--connect", address, "--timeout", "2", "timestamp"]) == 0
     assert main(["ask", "--connect", "127.0.0.1:1", "day"]) == 1
+
+
+def test_a_zone_belongs_to_the_command_before_it(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = dt.datetime(2026, 11, 22, 15, 44, 57, tzinfo=dt.UTC)
+    with daytime.serve(port=0, timezone="UTC", clock=clock) as server:
+        address = "{}:{}".format(*server.address)
+        commands = ["time", "+05:30", " Time ", "utc", "day", "timestamp", "time", "Etc/UTC", "timestamp", "a/b"]
+        assert main(["ask", "--connect", address, *commands]) == 1
+    out, err = capsys.readouterr()
+    assert out.splitlines()[:4] == ["21:14:57", "15:44:57", "Sunday", "1795362297"]
+    assert err.splitlines()[-1] == "daytime: a/b: You entered an invalid command"
 
 
 def test_conversation() -> None:
@@ -35,11 +47,11 @@ def test_conversation() -> None:
             input="day\n\nnonsense\nTIME\nquit\nday\n",
             capture_output=True,
             text=True,
-            check=True,
             timeout=30,
         )
-    expected = ["Welcome to the server", "Sunday", "You entered an invalid command", "15:44:57"]
-    assert completed.stdout.splitlines() == expected
+    assert completed.stdout.splitlines() == ["Welcome to the server", "Sunday", "15:44:57"]
+    # Errors go to the other output, and into the exit code.
+    assert (completed.stderr, completed.returncode) == ("daytime: nonsense: You entered an invalid command\n", 1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

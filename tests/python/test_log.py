@@ -102,3 +102,8 @@ def test_a_port_in_the_host_is_refused_with_the_right_words(host: str) -> None:
     for call in (daytime.Server, daytime.Client, daytime.rfc867):
         with pytest.raises(ValueError, match=re.escape(expected)):
             call(host)
+
+
+def test_a_name_is_not_a_logger() -> None:
+    with daytime.Server("127.0.0.1", 0) as server, pytest.raises(TypeError, match=r"logging\.Logger or None, not str"):
+        server.log_events("daytime")  # type: ignore[arg-type]

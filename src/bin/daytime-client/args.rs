@@ -4,9 +4,9 @@ use std::{str::FromStr, time::Duration};
 
 use clap::{CommandFactory, Parser};
 use daytime::{
-    Address,
-    cli::{Generate, Page, seconds},
-    protocol::Commands,
+    Address, Error,
+    cli::{Generate, Page, seconds, zone_names},
+    protocol::{Commands, errors},
 };
 
 /// Asks a daytime server, or the original classroom program.
@@ -59,6 +59,23 @@ impl Args {
         args
     }
 
+    /// The text of an error that is the reply to a command. It names the command. If that is a zone of this system after a
+    /// command that takes one, it says how to write both.
+    pub(crate) fn complaint(&self, command: &str, error: &Error) -> String {
+        match error {
+            // The text names the command.
+            Error::Invalid(message) => message.clone(),
+            Error::Refused(line) if line == errors::INVALID => {
+                let mut pairs = self.commands.windows(2);
+                match pairs.find(|pair| pair[1] == command && takes_zone(&pair[0]) && is_zone(command)) {
+                    Some(pair) => format!("{command}: {line}; for a zone, write '{} {command}'", pair[0].trim()),
+                    None => format!("{command}: {line}"),
+                }
+            }
+            error => format!("{command}: {error}"),
+        }
+    }
+
     /// For `--generate`.
     pub(crate) fn command() -> clap::Command {
         <Args as CommandFactory>::command()
@@ -75,8 +92,6 @@ fn longer_than_zero(text: &str) -> Result<Duration, String> {
 /// Joins a zone to the command before it, so that `time Asia/Tokyo` need not be quoted. A zone alone is not a command of
 /// any server, unless a custom command has such a name.
 fn joined(arguments: Vec<String>) -> Vec<String> {
-    let table = Commands::default();
-    let takes_zone = |command: &String| table.find(command.trim().as_bytes()).is_some_and(|found| found.takes_zone());
     let mut commands: Vec<String> = Vec::with_capacity(arguments.len());
     for argument in arguments {
         match commands.last_mut() {
@@ -87,6 +102,15 @@ fn joined(arguments: Vec<String>) -> Vec<String> {
         }
     }
     commands
+}
+
+/// Whether an argument is the name of a built-in command that takes a zone.
+fn takes_zone(argument: &str) -> bool {
+    Commands::default().find(argument.trim().as_bytes()).is_some_and(|command| command.takes_zone())
+}
+
+fn is_zone(argument: &str) -> bool {
+    zone_names().iter().any(|name| name.eq_ignore_ascii_case(argument))
 }
 
 /// Whether an argument has the form of `Asia/Tokyo`, `+05:30`, `-3` or `UTC`. Names without a slash, such as `Japan`, have

@@ -50,7 +50,7 @@ fn run(args: &Args, output: Output) -> Result<ExitCode, Failure> {
     }
     let client = Client::builder().timeout(args.timeout).connect(&args.connect)?;
     if !args.commands.is_empty() {
-        return ask(client, args.commands.iter().cloned().map(Ok), output);
+        return ask(client, args, args.commands.iter().cloned().map(Ok), output);
     }
     if !output.json {
         output.line(client.greeting())?;
@@ -59,12 +59,13 @@ fn run(args: &Args, output: Output) -> Result<ExitCode, Failure> {
         }
     }
     let lines = io::stdin().lines().map(|line| line.map(|line| line.trim().to_owned()));
-    ask(client, lines.filter(|line| !line.as_ref().is_ok_and(String::is_empty)), output)
+    ask(client, args, lines.filter(|line| !line.as_ref().is_ok_and(String::is_empty)), output)
 }
 
 /// Sends commands until `quit` or `exit`, and prints each reply before the next command is read.
 fn ask(
     mut client: Client,
+    args: &Args,
     commands: impl Iterator<Item = io::Result<String>>,
     output: Output,
 ) -> Result<ExitCode, Failure> {
@@ -77,7 +78,7 @@ fn ask(
         match client.request(&command) {
             Ok(reply) => output.reply(&command, &reply)?,
             Err(error @ (Error::Refused(_) | Error::Invalid(_))) => {
-                output.error(&command, &error)?;
+                output.error(args, &command, &error)?;
                 code = ExitCode::FAILURE;
             }
             Err(error) => return Err(Failure::Connection(Some(command), error)),

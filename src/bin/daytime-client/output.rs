@@ -11,6 +11,8 @@ use daytime::{
 };
 use serde::Serialize;
 
+use crate::args::Args;
+
 /// The name of the program, before an error.
 const PROGRAM: &str = "daytime-client";
 
@@ -90,16 +92,12 @@ impl Output {
     }
 
     /// Prints the error that is the reply to a command.
-    pub(crate) fn error(self, command: &str, error: &Error) -> io::Result<()> {
+    pub(crate) fn error(self, args: &Args, command: &str, error: &Error) -> io::Result<()> {
         if self.json {
             let error = Some(error.to_string());
             return self.object(Line { command: Some(command), ok: false, reply: None, error, kind: None });
         }
-        match error {
-            // The text names the command.
-            Error::Invalid(message) => print_error(PROGRAM, message),
-            _ => print_error(PROGRAM, format!("{command}: {error}")),
-        }
+        print_error(PROGRAM, args.complaint(command, error));
         Ok(())
     }
 

@@ -36,7 +36,9 @@ const HISTORY_BYTES: u64 = 16 << 20;
 pub(crate) fn converse(mut client: Client, output: Output) -> Result<ExitCode, Failure> {
     let failed = |error: ReadlineError| Error::Io(io::Error::other(error), "read a command".into());
     let config = Config::builder().max_history_size(HISTORY_MAX).map_err(failed)?;
-    let config = config.history_ignore_space(true).completion_type(CompletionType::List).build();
+    let config = config.history_ignore_space(true).completion_type(CompletionType::List);
+    // Each line that is pasted is a command, as one that is typed. Otherwise they are inserted into one line.
+    let config = config.bracketed_paste(false).build();
     let history = FileHistory::with_config(&config);
     let mut editor = Editor::with_history(config, history).map_err(failed)?;
     editor.set_helper(Some(Names::default()));

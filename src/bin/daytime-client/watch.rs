@@ -105,8 +105,8 @@ impl Watch<'_> {
                 Err(error @ (Error::Refused(_) | Error::Invalid(_))) => {
                     self.failed = true;
                     match self.row.is_overwritten {
-                        true => texts.push(self.output.shown(&error.to_string())),
-                        false => self.output.error(command, &error)?,
+                        true => texts.push(self.output.shown(&self.args.complaint(command, &error))),
+                        false => self.output.error(self.args, command, &error)?,
                     }
                 }
                 Err(error) => return Err(Failure::Connection(Some(command.to_owned()), error)),

@@ -89,6 +89,7 @@ impl Service {
     }
 
     /// The default port.
+    #[must_use]
     pub fn port(self) -> u16 {
         match self {
             Service::Text | Service::Proxied => DEFAULT_PORT,
@@ -104,6 +105,7 @@ impl Service {
     }
 
     /// The name, such as `rfc867`.
+    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Service::Text => "text",
@@ -117,6 +119,7 @@ impl Service {
     }
 
     /// Whether it is served over UDP.
+    #[must_use]
     pub fn is_udp(self) -> bool {
         matches!(self, Service::Rfc867Udp | Service::Rfc868Udp)
     }
