@@ -239,7 +239,7 @@ typedef enum {
     /**
      * HTTP for Prometheus and for health checks, by default on port 9991. "/metrics" has the text of
      * daytime_server_metrics(); "/healthz" answers 200 while the first worker works; "/readyz" answers 200, or 503 while the
-     * server drains or is full. Its connections are no clients, and at most 32 are open at a time. Anyone who reaches the
+     * server drains or is full. Its connections are not clients, and at most 32 are open at a time. Anyone who reaches the
      * port reads the counters. While the server drains, it answers until the last client is gone.
      */
     DAYTIME_SERVICE_METRICS = 3,
@@ -287,7 +287,7 @@ typedef struct daytime_request daytime_request;
 /**
  * The deferred reply to one custom command, from daytime_request_defer(). Its client waits until it is answered once: by a
  * reply, an error line, a failure or a close. A server that drains waits for that too. After the client has left, or the
- * server has stopped or was freed, an answer goes nowhere and is no error.
+ * server has stopped or was freed, an answer goes nowhere and is not an error.
  */
 typedef struct daytime_responder daytime_responder;
 

@@ -28,7 +28,7 @@ pub enum daytime_service {
     DAYTIME_SERVICE_RFC868 = 2,
     /// HTTP for Prometheus and for health checks, by default on port 9991. "/metrics" has the text of
     /// daytime_server_metrics(); "/healthz" answers 200 while the first worker works; "/readyz" answers 200, or 503 while the
-    /// server drains or is full. Its connections are no clients, and at most 32 are open at a time. Anyone who reaches the
+    /// server drains or is full. Its connections are not clients, and at most 32 are open at a time. Anyone who reaches the
     /// port reads the counters. While the server drains, it answers until the last client is gone.
     DAYTIME_SERVICE_METRICS = 3,
     /// Commands and replies for the clients of a proxy, by default on port 9990. Each connection must begin with a header

@@ -181,7 +181,7 @@ fn the_text_equals_the_counters_after_a_known_load() {
     ] {
         assert_eq!((of(name), counted), (expected, expected), "{name}");
     }
-    // Scrapes are no clients, and no load.
+    // Scrapes are not clients, and not load.
     assert_eq!(stats.accepted, 4);
 }
 
@@ -279,7 +279,7 @@ fn each_page_has_its_response() {
     peer.send("GET /metrics HTTP/1.0\r\n\r\n");
     peer.finish();
     assert!(String::from_utf8(peer.rest()).unwrap().contains(INVALID));
-    assert_eq!(server.stats().accepted, 1, "scrapers are no clients");
+    assert_eq!(server.stats().accepted, 1, "scrapers are not clients");
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub enum Service {
     /// | `/healthz` | 200 `ok`, while the first worker works |
     /// | `/readyz` | 200 `ready`, or 503 `draining` or `full` |
     ///
-    /// Its connections are no clients: they need neither a seat of [`max_clients`](super::ServerBuilder::max_clients) nor an
+    /// Its connections are not clients: they need neither a seat of [`max_clients`](super::ServerBuilder::max_clients) nor an
     /// [allowed](super::ServerBuilder::allow) network, and at most 32 are open at a time. Anyone who reaches the port reads
     /// the counters, so bind it to an address of the network that monitors. While the server drains, it answers until the
     /// last client is gone.
