@@ -32,8 +32,8 @@ type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Resu
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The active clients beside the idle ones.
 const ACTIVE: usize = 64;
-/// How often the active clients are measured.
-const ROUNDS: usize = 5;
+/// How often the active clients are measured, in turn with and without idle ones.
+const ROUNDS: usize = 15;
 /// The memory that a client needs, mostly in the kernel, for both ends. Measured, and rounded up.
 const CLIENT_BYTES: u64 = 16 * 1024;
 
@@ -47,8 +47,8 @@ struct Args {
     /// Number of servers, and of processes that have the clients
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u64).range(2..=200))]
     processes: u64,
-    /// Length of each of the five measurements of the active clients, without and with the idle ones
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=60))]
+    /// Length of each measurement of the active clients: 15 without and 15 with idle ones, in turn
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=60))]
     seconds: u64,
     /// Accepted and ignored, because `cargo bench` passes it
     #[arg(long, hide = true)]
@@ -114,15 +114,22 @@ impl Drop for Process {
     }
 }
 
-/// The servers of the port.
+/// The servers of a port.
 struct Servers {
+    /// It reserves the port, and does not listen.
+    _reserved: Socket,
+    port: u16,
     processes: Vec<Process>,
     /// The descriptors of each server without clients.
     before: Vec<usize>,
 }
 
 impl Servers {
-    fn start(port: u16, count: usize) -> Result<Servers> {
+    fn start(count: usize) -> Result<Servers> {
+        let reserved = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        reserved.set_reuse_port(true)?;
+        reserved.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+        let port = reserved.local_addr()?.as_socket().ok_or("the socket is not bound")?.port();
         let server = || {
             let mut command = Command::new(env!("CARGO_BIN_EXE_daytime-server"));
             command.args(["--quiet", "--reuse-port", "--workers=1", "--framing=line"]);
@@ -132,7 +139,7 @@ impl Servers {
         };
         let processes = (0..count).map(|_| server()).collect::<Result<Vec<_>>>()?;
         let before = processes.iter().map(Process::descriptors).collect::<Result<_>>()?;
-        Ok(Servers { processes, before })
+        Ok(Servers { _reserved: reserved, port, processes, before })
     }
 
     /// The number of clients of each server.
@@ -180,33 +187,20 @@ fn run(clients: usize, processes: usize, length: Duration) -> Result<()> {
     }
     let (cores, description) = (machine::cores()?, machine::describe());
     let server_core = *cores.get(1).or(cores.first()).ok_or("this process may not use any core")?;
-    let port = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    port.set_reuse_port(true)?;
-    // It reserves the port, and does not listen.
-    port.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
-    let port_number = port.local_addr()?.as_socket().ok_or("the socket is not bound")?.port();
 
     machine::pin(&[server_core])?;
-    let mut servers = Servers::start(port_number, processes)?;
+    let mut servers = Servers::start(processes)?;
+    // They have no idle clients.
+    let others = Servers::start(processes)?;
     machine::pin(&cores[..1])?;
-    // New connections each time, since it is chance how many of them a server has. The median is by the cost.
-    let measure = |servers: &Servers| -> Result<Measured> {
-        let mut measured = (0..ROUNDS)
-            .map(|_| clients::talk(port_number, ACTIVE, length, || servers.processor_time()))
-            .collect::<Result<Vec<_>>>()?;
-        measured.sort_by(|one, other| one.cost.total_cmp(&other.cost));
-        Ok(measured.swap_remove(ROUNDS / 2))
-    };
     let (memory_before, kernel_before) = (servers.memory()?, machine::kernel_memory()?);
-    let alone = measure(&servers)?;
-    servers.settle(0)?;
 
     let (began, mut samples) = (Instant::now(), Vec::new());
     let mut holders = (0..processes)
         .map(|n| {
             let count = clients / processes + usize::from(n < clients % processes);
             let mut command = Command::new(env::current_exe()?);
-            Process::start(command.args([HOLD, &port_number.to_string(), &n.to_string(), &count.to_string()]))
+            Process::start(command.args([HOLD, &servers.port.to_string(), &n.to_string(), &count.to_string()]))
         })
         .collect::<Result<Vec<_>>>()?;
     let refused = thread::scope(|scope| -> Result<usize> {
@@ -224,7 +218,9 @@ fn run(clients: usize, processes: usize, length: Duration) -> Result<()> {
     let took = began.elapsed();
     let each = servers.settle(clients - refused)?;
     let (memory, kernel) = (servers.memory()?, machine::kernel_memory()?.saturating_sub(kernel_before));
-    let beside = measure(&servers)?;
+    // New connections each time, since it is chance how many of them a server has.
+    let talk = |servers: &Servers| clients::talk(servers.port, ACTIVE, length, || servers.processor_time());
+    let rounds = (0..ROUNDS).map(|_| Ok([talk(&others)?, talk(&servers)?])).collect::<Result<Vec<_>>>()?;
     servers.settle(clients - refused)?;
 
     // The first server ends, and its clients with it.
@@ -268,14 +264,19 @@ fn run(clients: usize, processes: usize, length: Duration) -> Result<()> {
     row("clients that stayed", thousands(stay));
     println!("\n| {ACTIVE} active clients | requests a second | CPU µs a request | p50 µs | p99 µs |");
     println!("|---|---:|---:|---:|---:|");
-    for (name, Measured { rate, cost, p50, p99 }) in [("alone", &alone), ("beside the idle ones", &beside)] {
-        println!("| {name} | {} | {cost:.2} | {p50:.0} | {p99:.0} |", thousands(*rate as usize));
+    for (n, name) in ["without idle ones", "beside the idle ones"].into_iter().enumerate() {
+        let of = |figure: fn(&Measured) -> f64| median(rounds.iter().map(|round| figure(&round[n])));
+        let (rate, cost) = (thousands(of(|it| it.rate) as usize), of(|it| it.cost));
+        println!("| {name} | {rate} | {cost:.2} | {:.0} | {:.0} |", of(|it| it.p50), of(|it| it.p99));
     }
+    let ratio =
+        |figure: fn(&Measured) -> f64| median(rounds.iter().map(|[without, beside]| figure(beside) / figure(without)));
     println!(
-        "| ratio | {:.2} | {:.2} | {:.2} | |",
-        beside.rate / alone.rate,
-        beside.cost / alone.cost,
-        beside.p50 / alone.p50
+        "| ratio in the same round | {:.2} | {:.2} | {:.2} | {:.2} |",
+        ratio(|it| it.rate),
+        ratio(|it| it.cost),
+        ratio(|it| it.p50),
+        ratio(|it| it.p99)
     );
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench").join("crowd.svg");
     picture::draw(&path, &each, &samples)?;
@@ -320,6 +321,12 @@ fn obstacle(clients: usize, processes: usize) -> Result<Option<String>> {
         return Ok(Some(format!("{gigabytes} GB of memory are needed, and {kilobytes} kB are available")));
     }
     Ok(None)
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// With a comma before each group of three digits.
