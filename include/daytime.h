@@ -239,7 +239,7 @@ typedef enum {
     /**
      * HTTP for Prometheus and for health checks, by default on port 9991. "/metrics" has the text of
      * daytime_server_metrics(); "/healthz" answers 200 while the first worker works; "/readyz" answers 200, or 503 while the
-     * server drains or is full. Its connections are no clients, and at most 32 are open at a time. Anyone who reaches the
+     * server drains or is full. Its connections are not clients, and at most 32 are open at a time. Anyone who reaches the
      * port reads the counters. While the server drains, it answers until the last client is gone.
      */
     DAYTIME_SERVICE_METRICS = 3,
@@ -252,7 +252,7 @@ typedef enum {
      * The daytime protocol over UDP (RFC 867), by default on port 13. Each datagram of at most 3 bytes gets the line of
      * DAYTIME_SERVICE_RFC867, from the address to which it was sent. Others are dropped: longer ones, those of a port below
      * 1,024, those to a broadcast or multicast address, those of a denied network, and those of a source that asks too
-     * often, see daytime_server_set_udp_rate(). The answer has at most 2.6 times the bytes of the question, counted in IP.
+     * often, see daytime_server_set_udp_rate(). The answer has at most 3 times the bytes of the question, counted in IP.
      */
     DAYTIME_SERVICE_RFC867_UDP = 5,
     /**
@@ -287,7 +287,7 @@ typedef struct daytime_request daytime_request;
 /**
  * The deferred reply to one custom command, from daytime_request_defer(). Its client waits until it is answered once: by a
  * reply, an error line, a failure or a close. A server that drains waits for that too. After the client has left, or the
- * server has stopped or was freed, an answer goes nowhere and is no error.
+ * server has stopped or was freed, an answer goes nowhere and is not an error.
  */
 typedef struct daytime_responder daytime_responder;
 
@@ -1285,7 +1285,7 @@ daytime_status daytime_client_quit(daytime_client *client,
  * syntax. The default port is 13. Addresses and timeout_ms are those of daytime_client_connect().
  * Ownership: the buffer is yours; DAYTIME_REPLY_MAX bytes hold the reply of this library's servers, 4,097 any reply.
  * Lifetime: none. Threads: any. Errors: DAYTIME_ERR_INVALID for the address, DAYTIME_ERR_IO, DAYTIME_ERR_TIMEOUT;
- * DAYTIME_ERR_CLOSED if the server sent nothing; DAYTIME_ERR_PROTOCOL if the reply exceeds 4 KiB or is not text;
+ * DAYTIME_ERR_CLOSED if the server sent nothing; DAYTIME_ERR_PROTOCOL if the reply exceeds 4 KiB, is blank or is not text;
  * DAYTIME_ERR_TRUNCATED.
  */
 daytime_status daytime_rfc867(const char *address,

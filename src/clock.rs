@@ -306,7 +306,7 @@ impl Zones {
     /// missing is found. If the system cannot open it now, the former one stays, with the zones that it has in memory.
     fn renew(&self) {
         let place = self.database.read().unwrap_or_else(PoisonError::into_inner).place;
-        // Not from a later place: an empty `TZDIR` that once had zones is no reason to take others.
+        // Not from a later place: an empty `TZDIR` that once had zones is not a reason to take others.
         let last = self.places.len().min(place + 1);
         let database = match Database::open(&self.places[..last]) {
             Some(database) => database,
@@ -515,7 +515,7 @@ mod tests {
         zones.renew();
         let berlin = zones.database().zones.get("Here/Now").unwrap();
         assert_eq!(tz(&Zone::new(berlin.clone(), Some("EST5EDT,M3.2.0,M11.1.0".into()))), "CET-1");
-        // A file that cannot be read is no reason for a wrong answer.
+        // A file that cannot be read is not a reason for a wrong answer.
         fs::remove_file(folder.join("zones/Here/Now")).unwrap();
         assert!(zones.get("Here/Now").is_none());
         assert!(put(folder, "Europe/Berlin"));

@@ -215,8 +215,12 @@ fn every_declared_function_is_exported_and_called_with_null() {
     let name = |line: &str| line.split('(').next()?.split([' ', '*']).next_back().map(str::to_owned);
     let declared: BTreeSet<String> = functions.filter(|line| !line.starts_with("typedef")).filter_map(name).collect();
     assert!(declared.len() > 50, "{declared:?}");
+    let oracle = read("tests/oracles/capi.rs");
+    let names: Vec<&str> = oracle.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
     for function in &declared {
         assert!(arguments.contains(&format!("{function}(")), "{function} has no line in arguments.c");
+        // Its declaration, and a call.
+        assert!(names.iter().filter(|name| *name == function).count() > 1, "the fuzz oracle does not call {function}");
     }
     if installed(&["nm"]) {
         let symbols = run(Command::new("nm").args(["-D", "--defined-only"]).arg(library().join("libdaytime.so")));

@@ -24,7 +24,7 @@ use daytime::{
 use socket2::SockRef;
 
 use common::{
-    Folder, eventually, installed, next_event,
+    Folder, SetOnDrop, eventually, installed, next_event,
     peer::{Peer, assert_bytes},
     process::Program,
     skip, tcp, unbound_builder,
@@ -197,6 +197,7 @@ fn no_session_is_lost_when_one_server_of_two_ends() {
     let port = front.local_addr().unwrap().port();
     let (ended, sessions) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
+        let end = SetOnDrop(&ended);
         let clients: Vec<_> = (2..=5)
             .map(|last| {
                 let (ended, sessions) = (&ended, &sessions);
@@ -228,8 +229,8 @@ fn no_session_is_lost_when_one_server_of_two_ends() {
         second.drain(Duration::from_secs(20));
         assert!(second.wait(Some(Duration::from_secs(25))));
         more(100);
-        ended.store(true, SeqCst);
         // While the last server serves them.
+        drop(end);
         clients.into_iter().for_each(|client| client.join().unwrap());
     });
     assert!(sessions.load(SeqCst) >= 400);

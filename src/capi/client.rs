@@ -251,7 +251,7 @@ pub unsafe extern "C" fn daytime_client_quit(client: *mut daytime_client, err: *
 /// syntax. The default port is 13. Addresses and timeout_ms are those of daytime_client_connect().
 /// Ownership: the buffer is yours; DAYTIME_REPLY_MAX bytes hold the reply of this library's servers, 4,097 any reply.
 /// Lifetime: none. Threads: any. Errors: DAYTIME_ERR_INVALID for the address, DAYTIME_ERR_IO, DAYTIME_ERR_TIMEOUT;
-/// DAYTIME_ERR_CLOSED if the server sent nothing; DAYTIME_ERR_PROTOCOL if the reply exceeds 4 KiB or is not text;
+/// DAYTIME_ERR_CLOSED if the server sent nothing; DAYTIME_ERR_PROTOCOL if the reply exceeds 4 KiB, is blank or is not text;
 /// DAYTIME_ERR_TRUNCATED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn daytime_rfc867(

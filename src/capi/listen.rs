@@ -28,7 +28,7 @@ pub enum daytime_service {
     DAYTIME_SERVICE_RFC868 = 2,
     /// HTTP for Prometheus and for health checks, by default on port 9991. "/metrics" has the text of
     /// daytime_server_metrics(); "/healthz" answers 200 while the first worker works; "/readyz" answers 200, or 503 while the
-    /// server drains or is full. Its connections are no clients, and at most 32 are open at a time. Anyone who reaches the
+    /// server drains or is full. Its connections are not clients, and at most 32 are open at a time. Anyone who reaches the
     /// port reads the counters. While the server drains, it answers until the last client is gone.
     DAYTIME_SERVICE_METRICS = 3,
     /// Commands and replies for the clients of a proxy, by default on port 9990. Each connection must begin with a header
@@ -37,7 +37,7 @@ pub enum daytime_service {
     /// The daytime protocol over UDP (RFC 867), by default on port 13. Each datagram of at most 3 bytes gets the line of
     /// DAYTIME_SERVICE_RFC867, from the address to which it was sent. Others are dropped: longer ones, those of a port below
     /// 1,024, those to a broadcast or multicast address, those of a denied network, and those of a source that asks too
-    /// often, see daytime_server_set_udp_rate(). The answer has at most 2.6 times the bytes of the question, counted in IP.
+    /// often, see daytime_server_set_udp_rate(). The answer has at most 3 times the bytes of the question, counted in IP.
     DAYTIME_SERVICE_RFC867_UDP = 5,
     /// The time protocol over UDP (RFC 868), by default on port 37. As DAYTIME_SERVICE_RFC867_UDP, with the four bytes of
     /// DAYTIME_SERVICE_RFC868, at most 1.15 times the bytes of the question.

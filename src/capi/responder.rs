@@ -11,7 +11,7 @@ use crate::{HandlerResult, Reply, Responder, protocol::check_reply};
 
 /// The deferred reply to one custom command, from daytime_request_defer(). Its client waits until it is answered once: by a
 /// reply, an error line, a failure or a close. A server that drains waits for that too. After the client has left, or the
-/// server has stopped or was freed, an answer goes nowhere and is no error.
+/// server has stopped or was freed, an answer goes nowhere and is not an error.
 pub struct daytime_responder {
     process: u32,
     client: u64,

@@ -58,7 +58,8 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Timeout`] and [`Error::Interrupted`] as [`connect`](Self::connect). [`Error::Closed`] if
-    /// the server sent nothing. [`Error::Protocol`] with the reply if that exceeds 4 KiB or is not text.
+    /// the server sent nothing. [`Error::Protocol`] with the reply if that exceeds 4 KiB, is blank or is
+    /// not text.
     pub fn rfc867(self, address: impl Into<Address>) -> Result<String, Error> {
         text(self.read(address.into(), 13, TEXT_MAX + 1)?)
     }
@@ -131,7 +132,7 @@ impl ClientBuilder {
 fn text(bytes: Vec<u8>) -> Result<String, Error> {
     let fit = |c: char| !c.is_control() || "\t\r\n".contains(c);
     match std::str::from_utf8(bytes.trim_ascii_end()) {
-        Ok(text) if bytes.len() <= TEXT_MAX && text.chars().all(fit) => Ok(text.to_owned()),
+        Ok(text) if bytes.len() <= TEXT_MAX && !text.is_empty() && text.chars().all(fit) => Ok(text.to_owned()),
         _ => Err(Error::Protocol(bytes)),
     }
 }

@@ -1,6 +1,6 @@
 //! The HTTP of a listener for metrics: three pages, one request a connection.
 //!
-//! It is what a scraper and a prober need of RFC 9110 and RFC 9112, and no web server. Whatever follows the first request
+//! It is what a scraper and a prober need of RFC 9110 and RFC 9112, and not a web server. Whatever follows the first request
 //! is ignored, a body too, and the server closes after its response.
 
 use httparse::{EMPTY_HEADER, Error, Status as Progress};

@@ -9,13 +9,21 @@ use super::{Zone, formatted_time::LocalTime};
 const TO_1970: i64 = 2_208_988_800;
 /// The seconds that 32 bits count before they wrap around.
 const ERA: i64 = 1 << 32;
+/// The most bytes of a reply of RFC 867. With 28 bytes of headers, its datagram has at most three times the size of an empty
+/// question.
+const RFC867_MAX: usize = 56;
 
 /// The reply of RFC 867 for a second since the Unix epoch, in the first syntax of the RFC:
-/// `Sunday, November 22, 2026 15:44:57-UTC` and CRLF.
+/// `Sunday, November 22, 2026 15:44:57-UTC` and CRLF. It has at most 56 bytes: the abbreviation of a zone is cut after 15 or
+/// more. The names of the system's database have at most 6.
 #[must_use]
 pub fn rfc867(unix_seconds: i64, zone: &Zone) -> String {
     let items: Vec<_> = StrftimeItems::new("%A, %B %-d, %Y %H:%M:%S-%Z").collect();
-    LocalTime::new(unix_seconds, zone).format(&items) + "\r\n"
+    let mut line = LocalTime::new(unix_seconds, zone).format(&items);
+    while line.len() > RFC867_MAX - "\r\n".len() {
+        line.pop();
+    }
+    line + "\r\n"
 }
 
 /// The reply of RFC 868: the seconds since 1900-01-01 00:00:00 UTC in four bytes, the most significant byte first. They
@@ -36,4 +44,24 @@ pub fn rfc868_seconds(bytes: [u8; 4]) -> i64 {
     let seconds = i64::from(u32::from_be_bytes(bytes));
     let era = if seconds < ERA / 2 { ERA } else { 0 };
     seconds + era - TO_1970
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_of_rfc_867_has_at_most_56_bytes() {
+        for (abbreviation, shown) in [
+            ("+1030", "+1030"),
+            ("ABCDEFGHIJKLMNO", "ABCDEFGHIJKLMNO"),
+            ("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "ABCDEFGHIJKLMNO"),
+        ] {
+            let zone = Zone::from_posix(&format!("<{abbreviation}>0")).unwrap();
+            // The longest names of a day and a month.
+            let line = rfc867(1_790_812_799, &zone);
+            assert_eq!(line, format!("Wednesday, September 30, 2026 23:59:59-{shown}\r\n"));
+            assert!(line.len() <= RFC867_MAX, "{}", line.len());
+        }
+    }
 }

@@ -385,7 +385,7 @@ impl Drop for Client {
 /// honoured. The host may be "unix:PATH".
 ///
 /// Raises OSError if it cannot connect, RequestTimeout, ServerClosed if the reply is empty, ProtocolError if the reply
-/// exceeds 4 KiB or is not text, and ValueError if the address is invalid.
+/// exceeds 4 KiB, is blank or is not text, and ValueError if the address is invalid.
 #[pyfunction]
 #[pyo3(
     signature = (host=Host::local(), port=Port(13), *, timeout=TIMEOUT),
@@ -414,8 +414,8 @@ pub(super) fn rfc868(py: Python<'_>, host: Host, port: Port, timeout: Seconds) -
 /// Asks any server of the daytime protocol over UDP (RFC 867), as rfc867(). A datagram can be lost, so the question is
 /// repeated after 0.5 s, then after twice as long each time, until the timeout.
 ///
-/// Raises OSError if the system says that nothing listens, RequestTimeout, ProtocolError if the reply exceeds 4 KiB or is
-/// not text, and ValueError if the address is invalid or a Unix socket.
+/// Raises OSError if the system says that nothing listens, RequestTimeout, ProtocolError if the reply exceeds 4 KiB, is
+/// blank or is not text, and ValueError if the address is invalid or a Unix socket.
 #[pyfunction]
 #[pyo3(
     signature = (host=Host::local(), port=Port(13), *, timeout=TIMEOUT),

@@ -56,11 +56,11 @@ struct Watched {
     ready: bool,
 }
 
-/// The control message that says to which address a question was sent. The system takes it back with the answer, which
-/// then comes from that address.
-const CONTROL_MAX: usize = size_of::<cmsghdr>() + size_of::<in6_pktinfo>() + size_of::<usize>();
+/// The control messages that say to which address a question was sent: one, or for IPv4 over a socket of IPv6 both. The
+/// system takes the first one back with the answer, which then comes from that address.
+const CONTROL_MAX: usize = 2 * (size_of::<cmsghdr>() + size_of::<in6_pktinfo>() + size_of::<usize>());
 
-/// A buffer for it, aligned as its header is.
+/// A buffer for them, aligned as their headers are.
 #[repr(align(8))]
 struct Control([u8; CONTROL_MAX]);
 
@@ -154,7 +154,11 @@ fn receive(
     let message = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut buffers, Some(control), flags)?;
     let is_long = message.bytes > QUESTION_MAX;
     let source = message.address.as_ref().and_then(socket_addr);
-    let destination = message.cmsgs()?.find_map(Destination::of);
+    let both = |first: Destination, second: Destination| Destination {
+        is_shared: first.is_shared || second.is_shared,
+        ..first
+    };
+    let destination = message.cmsgs()?.filter_map(Destination::of).reduce(both);
     let (Some(source), Some(destination)) = (source, destination) else { return Ok(Err(DatagramResult::Port)) };
     Ok(if is_long {
         Err(DatagramResult::Long)

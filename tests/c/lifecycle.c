@@ -147,6 +147,25 @@ static void *stop_and_wait(void *server) {
     return NULL;
 }
 
+static void *stop(void *server) {
+    daytime_server_stop(server);
+    return NULL;
+}
+
+/* Before, during or after the start: the server ends. */
+static void stop_during_the_start(void) {
+    for (int i = 0; i < 20; i++) {
+        daytime_server *server = new_server();
+        pthread_t thread;
+        CHECK(pthread_create(&thread, NULL, stop, server) == 0);
+        if (i % 2) usleep(100 * (unsigned)i);
+        OK(daytime_server_start(server, NULL));
+        OK(daytime_server_wait(server, 10000));
+        pthread_join(thread, NULL);
+        daytime_server_free(server);
+    }
+}
+
 static void many_threads(void) {
     struct shared shared = { new_server(), NULL };
     pthread_t threads[8];
@@ -165,6 +184,7 @@ int main(void) {
     settings();
     orders();
     stop_in_a_signal_handler();
+    stop_during_the_start();
     many_threads();
     return 0;
 }

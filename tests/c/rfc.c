@@ -53,7 +53,7 @@ static void datagrams(void) {
     CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof at) == 0);
     CHECK(daytime_server_listen_fd(server, fd) == DAYTIME_ERR_INVALID);
     OK(daytime_server_listen_fd_as(server, DAYTIME_SERVICE_RFC868_UDP, fd));
-    OK(daytime_server_listen_as(server, DAYTIME_SERVICE_RFC867_UDP, "127.0.0.1:0"));
+    OK(daytime_server_listen_as(server, DAYTIME_SERVICE_RFC867_UDP, "127.0.0.80:0")); /* an address that no other test uses */
     OK(daytime_server_set_udp_rate(server, 1));
     CHECK(daytime_server_set_udp_rate(server, 0) == DAYTIME_ERR_INVALID);
     CHECK(daytime_server_set_udp_rate(server, 10001) == DAYTIME_ERR_INVALID);
@@ -68,7 +68,7 @@ static void datagrams(void) {
     OK(daytime_rfc868_udp(seconds_udp, 10000, &second, NULL));
     CHECK(second == SUNDAY);
     CHECK(daytime_rfc868_udp(daytime_udp, 10000, &second, NULL) == DAYTIME_ERR_PROTOCOL);
-    WAIT_UNTIL(daytime_server_stats(server, &stats, sizeof stats) == DAYTIME_OK && stats.datagrams_answered == 3);
+    WAIT_UNTIL(daytime_server_stats(server, &stats, sizeof stats) == DAYTIME_OK && stats.datagrams_answered >= 3); /* a late answer makes the client repeat its question */
     CHECK(stats.datagrams_dropped == 0 && stats.accepted == 0);
     CHECK(daytime_server_port(server) == 0); /* not the default address */
     daytime_server_free(server);

@@ -290,9 +290,9 @@ fn a_name_with_a_dead_address_before_a_live_one_connects() {
         peer.send("Sunday\n");
         peer.expect("quit\n");
     });
-    let (outcome, took) = timed(|| within(&format!("exec '{CLIENT}' --timeout 2 --connect twin:{port} day")));
+    let (outcome, took) = timed(|| within(&format!("exec '{CLIENT}' --timeout 4 --connect twin:{port} day")));
     outcome.assert(0, "Sunday\n", "");
     // Each of the two addresses has half of the timeout.
-    assert!((Duration::from_millis(1000)..Duration::from_millis(1900)).contains(&took), "{took:?}");
+    assert!((Duration::from_secs(2)..Duration::from_secs(4)).contains(&took), "{took:?}");
     fake.finish();
 }

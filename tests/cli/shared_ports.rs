@@ -18,7 +18,7 @@ use nix::sys::signal::Signal;
 use socket2::SockRef;
 
 use crate::common::{
-    Folder, TIMEOUT, eventually, in_own_network,
+    Folder, SetOnDrop, TIMEOUT, eventually, in_own_network,
     peer::Peer,
     process::{Program, SERVER, local, port_in, run},
     shared_port, skip,
@@ -101,6 +101,7 @@ fn ask(port: u16) -> Result<(), String> {
 fn restart_under_load(port: u16, mut restart: impl FnMut()) {
     let (done, answered, lost) = (AtomicBool::new(false), AtomicUsize::new(0), Mutex::new(Vec::new()));
     thread::scope(|scope| {
+        let _done = SetOnDrop(&done);
         for _ in 0..8 {
             scope.spawn(|| {
                 while !done.load(Relaxed) {
@@ -118,7 +119,6 @@ fn restart_under_load(port: u16, mut restart: impl FnMut()) {
                 restart();
             }
         }
-        done.store(true, Relaxed);
     });
     let (answered, lost) = (answered.into_inner(), lost.into_inner().unwrap());
     assert!(lost.is_empty(), "{} of {answered} clients are lost: {lost:?}", lost.len());
@@ -126,7 +126,7 @@ fn restart_under_load(port: u16, mut restart: impl FnMut()) {
 
 #[test]
 fn a_shared_port_is_handed_over_without_a_lost_client() {
-    if !in_own_network() {
+    if !in_own_network(&format!("echo 0 >{MIGRATE}")) {
         return;
     }
     fs::write(MIGRATE, "1").unwrap();
@@ -162,7 +162,7 @@ fn a_socket_that_a_parent_holds_survives_restarts_without_a_lost_client() {
 /// The clients in the queue of a process that is killed are another one's with `tcp_migrate_req`, and reset without it.
 #[test]
 fn queued_clients_of_a_killed_process_need_the_setting_of_the_system() {
-    if !in_own_network() {
+    if !in_own_network(&format!("echo 0 >{MIGRATE}")) {
         return;
     }
     for migrate in [false, true] {

@@ -77,9 +77,9 @@ fn the_drain_ends_after_its_grace() {
 fn a_restart_under_load_resets_no_client() {
     let answered = AtomicUsize::new(0);
     for _ in 0..10 {
-        let (mut server, port) = daytime_server(&["--quiet"]);
+        let (server, port) = daytime_server(&["--quiet"]);
         let before = answered.load(Relaxed);
-        thread::scope(|scope| {
+        let mut server = thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
                     loop {
@@ -97,8 +97,10 @@ fn a_restart_under_load_resets_no_client() {
                     }
                 });
             }
+            // If this fails, the panic drops the server, and the clients end too.
             eventually("clients are answered", || answered.load(Relaxed) > before + 500);
             server.signal(Signal::SIGTERM);
+            server
         });
         server.finish().assert(0, "", "");
     }

@@ -10,16 +10,17 @@ use std::{
         linux::net::SocketAddrExt,
         unix::net::{SocketAddr, UnixDatagram, UnixListener},
     },
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use command_fds::{CommandFdExt, FdMapping};
 use nix::sys::signal::Signal;
 
 use crate::common::{
-    Folder, TIMEOUT, installed,
-    process::{CLIENT, Program, SERVER, local, port_in, replies_to, run},
+    Folder, TIMEOUT, eventually, installed,
+    process::{CLIENT, Program, SERVER, can_trace, local, port_in, replies_to, run},
     skip,
 };
 
@@ -195,6 +196,35 @@ fn the_server_notifies_systemd_when_it_serves_and_when_it_stops() {
         let mut server = serving(&missing);
         assert!(server.err.line().starts_with("daytime-server: cannot notify systemd: "));
     }
+}
+
+#[test]
+fn the_watchdog_is_not_pinged_while_a_worker_does_not_respond() {
+    if !can_trace() {
+        return;
+    }
+    let folder = Folder::new();
+    let manager = UnixDatagram::bind(folder.name("notify")).unwrap();
+    let mut command = Command::new(SERVER);
+    command.args(["--quiet", "--listen=127.0.0.1:0", "--workers=2"]);
+    command.env("NOTIFY_SOCKET", folder.name("notify")).env("WATCHDOG_USEC", "100000");
+    let (server, _) = Program::listening(&mut command);
+    // Whether a ping arrives within ten times its interval.
+    let is_pinged = || {
+        manager.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        manager.recv(&mut [0; 100]).is_ok()
+    };
+    eventually("a ping", is_pinged);
+    // Each further wait of one worker for its events takes a minute.
+    let threads = fs::read_dir(format!("/proc/{}/task", server.id())).unwrap().map(|thread| thread.unwrap().path());
+    let is_worker = |thread: &PathBuf| fs::read_to_string(thread.join("comm")).unwrap() == "daytime-1\n";
+    let worker = threads.into_iter().find(is_worker).unwrap();
+    let delay = ["-e", "trace=epoll_wait", "-e", "inject=epoll_wait:delay_enter=60s", "-o", "/dev/null", "-p"];
+    let mut strace = Program::start(Command::new("strace").args(delay).arg(worker.file_name().unwrap()));
+    strace.err.until("attached");
+    eventually("no more pings", || !is_pinged());
+    strace.signal(Signal::SIGKILL);
+    eventually("pings again", is_pinged);
 }
 
 #[test]

@@ -194,17 +194,43 @@ fn the_history_is_kept_for_the_next_session() {
 
 #[test]
 fn a_history_that_cannot_be_kept_is_reported_once() {
+    let folder = Folder::new();
     let (_server, address) = fixed_server();
-    let environment = [("DAYTIME_HISTORY", Path::new("/dev/null"))];
-    let Some(mut client) = terminal_with("xterm", &address, "", &environment) else { return };
-    client.out.until("daytime-client: the history is not kept: /dev/null: it is not a regular file\r\n");
-    client.out.until(PROMPT);
-    client.send("day\r");
-    client.out.until("\nSunday\r\n");
-    client.out.until(PROMPT);
-    client.send("\x04");
-    let outcome = client.finish();
-    assert_eq!((outcome.code, outcome.out.contains("history")), (Some(0), false), "{outcome:?}");
+    let huge = folder.at("huge");
+    fs::File::create(&huge).and_then(|file| file.set_len((16 << 20) + 1)).unwrap();
+    for (file, reason) in [(Path::new("/dev/null"), "it is not a regular file"), (&huge, "it has more than 16 MiB")] {
+        let Some(mut client) = terminal_with("xterm", &address, "", &[("DAYTIME_HISTORY", file)]) else { return };
+        client.out.until(&format!("daytime-client: the history is not kept: {}: {reason}\r\n", file.display()));
+        client.out.until(PROMPT);
+        client.send("day\r");
+        client.out.until("\nSunday\r\n");
+        client.out.until(PROMPT);
+        client.send("\x04");
+        let outcome = client.finish();
+        assert_eq!((outcome.code, outcome.out.contains("history")), (Some(0), false), "{outcome:?}");
+    }
+}
+
+#[test]
+fn two_sessions_at_once_share_a_history() {
+    let folder = Folder::new();
+    let (_server, address) = fixed_server();
+    let file = folder.at("history");
+    let session = || terminal_with("xterm", &address, "", &[("DAYTIME_HISTORY", &file)]);
+    let (Some(first), Some(second)) = (session(), session()) else { return };
+    let mut clients = [first, second];
+    clients.iter_mut().for_each(|client| _ = client.out.until(PROMPT));
+    for (at, command, reply) in [(0, "day", "Sunday"), (1, "date", "26-11-22"), (0, "time", "15:44:57")] {
+        clients[at].send(&format!("{command}\r"));
+        clients[at].out.until(&format!("\n{reply}\r\n"));
+        clients[at].out.until(PROMPT);
+    }
+    for mut client in clients {
+        client.send("\x04");
+        assert_eq!(client.finish().code, Some(0));
+    }
+    let kept = fs::read_to_string(&file).unwrap();
+    assert!(kept.ends_with("day\ndate\ntime\n"), "{kept:?}");
 }
 
 #[test]

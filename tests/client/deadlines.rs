@@ -2,7 +2,10 @@
 
 use std::{
     net::Ipv4Addr,
-    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicUsize, Ordering::SeqCst},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -21,6 +24,15 @@ use crate::helpers::{SLACK, assert_broken, client_builder, error_of, with_timeou
 fn interrupt_at_second_check() -> impl Fn() -> bool + Send + Sync + 'static {
     let calls = AtomicUsize::new(0);
     move || calls.fetch_add(1, SeqCst) > 0
+}
+
+/// A client whose interrupt function counts its calls from now on: to connect takes several on a busy machine.
+fn interruptible_client(fake: &FakeServer) -> Client {
+    let calls = Arc::new(AtomicI64::new(i64::MIN));
+    let counted = calls.clone();
+    let client = client_builder().interrupt(move || counted.fetch_add(1, SeqCst) > 0).connect(fake.address()).unwrap();
+    calls.store(0, SeqCst);
+    client
 }
 
 #[test]
@@ -47,7 +59,7 @@ fn an_interrupt_ends_every_blocking_call() {
             peer.complete_greeting("Hi");
             peer.stay_silent();
         });
-        let client = interruptible().connect(fake.address()).unwrap();
+        let client = interruptible_client(&fake);
         (fake, client)
     };
     for call in calls {
@@ -81,7 +93,7 @@ fn an_interrupt_ends_a_call_whose_input_trickles() {
         peer.expect("day\n");
         trickle(peer);
     });
-    let mut client = client_builder().interrupt(interrupt_at_second_check()).connect(fake.address()).unwrap();
+    let mut client = interruptible_client(&fake);
     let (outcome, took) = timed(|| error_of(client.request("day")));
     assert_eq!(outcome, "interrupted");
     assert!(took < Duration::from_secs(1), "{took:?}");
@@ -118,5 +130,5 @@ fn every_call_has_one_deadline() {
     let mut client = with_timeout(1000).connect(fake.address()).unwrap();
     let began = Instant::now();
     assert_eq!(error_of(client.datetime()), "timeout");
-    assert!(began.elapsed() < Duration::from_millis(1300), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(1) + SLACK, "{:?}", began.elapsed());
 }

@@ -19,6 +19,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
     thread,
     time::{Duration, Instant},
 };
@@ -119,6 +120,16 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// Sets a flag when dropped, also while a test panics. The threads of a scope end then, because they look at the flag.
+/// Otherwise the scope of a test that fails would wait for them for ever.
+pub(crate) struct SetOnDrop<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
 /// A call's result, and the time that the call took.
 pub(crate) fn timed<T>(call: impl FnOnce() -> T) -> (T, Duration) {
     let began = Instant::now();
@@ -155,20 +166,20 @@ pub(crate) fn in_own_process_with(environment: &[(&str, &Path)]) -> bool {
     again(&[], environment)
 }
 
-/// The same, in a network of its own, which has the loopback device only. The test may write to its settings below
-/// `/proc/sys/net`. Skips the test where the system does not permit that.
-pub(crate) fn in_own_network() -> bool {
-    const SETUP: &str = "ip link set lo up && echo 0 >/proc/sys/net/ipv4/tcp_migrate_req && exec \"$0\" \"$@\"";
-    const PRIVILEGED: [&str; 5] = ["unshare", "--net", "sh", "-c", SETUP];
-    const UNPRIVILEGED: [&str; 6] = ["unshare", "--net", "--map-root-user", "sh", "-c", SETUP];
+/// The same, in a network of its own, which has the loopback device only, and in which this command of a shell succeeds. The
+/// test may send packets of any kind. Skips the test where the system does not permit that.
+pub(crate) fn in_own_network(needs: &str) -> bool {
+    let setup = format!("ip link set lo up && {needs} && exec \"$0\" \"$@\"");
+    let privileged = ["unshare", "--net", "sh", "-c", &setup];
+    let unprivileged = ["unshare", "--net", "--map-root-user", "sh", "-c", &setup];
     let works = |wrapper: &&&[&str]| {
         let probe = Command::new(wrapper[0]).args(&wrapper[1..]).arg("true").output();
         probe.is_ok_and(|output| output.status.success())
     };
-    match [&PRIVILEGED[..], &UNPRIVILEGED].iter().find(works) {
+    match [&privileged[..], &unprivileged].iter().find(works) {
         Some(wrapper) => again(wrapper, &[]),
         None => {
-            skip("unshare(1) and ip(8) may not set up a network with net.ipv4.tcp_migrate_req");
+            skip(format!("unshare(1) and ip(8) may not set up a network with: {needs}"));
             false
         }
     }

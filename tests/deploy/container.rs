@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -121,16 +122,32 @@ impl Image {
     }
 }
 
-/// The folder of both programs, built as the Containerfile builds them, but without optimization. The target folder
-/// stays, so that the next build is quicker.
+/// The folder of both programs, built as the Containerfile builds them, but without optimization. Cargo sees the files
+/// that the Containerfile copies, and no others. The target folder stays, so that the next build is quicker.
 #[track_caller]
 fn static_programs() -> PathBuf {
     let host = run("rustc", &["--print", "host-tuple"], "").out;
     let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("static");
+    let source = target.join("source");
+    let _ = fs::remove_dir_all(&source);
+    fs::create_dir_all(&source).unwrap();
+    for name in copied_files() {
+        symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join(&name), source.join(&name)).unwrap();
+    }
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "--locked", "--bins", "--target", host.trim_end()]);
-    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_TARGET_DIR", &target);
+    cargo.current_dir(&source).env("CARGO_TARGET_DIR", &target);
     cargo.env("RUSTFLAGS", "-C target-feature=+crt-static -C debuginfo=0").stderr(Stdio::inherit());
     assert!(cargo.status().unwrap().success(), "{cargo:?}");
     target.join(host.trim_end()).join("debug")
+}
+
+/// The files and folders of the repository that the Containerfile copies. The last word of a line is their destination.
+fn copied_files() -> Vec<String> {
+    let text = fs::read_to_string(example("container/Containerfile")).unwrap();
+    let lines = text.lines().filter_map(|line| line.strip_prefix("COPY ")).filter(|line| !line.starts_with("--"));
+    let words = lines.flat_map(|line| line.rsplit(' ').skip(1));
+    let names: Vec<String> = words.map(str::to_owned).collect();
+    assert!(names.len() >= 4, "{names:?}");
+    names
 }

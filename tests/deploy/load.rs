@@ -13,7 +13,7 @@ use std::{
 use daytime::protocol::GREETING;
 use socket2::{Domain, Socket, Type};
 
-use crate::common::{TIMEOUT, eventually};
+use crate::common::{SetOnDrop, TIMEOUT, eventually};
 
 /// The source addresses of the clients.
 pub(crate) const SOURCES: [[u8; 4]; 4] = [[127, 0, 0, 2], [127, 0, 0, 3], [127, 0, 0, 4], [127, 0, 0, 5]];
@@ -74,8 +74,8 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Starts a thread for each source address.
-    pub(crate) fn start<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, port: u16) -> Stop<'scope> {
+    /// Starts a thread for each source address. The threads end when the result is dropped.
+    pub(crate) fn start<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, port: u16) -> SetOnDrop<'scope> {
         for source in SOURCES {
             scope.spawn(move || {
                 while !self.stop.load(Relaxed) {
@@ -86,7 +86,7 @@ impl Load {
                 }
             });
         }
-        Stop(&self.stop)
+        SetOnDrop(&self.stop)
     }
 
     /// Waits until so many more sessions have ended.
@@ -94,14 +94,5 @@ impl Load {
     pub(crate) fn wait_for(&self, more: usize) {
         let goal = self.sessions.load(Relaxed) + more;
         eventually("the clients had their sessions", || self.sessions.load(Relaxed) >= goal);
-    }
-}
-
-/// Stops the clients when dropped, also while a test panics.
-pub(crate) struct Stop<'a>(&'a AtomicBool);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Relaxed);
     }
 }

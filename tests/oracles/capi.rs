@@ -1,12 +1,16 @@
-//! Calls of the C library in any order: a status is one of the header's, a buffer is not overrun and ends in NUL, a setting
-//! after the start is rejected, and user data is freed exactly once.
+//! Calls of the C library in any order: a status is one of the header's, and `daytime_last_error` has it; a buffer is not
+//! overrun and ends in NUL, a setting after the start is rejected, user data is freed exactly once, and a descriptor has one
+//! owner. Every function of the header is called here.
 //!
 //! The input is a list of calls: a byte chooses the function, and its parameters follow. There are two servers, one client,
 //! and no network but 127.0.0.1. Each input starts at most two servers, and makes at most [`CALLS`] calls.
 
 use std::{
     ffi::{CStr, CString, c_char, c_int, c_void},
-    mem, ptr,
+    mem,
+    net::{TcpListener, UdpSocket},
+    os::fd::{AsRawFd, IntoRawFd, OwnedFd},
+    ptr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -24,9 +28,15 @@ const CALLS: usize = 64;
 const OK: c_int = 0;
 const INVALID: c_int = -1;
 const STATE: c_int = -2;
+const IO: c_int = -3;
 const TIMEOUT: c_int = -4;
 const CLOSED: c_int = -5;
 const TRUNCATED: c_int = -8;
+
+const RFC867: c_int = 1;
+const RFC868: c_int = 2;
+const RFC867_UDP: c_int = 5;
+const RFC868_UDP: c_int = 6;
 
 #[repr(C)]
 struct Server(c_void);
@@ -42,6 +52,7 @@ struct Responder(c_void);
 struct ClientContext(c_void);
 
 #[repr(C)]
+#[derive(Clone, Copy, PartialEq)]
 struct CError {
     status: c_int,
     os_error: c_int,
@@ -55,6 +66,9 @@ type Handler = Option<unsafe extern "C" fn(*const Request, *mut Reply, *mut c_vo
 
 // As include/daytime.h declares them. A status is an int.
 unsafe extern "C" {
+    fn daytime_version() -> Text;
+    fn daytime_version_number() -> u32;
+    fn daytime_last_error() -> *const CError;
     fn daytime_strerror(status: c_int) -> Text;
     fn daytime_server_new() -> *mut Server;
     fn daytime_server_free(server: *mut Server);
@@ -67,6 +81,8 @@ unsafe extern "C" {
     fn daytime_server_set_first_command_timeout(server: *mut Server, ms: u32) -> c_int;
     fn daytime_server_set_write_timeout(server: *mut Server, ms: u32) -> c_int;
     fn daytime_server_set_proxy_timeout(server: *mut Server, ms: u32) -> c_int;
+    fn daytime_server_set_udp_rate(server: *mut Server, n: u32) -> c_int;
+    fn daytime_server_set_busy_poll(server: *mut Server, us: u32) -> c_int;
     fn daytime_server_set_greeting(server: *mut Server, text: Text) -> c_int;
     fn daytime_server_set_framing(server: *mut Server, framing: c_int) -> c_int;
     fn daytime_server_set_day_format(server: *mut Server, format: Text) -> c_int;
@@ -92,6 +108,7 @@ unsafe extern "C" {
     fn daytime_server_wait(server: *mut Server, timeout_ms: c_int) -> c_int;
     fn daytime_server_warning(server: *const Server, index: usize, buf: Buffer, cap: usize) -> c_int;
     fn daytime_server_stats(server: *const Server, out: *mut c_void, size: usize) -> c_int;
+    fn daytime_server_metrics(server: *const Server, buf: Buffer, cap: usize, needed: *mut usize) -> c_int;
     fn daytime_server_next_event(server: *mut Server, out: *mut c_void, size: usize, timeout_ms: c_int) -> c_int;
     fn daytime_server_clients(
         server: *const Server,
@@ -104,6 +121,8 @@ unsafe extern "C" {
     fn daytime_server_listen(server: *mut Server, address: Text) -> c_int;
     fn daytime_server_listen_as(server: *mut Server, service: c_int, address: Text) -> c_int;
     fn daytime_server_listen_fd(server: *mut Server, fd: c_int) -> c_int;
+    fn daytime_server_listen_fd_as(server: *mut Server, service: c_int, fd: c_int) -> c_int;
+    fn daytime_server_set_reuse_port(server: *mut Server, on: c_int) -> c_int;
     fn daytime_server_set_unix_mode(server: *mut Server, mode: u32) -> c_int;
     fn daytime_server_allow(server: *mut Server, network: Text) -> c_int;
     fn daytime_server_deny(server: *mut Server, network: Text) -> c_int;
@@ -115,6 +134,7 @@ unsafe extern "C" {
         deny: *const Text,
         m: usize,
     ) -> c_int;
+    fn daytime_server_set_proxies(server: *mut Server, networks: *const Text, n: usize) -> c_int;
     fn daytime_server_local_addr(server: *const Server, buf: Buffer, cap: usize) -> c_int;
     fn daytime_server_address(server: *const Server, service: c_int, index: usize, buf: Buffer, cap: usize) -> c_int;
     fn daytime_server_port(server: *const Server) -> u16;
@@ -133,6 +153,10 @@ unsafe extern "C" {
     ) -> c_int;
     fn daytime_request_argument(request: *const Request) -> Text;
     fn daytime_request_command(request: *const Request) -> Text;
+    fn daytime_request_peer(request: *const Request) -> Text;
+    fn daytime_request_client(request: *const Request) -> u64;
+    fn daytime_request_is_cancelled(request: *const Request) -> c_int;
+    fn daytime_request_drain(request: *const Request, grace_ms: u32);
     fn daytime_request_state(request: *const Request) -> *mut c_void;
     fn daytime_request_defer(request: *const Request) -> *mut Responder;
     fn daytime_request_stop(request: *const Request);
@@ -143,8 +167,10 @@ unsafe extern "C" {
     fn daytime_responder_error(responder: *mut Responder, text: Text) -> c_int;
     fn daytime_responder_fail(responder: *mut Responder, text: Text) -> c_int;
     fn daytime_responder_close(responder: *mut Responder, text: Text) -> c_int;
+    fn daytime_responder_client(responder: *const Responder) -> u64;
     fn daytime_responder_is_cancelled(responder: *const Responder) -> c_int;
     fn daytime_responder_free(responder: *mut Responder);
+    fn daytime_client_context_client(client: *const ClientContext) -> u64;
     fn daytime_client_context_peer(client: *const ClientContext) -> Text;
     fn daytime_client_context_state(client: *const ClientContext) -> *mut c_void;
     fn daytime_client_connect(address: Text, timeout_ms: c_int, out: *mut *mut Client, err: *mut CError) -> c_int;
@@ -172,6 +198,10 @@ unsafe extern "C" {
     fn daytime_client_timestamp(client: *mut Client, seconds: *mut i64, err: *mut CError) -> c_int;
     fn daytime_client_request(client: *mut Client, command: Text, buf: Buffer, cap: usize, err: *mut CError) -> c_int;
     fn daytime_client_quit(client: *mut Client, err: *mut CError) -> c_int;
+    fn daytime_rfc867(address: Text, timeout_ms: c_int, buf: Buffer, cap: usize, err: *mut CError) -> c_int;
+    fn daytime_rfc868(address: Text, timeout_ms: c_int, unix_seconds: *mut i64, err: *mut CError) -> c_int;
+    fn daytime_rfc867_udp(address: Text, timeout_ms: c_int, buf: Buffer, cap: usize, err: *mut CError) -> c_int;
+    fn daytime_rfc868_udp(address: Text, timeout_ms: c_int, unix_seconds: *mut i64, err: *mut CError) -> c_int;
 }
 
 /// The user data that the library has, and what it has freed: each is a counter that must become 1.
@@ -227,6 +257,7 @@ unsafe extern "C" fn connected(client: *const ClientContext, data: *mut c_void) 
     // SAFETY: the data is not freed before its last hook has returned, and the client is valid inside the hook.
     unsafe {
         assert!(!CStr::from_ptr(daytime_client_context_peer(client)).is_empty());
+        assert_ne!(daytime_client_context_client(client), 0);
         assert!(daytime_client_context_state(client).is_null());
         let states = (*data.cast::<UserData>()).states.clone();
         states.fetch_add(1, SeqCst);
@@ -235,7 +266,7 @@ unsafe extern "C" fn connected(client: *const ClientContext, data: *mut c_void) 
 }
 
 unsafe extern "C" fn disconnected(client: *const ClientContext, reason: c_int, data: *mut c_void) {
-    assert!((1..=12).contains(&reason));
+    assert!((1..=13).contains(&reason));
     // SAFETY: as in `connected`.
     unsafe {
         assert_eq!((*data.cast::<UserData>()).freed.load(SeqCst), 0);
@@ -254,6 +285,9 @@ unsafe extern "C" fn handle(request: *const Request, reply: *mut Reply, data: *m
         assert!(state.is_null() || (*state).load(SeqCst) > 0);
         let text = daytime_request_argument(request);
         assert!(!CStr::from_ptr(daytime_request_command(request)).is_empty());
+        assert!(!CStr::from_ptr(daytime_request_peer(request)).is_empty());
+        assert_ne!(daytime_request_client(request), 0);
+        assert!(matches!(daytime_request_is_cancelled(request), 0 | 1));
         match CStr::from_ptr(text).to_bytes().first().map_or(0, |byte| byte % 11) {
             0 => 0,
             1 => daytime_reply_set(reply, text),
@@ -273,6 +307,7 @@ unsafe extern "C" fn handle(request: *const Request, reply: *mut Reply, data: *m
             6 => {
                 let responder = daytime_request_defer(request);
                 assert!(!responder.is_null() && daytime_request_defer(request).is_null());
+                assert_eq!(daytime_responder_client(responder), daytime_request_client(request));
                 daytime_responder_free(responder);
                 0
             }
@@ -283,6 +318,11 @@ unsafe extern "C" fn handle(request: *const Request, reply: *mut Reply, data: *m
                 // A second one would wait for the first.
                 kept.push(Kept(daytime_request_defer(request)));
                 0
+            }
+            // The handler's own text, and more of it.
+            _ if CStr::from_ptr(text).count_bytes() > 1 => {
+                daytime_request_drain(request, 5);
+                daytime_reply_set(reply, text)
             }
             _ => {
                 daytime_request_stop(request);
@@ -309,22 +349,26 @@ unsafe fn answer(responder: *mut Responder, text: Text, kind: u8) -> c_int {
     0
 }
 
-/// A status of the header, and not that of a panic. Errors of the system depend on the machine.
+/// A status of the header, and not that of a panic. Errors of the system depend on the machine. The last error of the thread
+/// is that of this call, if it has failed.
 #[track_caller]
 fn status(status: c_int) -> c_int {
     assert!((-8..=0).contains(&status), "status {status}");
+    // SAFETY: the pointer is valid until the next failure of this thread.
+    let last = unsafe { &*daytime_last_error() };
+    assert!(status == OK || last.status == status, "status {status}, but the last error is {}", last.status);
+    // SAFETY: the array is the whole text.
+    let text = unsafe { CStr::from_ptr(last.message.as_ptr()) };
+    assert!(text.to_str().is_ok() && text.is_empty() == (last.status == OK), "{text:?}");
     status
 }
 
+/// The same of a call that has a parameter for its error.
 #[track_caller]
 fn status_of(error: &CError, returned: c_int) -> c_int {
     status(returned);
-    if returned != OK {
-        assert_eq!(error.status, returned);
-        // SAFETY: the array is the whole text.
-        let text = unsafe { CStr::from_ptr(error.message.as_ptr()) };
-        assert!(!text.is_empty() && text.to_str().is_ok(), "{text:?}");
-    }
+    // SAFETY: the pointer is valid until the next failure of this thread.
+    assert!(returned == OK || *error == unsafe { *daytime_last_error() }, "the error is not the last one");
     returned
 }
 
@@ -387,6 +431,10 @@ impl Calls<'_> {
     fn call(&mut self) {
         let choice = self.input.byte();
         let at = usize::from(choice >= 128);
+        let choice = match choice % 128 {
+            n @ ..76 => n,
+            n => n - 64,
+        };
         let (server, started) = (self.servers[at].server, self.servers[at].started);
         // A setting, and its status after the start.
         let setting = |returned: c_int| {
@@ -401,7 +449,7 @@ impl Calls<'_> {
         };
         // SAFETY: handles are those of the library and not freed, texts end in NUL, and buffers have their sizes.
         unsafe {
-            match choice % 64 {
+            match choice {
                 0 => setting(daytime_server_set_workers(server, self.number().min(3))),
                 1 => setting(daytime_server_set_handler_threads(server, self.number().min(3))),
                 2 => setting(daytime_server_set_backlog(server, self.number())),
@@ -522,7 +570,53 @@ impl Calls<'_> {
                 51..54 => self.connect(at),
                 54 => daytime_client_free(mem::replace(&mut self.client, ptr::null_mut())),
                 55 => self.free_kept(),
-                56 => assert!(!CStr::from_ptr(daytime_strerror(self.number() as c_int)).is_empty()),
+                56 => {
+                    assert!(!CStr::from_ptr(daytime_strerror(self.number() as c_int)).is_empty());
+                    assert_eq!(CStr::from_ptr(daytime_version()).to_str(), Ok(env!("CARGO_PKG_VERSION")));
+                    assert_ne!(daytime_version_number(), 0);
+                }
+                64 => setting(daytime_server_set_busy_poll(server, self.number())),
+                65 => {
+                    let n = self.number();
+                    let returned = daytime_server_set_udp_rate(server, n);
+                    setting(returned);
+                    assert!(started || (returned == OK) == (1..=10_000).contains(&n), "status {returned} for {n}");
+                }
+                66 => {
+                    // Each server has a listener whose port is 0.
+                    let on = self.number() as c_int;
+                    let returned = daytime_server_set_reuse_port(server, on);
+                    setting(returned);
+                    assert!(started || (returned == OK) == (on == 0), "status {returned} for {on}");
+                }
+                67 => {
+                    let texts = [self.text(), self.text()];
+                    let texts = [texts[0].as_ptr(), texts[1].as_ptr(), c"127.0.0.1".as_ptr()];
+                    let returned = daytime_server_set_proxies(server, texts.as_ptr(), texts.len());
+                    assert!(status(returned) == OK || returned == INVALID);
+                    assert_eq!(daytime_server_set_proxies(server, ptr::null(), 1), INVALID);
+                    assert_eq!(
+                        daytime_server_set_proxies(server, texts[2..].as_ptr(), self.number().min(1) as usize),
+                        OK
+                    );
+                }
+                68 => self.metrics(server, started),
+                69 => self.listen_fd_as(server, started),
+                70 => setting(daytime_server_listen_as(
+                    server,
+                    c_int::from(self.input.byte() % 7),
+                    c"127.0.0.1:0".as_ptr(),
+                )),
+                71 => self.rfc(server, RFC867),
+                72 => self.rfc(server, RFC868),
+                73 => self.rfc(server, RFC867_UDP),
+                74 => self.rfc(server, RFC868_UDP),
+                75 => {
+                    let address = CString::new([b"unix:", self.text().as_bytes()].concat()).unwrap_or_default();
+                    let (mut error, mut seconds) = (error(), 0);
+                    let returned = daytime_rfc868_udp(address.as_ptr(), 1, &raw mut seconds, &raw mut error);
+                    assert_eq!(status_of(&error, returned), INVALID);
+                }
                 choice => self.client_call(choice),
             }
         }
@@ -540,6 +634,78 @@ impl Calls<'_> {
         status_of(&error, returned);
         assert!(!*started || returned == STATE);
         *started |= returned == OK;
+    }
+
+    /// The text for Prometheus: `needed` is the size that holds it.
+    fn metrics(&mut self, server: *const Server, started: bool) {
+        let (cap, mut needed) = (self.cap().max(1), usize::MAX);
+        let metrics = |buf, cap, needed: &mut usize| {
+            // SAFETY: the server is not freed, and the buffer has its size.
+            unsafe { daytime_server_metrics(server, buf, cap, needed) }
+        };
+        let returned = written(cap, |buf, cap| metrics(buf, cap, &mut needed));
+        if !started {
+            assert_eq!((returned, needed), (STATE, usize::MAX));
+            return;
+        }
+        assert_eq!(returned, if needed <= cap { OK } else { TRUNCATED }, "{needed} bytes are needed of {cap}");
+        assert_eq!(status(metrics(ptr::null_mut(), 0, &mut needed)), OK);
+        // Its numbers may grow in the meantime.
+        assert_eq!(written(needed + 100, |buf, cap| metrics(buf, cap, &mut needed)), OK);
+    }
+
+    /// A descriptor is the server's on success, and stays ours on failure.
+    fn listen_fd_as(&mut self, server: *mut Server, started: bool) {
+        let (service, kind) = (c_int::from(self.input.byte() % 9) - 1, self.input.byte() % 3);
+        let socket: Option<OwnedFd> = match kind {
+            0 => TcpListener::bind("127.0.0.1:0").ok().map(Into::into),
+            1 => UdpSocket::bind("127.0.0.1:0").ok().map(Into::into),
+            _ => None,
+        };
+        let fd = socket.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+        // SAFETY: the server is not freed, and the descriptor is open or -1.
+        let returned = status(unsafe { daytime_server_listen_fd_as(server, service, fd) });
+        let fits = matches!((service, kind), (0..=4, 0) | (5..=6, 1)) && fd != -1;
+        assert_eq!(returned == OK, fits && !started, "status {returned} of service {service}");
+        match socket {
+            Some(socket) if returned == OK => _ = socket.into_raw_fd(),
+            Some(socket) => assert!(socket.try_clone().is_ok(), "the descriptor is closed"),
+            None => {}
+        }
+    }
+
+    /// Asks a server that was started in a protocol of the RFCs. It may have stopped, or reject the client.
+    fn rfc(&mut self, server: *const Server, service: c_int) {
+        let (mut address, mut seconds, mut error) = ([0; 128], i64::MIN, error());
+        let (index, cap, err) = (usize::from(self.input.byte() % 2), self.cap(), &raw mut error);
+        // SAFETY: the server is not freed, the buffers have their sizes, and the others may be written.
+        let returned = unsafe {
+            if daytime_server_address(server, service, index, address.as_mut_ptr(), address.len()) != OK {
+                return;
+            }
+            let address = address.as_ptr();
+            match service {
+                RFC867 => written(cap, |buf, cap| daytime_rfc867(address, 50, buf, cap, err)),
+                RFC867_UDP => written(cap, |buf, cap| daytime_rfc867_udp(address, 50, buf, cap, err)),
+                RFC868 => daytime_rfc868(address, 50, &raw mut seconds, err),
+                _ => daytime_rfc868_udp(address, 50, &raw mut seconds, err),
+            }
+        };
+        status_of(&error, returned);
+        let is_possible = match returned {
+            OK | IO | TIMEOUT => true,
+            CLOSED => service < RFC867_UDP,
+            // An empty buffer is invalid. The address is valid.
+            INVALID => cap == 0,
+            TRUNCATED => service == RFC867 || service == RFC867_UDP,
+            _ => false,
+        };
+        assert!(is_possible, "status {returned} of service {service}");
+        if service == RFC868 || service == RFC868_UDP {
+            // What four bytes of RFC 868 can stand for.
+            let was_written = (-61_505_152..=4_233_462_143).contains(&seconds);
+            assert!(was_written || (returned != OK && seconds == i64::MIN), "{seconds}, status {returned}");
+        }
     }
 
     /// Connects to a server that was started. It may have stopped, or reject the client.

@@ -1,5 +1,6 @@
-"""The examples for Kubernetes and containers. `tests/deploy/` has the tests that run servers."""
+"""The examples for Kubernetes, containers and Grafana. `tests/deploy/` has the tests that run servers."""
 
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from support import ROOT
 
 MANIFEST = ROOT / "examples/kubernetes/daytime.yaml"
 CONTAINERFILE = ROOT / "examples/container/Containerfile"
+DASHBOARD = ROOT / "examples/prometheus/dashboard.json"
 # The sleep action of preStop is in every cluster from 1.30 on.
 VERSIONS = ("1.30", "1.34", "1.37")
 
@@ -150,3 +152,82 @@ def test_hadolint_has_nothing_to_say(tmp_path: Path) -> None:
     wrong.write_text(CONTAINERFILE.read_text().replace("--no-install-recommends ", ""))
     linted = lint(wrong)
     assert (linted.returncode, linted.stdout.count("DL3015")) == (1, 1)
+
+
+def grafana(name: str) -> Any:
+    """A module of Grafana's models, which Grafana generates from the schemas of its own code."""
+    return pytest.importorskip(f"grafana_foundation_sdk.{name}", reason="grafana-foundation-sdk is not installed")
+
+
+def unknown_to_grafana(text: str) -> list[str]:
+    """What a dashboard loses on its way through the models: keys that they do not know, and values of another type."""
+    grafana("cog.plugins").register_default_plugins()
+    given = json.loads(text)
+    dashboard = grafana("models.dashboard").Dashboard.from_json(given)
+    return list(losses(given, json.loads(grafana("cog.encoder").JSONEncoder().encode(dashboard)), ""))
+
+
+def losses(given: Any, kept: Any, path: str) -> Iterator[str]:
+    if isinstance(given, dict) and isinstance(kept, dict):
+        for key, value in given.items():
+            # A dashboard that is not stored yet has null as its number.
+            if key in kept or value is not None:
+                yield from losses(value, kept.get(key), f"{path}/{key}")
+    elif isinstance(given, list) and isinstance(kept, list) and len(given) == len(kept):
+        for index, value in enumerate(given):
+            yield from losses(value, kept[index], f"{path}/{index}")
+    elif given != kept:
+        yield path
+
+
+def test_grafana_knows_every_key_of_the_dashboard() -> None:
+    assert unknown_to_grafana(DASHBOARD.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "path"),
+    [
+        ("schemaVersion", "/schemaVersion"),
+        ("includeAll", "/templating/list/1/includeAll"),
+        ("gridPos", "/panels/0/gridPos"),
+        ("unit", "/panels/0/fieldConfig/defaults/unit"),
+        # Of the data source's own model.
+        ("legendFormat", "/panels/0/targets/0/legendFormat"),
+    ],
+)
+def test_grafanas_model_finds_a_wrong_key(key: str, path: str) -> None:
+    text = DASHBOARD.read_text().replace(f'"{key}":', f'"{key}s":')
+    assert unknown_to_grafana(text)[0] == f"{path}s"
+
+
+def test_the_panels_of_the_dashboard_fill_its_grid() -> None:
+    dashboard = json.loads(DASHBOARD.read_text())
+    assert dashboard["id"] is None
+    # Grafana's documentation: 8 to 40 characters.
+    assert 8 <= len(dashboard["uid"]) <= 40
+    panels = dashboard["panels"]
+    places = []
+    for panel in panels:
+        place = panel["gridPos"]
+        columns = range(place["x"], place["x"] + place["w"])
+        places += [(x, y) for x in columns for y in range(place["y"], place["y"] + place["h"])]
+    # Grafana has 24 columns.
+    height = max(y for _, y in places) + 1
+    assert sorted(places) == [(x, y) for x in range(24) for y in range(height)]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    for panel in panels:
+        names = [target["refId"] for target in panel["targets"]]
+        assert len(set(names)) == len(names)
+
+
+def test_the_dashboard_defines_its_variables() -> None:
+    text = DASHBOARD.read_text()
+    dashboard = json.loads(text)
+    variables = {variable["name"]: variable for variable in dashboard["templating"]["list"]}
+    used = set(re.findall(r"\$\{?([a-z_]+)", text.replace("$__all", "")))
+    assert used == {*variables, "__rate_interval"}
+    # Each panel, each expression and the list of servers follow the chosen data source.
+    assert variables["datasource"]["query"] == "prometheus"
+    targets = [target for panel in dashboard["panels"] for target in panel["targets"]]
+    sources = [item["datasource"] for item in [*dashboard["panels"], *targets, variables["instance"]]]
+    assert all(source == {"type": "prometheus", "uid": "${datasource}"} for source in sources)

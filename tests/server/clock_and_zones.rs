@@ -221,6 +221,7 @@ fn tz_and_next_answer_for_the_time_of_the_clock() {
 const JUDGE: &str = r#"
 import datetime as dt, os, sys, time, zoneinfo
 
+sys.modules["tzdata"] = None  # zones of this package are not the system's
 HOUR, YEARS = 3600, 2 * 365 * 86400
 
 
@@ -285,10 +286,16 @@ fn python(arguments: &[&str], input: String) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The zones of this system's database.
+/// The zones of this system's database, without those of Python's package tzdata.
+const LIST: &str = r#"
+import sys, zoneinfo
+
+sys.modules["tzdata"] = None
+print(*sorted(zoneinfo.available_timezones() - {"localtime"}), sep="\n")
+"#;
+
 fn zone_names() -> Vec<String> {
-    let list = "import zoneinfo; print(*sorted(zoneinfo.available_timezones() - {'localtime'}), sep='\\n')";
-    python(&["-c", list], String::new()).lines().map(str::to_owned).collect()
+    python(&["-c", LIST], String::new()).lines().map(str::to_owned).collect()
 }
 
 /// 2026-11-22, 2027-02-15 (the month of Ramadan in Morocco), and 2027-07-01.
@@ -375,7 +382,7 @@ fn next_is_the_change_that_zdump_lists_for_every_zone() {
             match expected {
                 Some(expected) => assert_eq!(reply, expected, "{name} from {moment}"),
                 // Later than zdump was asked for, or never.
-                None => assert!(reply == "none" || reply > "2029", "{name} from {moment}: {reply}"),
+                None => assert!(reply == "none" || ("203".."a").contains(&reply), "{name} from {moment}: {reply}"),
             }
             found += usize::from(reply != "none");
         }

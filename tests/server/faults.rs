@@ -31,23 +31,24 @@
 //! | S16 | Very slow clients, and clients that flood: timeouts close them, and other clients are not delayed. | `server/limits.rs::slow_clients_delay_no_other_client`, `server/limits.rs::timeouts_close_silent_clients_with_a_reason`, `server/faults.rs::s16_a_flood_that_is_faster_than_reading`, `server/faults.rs::s16_a_trickle_that_is_faster_than_reading` |
 //! | S17 | Many idle clients: almost no processor time, little memory. | `server/lifecycle.rs::an_idle_server_uses_no_processor_time`, `scale.rs::nine_thousand_clients_at_once`, `src/server/worker/connection.rs::an_idle_connection_is_small` |
 //! | S18 | The server is full, then a client leaves: the refusal is delivered, and the next client is accepted. | `server/limits.rs::a_full_server_rejects_clients_until_one_leaves`, `src/server/admission.rs::a_client_that_leaves_makes_room` |
-//! | S19 | No descriptors left: accepting pauses, clients are served, accepting resumes. | `server/faults.rs::s19_no_descriptors_left` |
+//! | S19 | No descriptors left: accepting pauses with one event that has the errno, clients are served, accepting resumes. | `server/faults.rs::s19_no_descriptors_left` |
 //! | S20 | Each error of accept4: a retry at once or a pause; the server never ends. | `server/faults.rs::s20_errors_of_accept` |
 //! | S21 | A thread cannot be started: a clear error, and nothing is left behind. | `server/faults.rs::s21_a_thread_cannot_be_started`, `server/unix_sockets.rs::the_file_is_removed_when_the_server_cannot_start` |
 //! | S22 | Interrupted calls, and a stopped process: no reply is lost or doubled. | `server/faults.rs::s22_interrupted_calls`, `server/faults.rs::s22_stopped_and_continued` |
 //! | S23 | Short writes and reads: every byte arrives once. | `server/faults.rs::s23_short_writes` |
 //! | S24 | SIGTERM with busy, idle, new and waiting clients: owed replies are sent, new clients are answered, the exit code is 0; a second signal ends at once. | `server/faults.rs::s24_terminated_with_clients`, `server/faults.rs::s24_a_client_that_does_not_read_does_not_delay_the_end`, `cli/signals.rs::a_second_signal_ends_the_server_at_once`, `cli/signals.rs::a_restart_under_load_resets_no_client`, `server/lifecycle.rs::draining_answers_clients_that_were_just_accepted_or_wait`, `server/lifecycle.rs::draining_gives_new_clients_a_second_for_their_first_command` |
-//! | S25 | `stop` twice, from two threads, from a handler, during the start: idempotent, without a deadlock. | `server/lifecycle.rs::stop_may_be_called_twice_and_from_two_threads`, `server/handlers.rs::a_handler_may_stop_its_server`, `c/lifecycle.c::many_threads` |
+//! | S25 | `stop` twice, from two threads, from a handler, during the start: idempotent, without a deadlock. | `server/lifecycle.rs::stop_may_be_called_twice_and_from_two_threads`, `server/handlers.rs::a_handler_may_stop_its_server`, `c/lifecycle.c::many_threads`, `c/lifecycle.c::stop_during_the_start` |
 //! | S26 | Addresses that cannot be bound (in use, privileged, malformed, too long, not a socket): a clear error; only a stale socket file is removed. | `server/faults.rs::s26_addresses_that_cannot_be_bound`, `server/faults.rs::s26_an_address_in_use_is_retried`, `server/unix_sockets.rs::a_stale_socket_file_is_replaced`, `server/unix_sockets.rs::a_file_that_is_not_a_socket_is_left_alone` |
 //! | S27 | A restart while sockets are in TIME_WAIT: the address is bound. | `server/lifecycle.rs::a_server_restarts_at_once` |
 //! | S28 | Socket activation with none, several, or wrong sockets, or for another process: used, or rejected with a message. | `cli/systemd.rs::sockets_of_a_service_manager_are_served_by_their_names`, `cli/systemd.rs::errors_name_the_sockets_that_cannot_be_served`, `cli/systemd.rs::sockets_for_another_process_are_left_alone` |
-//! | S29 | A notification socket that is missing or full: one message. Watchdog messages come from the running server. | `cli/systemd.rs::the_server_notifies_systemd_when_it_serves_and_when_it_stops`, `cli/signals.rs::a_signal_is_heard_while_systemd_does_not_listen` |
+//! | S29 | A notification socket that is missing, abstract or full: notified, or one message. A worker that does not respond: no watchdog message. | `cli/systemd.rs::the_server_notifies_systemd_when_it_serves_and_when_it_stops`, `cli/systemd.rs::the_watchdog_is_not_pinged_while_a_worker_does_not_respond`, `cli/signals.rs::a_signal_is_heard_while_systemd_does_not_listen` |
 //! | S30 | Output that is closed, full or not read: the server continues to serve, hears signals, and counts dropped lines. | `server/faults.rs::s30_output_that_is_closed_or_full`, `server/faults.rs::s30_output_that_is_not_read`, `server/faults.rs::s30_lines_that_are_dropped_are_counted`, `server/faults.rs::s30_output_to_a_closed_pipe`, `cli/signals.rs::a_signal_is_heard_while_nobody_reads_the_output` |
 //! | S31 | A panic in a handler: `The command failed`, an event, and the connection lives. | `server/handlers.rs::a_failing_handler_is_answered_and_reported_and_the_connection_lives` |
 //! | S32 | The limit by source with IPv4-mapped addresses and IPv6 networks: normalised; the table is bounded. | `src/server/admission.rs::a_source_is_an_ipv4_address_or_an_ipv6_network_of_64_bits`, `src/server/admission.rs::the_table_is_empty_once_all_clients_have_left` |
 //! | S33 | Networks that overlap, and 100,000 of them: the longest prefix decides. | `server/networks.rs::networks_decide_like_a_scan_of_every_entry`, `src/networks.rs::a_hundred_thousand_networks_are_each_found` |
 //! | S34 | PROXY headers: late, cut, invalid, forged, or for a listener that is not behind a proxy. | `protocol/proxy.rs::an_invalid_header_is_rejected_at_its_first_wrong_byte`, `server/proxied.rs::an_invalid_header_closes_the_connection_at_once`, `server/proxied.rs::a_header_that_does_not_come_in_time_closes_the_connection`, `server/proxied.rs::only_the_first_header_counts_and_only_on_its_listener` |
-//! | S35 | Twelve hours of mixed load. | None: too long for a test. S4, S5 and S13 bound memory and descriptors, as does `server/events.rs::counters_are_exact_and_return_to_zero_after_a_storm`. |
+//! | S35 | Twelve hours of mixed load. | Too long for a test: `cargo run --release --example soak -- --seconds 43200` does it by hand. S4, S5 and S13 bound memory and descriptors, as does `server/events.rs::counters_are_exact_and_return_to_zero_after_a_storm`. |
+//! | S36, S37 | (These numbers are not used.) | |
 //! | S38 | Urgent data (MSG_OOB) within a burst of commands: every command is answered. | `server/faults.rs::s38_urgent_data_within_a_burst`, `server/faults.rs::s39_descriptors_and_urgent_data_over_a_unix_socket` |
 //! | S39 | Descriptors (SCM_RIGHTS) within a burst over a Unix socket: every command is answered, and the server keeps no descriptor. | `server/faults.rs::s39_descriptors_and_urgent_data_over_a_unix_socket` |
 //! | S40 | A worker cannot be woken: a second try, and then the server ends with an error. | `server/faults.rs::s40_a_worker_that_cannot_be_woken` |
@@ -90,7 +91,7 @@
 //! | K4 | A reply arrives after the timeout: it is never the reply to a later command. | `client/misbehaving_server.rs::a_late_reply_is_never_returned`, `client/misbehaving_server.rs::unexpected_bytes_break_the_client`, `python/test_client.py::test_a_late_reply_is_never_returned` |
 //! | K5 | A reply with control characters, or characters that hide or reverse text: a terminal shows them escaped. | `cli/terminal.rs::control_characters_of_a_server_are_escaped_on_a_terminal`, `src/escape.rs::text_stays_and_what_hides_text_is_escaped` |
 //! | K6 | The end of input, Ctrl-C, Ctrl-D, a resized or dumb terminal, a closed pipe: clean exit codes. | `cli/terminal.rs::control_keys_end_the_client`, `cli/terminal.rs::the_client_survives_a_resized_or_stopped_terminal`, `cli/client.rs::a_reader_that_closes_early_is_not_an_error` |
-//! | K7 | A history file that cannot be used. | None: the history is kept in memory only. |
+//! | K7 | A history file that is missing, huge, not writable or not a file, and two clients at once: at most one message; the file is its owner's only. | `cli/terminal.rs::the_history_is_kept_for_the_next_session`, `cli/terminal.rs::a_history_that_cannot_be_kept_is_reported_once`, `cli/terminal.rs::two_sessions_at_once_share_a_history` |
 //!
 //! # C
 //!
@@ -152,7 +153,7 @@ use socket2::SockRef;
 
 use crate::common::process::{PLAIN, Program, SERVER, fixed_server, inject, traced};
 use crate::common::{
-    Folder, HELP, MOMENT, TIMEOUT, builder, eventually,
+    Folder, HELP, MOMENT, SetOnDrop, TIMEOUT, builder, eventually,
     peer::{PAUSE, Peer, assert_bytes, converse, retry_if_slow},
     proc_fs::{descriptors, memory, processor_time},
     server, skip,
@@ -532,15 +533,13 @@ fn s16_a_trickle_that_is_faster_than_reading() {
     let mut trickling = connect_unix(&path);
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _stop = SetOnDrop(&stop);
         scope.spawn(|| {
             while !stop.load(Relaxed) && trickling.try_send(b"x") {
                 thread::sleep(Duration::from_micros(200));
             }
         });
-        // A failure must end the other thread.
-        let served = thread::scope(|scope| scope.spawn(|| (0..10).for_each(|_| assert_serves(port))).join());
-        stop.store(true, Relaxed);
-        assert!(served.is_ok());
+        (0..10).for_each(|_| assert_serves(port));
     });
 }
 
@@ -810,16 +809,21 @@ fn s30_lines_that_are_dropped_are_counted() {
     for _ in 0..clients {
         assert_serves(port);
     }
-    program.signal(Signal::SIGTERM);
     let (mut printed, mut missing) = (0, 0);
-    while let Some(line) = program.out.next_line() {
+    while printed + missing <= clients {
+        let line = program.out.line();
         let lost = line.strip_prefix("daytime-server: ").and_then(|line| line.split_once(" lines were dropped here"));
         match lost {
-            Some((lost, _)) => missing += lost.parse::<u32>().unwrap(),
+            Some((lost, _)) => {
+                missing += lost.parse::<u32>().unwrap();
+                // Its line follows all that are dropped until now.
+                assert_serves(port);
+            }
             None => printed += u32::from(line.starts_with("Connection has been established")),
         }
     }
-    assert!(missing > 0 && printed > 0 && printed + missing >= clients, "{printed} lines, and {missing} are missing");
+    assert!(missing > 0 && printed > 0, "{printed} lines, and {missing} are missing");
+    program.signal(Signal::SIGTERM);
     assert_eq!(program.wait(), (Some(0), String::new()));
 }
 

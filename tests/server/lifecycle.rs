@@ -147,7 +147,7 @@ fn an_idle_server_uses_no_processor_time() {
     // A worker with busy_poll spins for a moment, and then sleeps too.
     for busy_poll in [None, Some(Duration::from_micros(200))] {
         let server = builder().idle_timeout(Duration::from_secs(3600)).busy_poll(busy_poll).start().unwrap();
-        let mut peers: Vec<Peer> = (0..500).map(|_| Peer::greeted(server.port())).collect();
+        let mut peers: Vec<Peer> = (0..400).map(|_| Peer::greeted(server.port())).collect();
         peers.iter_mut().for_each(|peer| peer.ask("day", "Sunday"));
         let (before, spent) = (switches(), nanoseconds());
         thread::sleep(Duration::from_secs(1));

@@ -80,7 +80,7 @@ fn the_text_has_every_counter_from_the_start() {
         let family = if reason.is_refusal() { "refused" } else { "closed" };
         assert_eq!(samples[&format!("daytime_clients_{family}_total{{reason=\"{}\"}}", reason.name())], 0.0);
     }
-    for service in ["text", "rfc867", "rfc868"] {
+    for service in ["text", "rfc867", "rfc868", "proxied"] {
         assert_eq!(samples[&format!("daytime_clients_accepted_total{{service=\"{service}\"}}")], 0.0);
     }
     for name in [
@@ -181,7 +181,7 @@ fn the_text_equals_the_counters_after_a_known_load() {
     ] {
         assert_eq!((of(name), counted), (expected, expected), "{name}");
     }
-    // Scrapes are no clients, and no load.
+    // Scrapes are not clients, and not load.
     assert_eq!(stats.accepted, 4);
 }
 
@@ -279,7 +279,7 @@ fn each_page_has_its_response() {
     peer.send("GET /metrics HTTP/1.0\r\n\r\n");
     peer.finish();
     assert!(String::from_utf8(peer.rest()).unwrap().contains(INVALID));
-    assert_eq!(server.stats().accepted, 1, "scrapers are no clients");
+    assert_eq!(server.stats().accepted, 1, "scrapers are not clients");
 }
 
 #[test]
@@ -448,6 +448,10 @@ fn the_examples_use_metrics_that_exist() {
             assert!(exists(name), "{file} has {name}");
         }
     }
+    let readme = example("README.md");
+    for family in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
+        assert!(readme.contains(&format!("`{family}")), "README.md does not have {family}");
+    }
 }
 
 #[test]
@@ -456,22 +460,27 @@ fn prometheus_scrapes_the_server() {
         return;
     }
     let folder = Folder::new();
-    let server = monitored(builder());
+    let server = monitored(builder().command("one", |_| "1"));
     Peer::greeted(server.port()).ask("day", "Sunday");
     let config = example("prometheus.yml")
         .replace("localhost:9991", &format!("127.0.0.1:{}", port(&server)))
         .replace("scrape_interval: 15s", "scrape_interval: 1s");
     let config = folder.write("prometheus.yml", &config);
     folder.write("alerts.yml", &example("alerts.yml"));
-    // Prometheus takes no port 0. Another process may take this one in the meantime; then the query fails.
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let prometheus = Program::start(Command::new("prometheus").args([
+    let mut prometheus = Program::start(Command::new("prometheus").args([
         &format!("--config.file={config}"),
-        &format!("--web.listen-address={free}"),
+        "--web.listen-address=127.0.0.1:0",
         &format!("--storage.tsdb.path={}", folder.name("data")),
     ]));
+    // Its log tells the port.
+    let address = loop {
+        let line = prometheus.err.line();
+        if let Some((_, address)) = line.split_once("Listening on").and_then(|(_, rest)| rest.split_once(" address=")) {
+            break address.split(' ').next().unwrap().to_owned();
+        }
+    };
     let query = |query: &str| {
-        let output = Command::new("promtool").args(["query", "instant", &format!("http://{free}"), query]).output();
+        let output = Command::new("promtool").args(["query", "instant", &format!("http://{address}"), query]).output();
         String::from_utf8(output.unwrap().stdout).unwrap()
     };
     eventually("Prometheus has scraped the server", || {
@@ -480,5 +489,22 @@ fn prometheus_scrapes_the_server() {
     });
     let accepted = query("daytime_clients_accepted_total{service=\"text\"}");
     assert!(accepted.contains("=> 1 @"), "{accepted}");
+    for expression in panels() {
+        // A rate needs two scrapes.
+        eventually(&format!("{expression} has a value"), || query(&expression).contains("} => "));
+    }
     drop(prometheus);
+}
+
+/// The expressions of the dashboard's panels, with values in place of Grafana's variables.
+fn panels() -> Vec<String> {
+    let dashboard = example("dashboard.json");
+    let expressions =
+        dashboard.lines().filter_map(|line| line.trim().strip_prefix("\"expr\": \"")?.strip_suffix("\","));
+    let expressions = expressions.map(|text| text.replace("\\\"", "\""));
+    let expressions: Vec<String> =
+        expressions.map(|text| text.replace("$__rate_interval", "1m").replace("$instance", ".*")).collect();
+    assert_eq!(expressions.len(), dashboard.matches("\"expr\"").count());
+    assert!(expressions.len() > 10 && !expressions.concat().contains('$'), "{expressions:?}");
+    expressions
 }

@@ -269,6 +269,7 @@ fn the_reader_of_rfc_867_accepts_text() {
         // A control sequence to terminals of 8 bits.
         ("\u{9b}31mred", "protocol: \\xc2\\x9b31mred"),
         ("", "closed"),
+        ("\r\n", "protocol: \\r\\n"),
     ] {
         let bytes = sent.to_owned();
         let fake = FakeServer::new(move |mut peer| peer.send(bytes));

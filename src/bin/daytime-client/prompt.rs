@@ -29,6 +29,9 @@ const PROMPT: &str = "Enter the command for Day -> day |Date -> date |Time -> ti
 /// The most commands of a history.
 const HISTORY_MAX: usize = 1000;
 
+/// The most bytes of the file of a history, which is read at the start. Most commands are shorter than 1 KiB.
+const HISTORY_BYTES: u64 = 16 << 20;
+
 /// The loop of the original.
 pub(crate) fn converse(mut client: Client, output: Output) -> Result<ExitCode, Failure> {
     let failed = |error: ReadlineError| Error::Io(io::Error::other(error), "read a command".into());
@@ -81,6 +84,7 @@ fn open_history(editor: &mut Editor<Names, FileHistory>, path: &Path) -> rustyli
     match fs::metadata(path) {
         // rustyline would wait for a FIFO, and change the mode of a device.
         Ok(metadata) if !metadata.is_file() => Err(io::Error::other("it is not a regular file").into()),
+        Ok(metadata) if metadata.len() > HISTORY_BYTES => Err(io::Error::other("it has more than 16 MiB").into()),
         Ok(_) => editor.load_history(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());

@@ -8,12 +8,14 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
-        mpsc::{Receiver, SyncSender, sync_channel},
     },
     time::Instant,
 };
 
-use daytime::Error;
+use daytime::{
+    Error,
+    crossbeam_channel::{Receiver, Sender, bounded},
+};
 
 use crate::{args::LogFormat, spawn};
 
@@ -23,7 +25,7 @@ const LINES_MAX: usize = 1024;
 /// An output of the program. All clones write by the same thread.
 #[derive(Clone)]
 pub(crate) struct Output {
-    items: SyncSender<Item>,
+    items: Sender<Item>,
     format: LogFormat,
     dropped: Arc<AtomicU64>,
 }
@@ -31,7 +33,7 @@ pub(crate) struct Output {
 enum Item {
     Line(String),
     /// Everything before it is written or failed once this sender is gone.
-    Flush(SyncSender<()>),
+    Flush(Sender<()>),
 }
 
 impl Output {
@@ -39,7 +41,7 @@ impl Output {
         // A copy without std's buffer: a line that failed is dropped, and is not written again with the next one.
         let file = output.as_fd().try_clone_to_owned().map(File::from);
         let file = file.map_err(|error| Error::Io(error, "copy the descriptor of an output".into()))?;
-        let (items, receiver) = sync_channel(LINES_MAX);
+        let (items, receiver) = bounded(LINES_MAX);
         let dropped = Arc::new(AtomicU64::new(0));
         let output = Output { items, format, dropped: dropped.clone() };
         spawn(move || write_all(file, &receiver, format, &dropped))?;
@@ -68,11 +70,11 @@ impl Output {
         self.line(self.format.warning(&warning.to_string()));
     }
 
-    /// Waits until the lines so far are written, at most until the deadline. It does not wait if too many lines wait.
+    /// Waits until the lines so far are written, at most until the deadline.
     pub(crate) fn flush(&self, deadline: Instant) {
-        let (sender, flushed) = sync_channel(0);
-        if self.items.try_send(Item::Flush(sender)).is_ok() {
-            let _ = flushed.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+        let (sender, flushed) = bounded(0);
+        if self.items.send_deadline(Item::Flush(sender), deadline).is_ok() {
+            let _ = flushed.recv_deadline(deadline);
         }
     }
 }
@@ -97,5 +99,42 @@ fn write_all(mut file: File, items: &Receiver<Item>, format: LogFormat, dropped:
         } else if file.write_all((line + "\n").as_bytes()).is_err() {
             dropped.fetch_add(1, Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{BufRead, BufReader, pipe},
+        thread,
+        time::Duration,
+    };
+
+    use super::*;
+
+    /// The pipe and the queue are full when the program ends, and then the lines are read.
+    #[test]
+    fn a_flush_waits_for_a_reader_even_if_the_queue_is_full() {
+        let (reader, writer) = pipe().unwrap();
+        let output = Output::start(&writer, LogFormat::Text).unwrap();
+        drop(writer);
+        let lines = 3000;
+        let text = "x".repeat(100);
+        (0..lines).for_each(|_| output.line(text.as_str()));
+        let flush = thread::spawn(move || {
+            output.flush(Instant::now() + Duration::from_secs(60));
+            // The last sender: the reader gets the end.
+            drop(output);
+        });
+        let read: Vec<String> = BufReader::new(reader).lines().map(Result::unwrap).collect();
+        flush.join().unwrap();
+        let is_whole = |line: &&String| **line == text;
+        let dropped: usize = read
+            .iter()
+            .filter_map(|line| line.strip_prefix("daytime-server: ")?.split_once(" lines were dropped here"))
+            .map(|(dropped, _)| dropped.parse::<usize>().unwrap())
+            .sum();
+        assert!(dropped > 0, "{} lines", read.len());
+        assert_eq!(read.iter().filter(is_whole).count() + dropped, lines);
     }
 }

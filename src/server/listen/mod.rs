@@ -50,7 +50,7 @@ pub enum Service {
     /// | `/healthz` | 200 `ok`, while the first worker works |
     /// | `/readyz` | 200 `ready`, or 503 `draining` or `full` |
     ///
-    /// Its connections are no clients: they need neither a seat of [`max_clients`](super::ServerBuilder::max_clients) nor an
+    /// Its connections are not clients: they need neither a seat of [`max_clients`](super::ServerBuilder::max_clients) nor an
     /// [allowed](super::ServerBuilder::allow) network, and at most 32 are open at a time. Anyone who reaches the port reads
     /// the counters, so bind it to an address of the network that monitors. While the server drains, it answers until the
     /// last client is gone.
@@ -62,7 +62,7 @@ pub enum Service {
     /// The daytime protocol over UDP (RFC 867), by default on port 13. Each datagram of at most 3 bytes gets the line of
     /// [`Rfc867`](Self::Rfc867), from the address to which it was sent. Others are dropped: longer ones, those of a port below
     /// 1,024, those to a broadcast or multicast address, those of a denied network, and those of a source that asks too
-    /// often, see [`udp_rate`](super::ServerBuilder::udp_rate). The answer has at most 2.6 times the size of the question,
+    /// often, see [`udp_rate`](super::ServerBuilder::udp_rate). The answer has at most three times the size of the question,
     /// counted in bytes of IP.
     Rfc867Udp,
     /// The time protocol over UDP (RFC 868), by default on port 37. As [`Rfc867Udp`](Self::Rfc867Udp), with the four bytes of
@@ -202,7 +202,12 @@ impl DatagramSocket {
         socket.set_nonblocking(true)?;
         match socket.local_addr()? {
             SocketAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?,
-            SocketAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?,
+            SocketAddr::V6(_) => {
+                setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+                // For questions over IPv4: IPv6's message does not tell a broadcast address from one of this host.
+                #[cfg(target_os = "linux")]
+                setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
+            }
         }
         Ok(DatagramSocket { socket: UdpSocket::from_std(socket), service })
     }

@@ -20,6 +20,9 @@ use super::super::{
 
 /// The most connections accepted from one listener before other sockets are served.
 const BATCH: usize = 64;
+/// The most of them that are refused. Those that have left are forgotten before the next batch. Otherwise they would look as
+/// if many read their error line, and a further one would get none.
+const REFUSED_BATCH: usize = 16;
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
@@ -92,13 +95,17 @@ impl Acceptor {
         }
         self.paused_until = None;
         for watched in self.listeners.iter_mut().filter(|watched| watched.ready) {
-            let mut failed = 0;
+            let (mut failed, mut refused) = (0, 0);
             for _ in 0..BATCH {
+                if refused == REFUSED_BATCH {
+                    break;
+                }
                 match accept(&watched.listener.socket) {
                     Ok((stream, peer)) => {
                         self.pause = PAUSE_MIN;
                         let service = watched.listener.service;
                         let admitted = Self::admit(&mut self.last, &peer, service, shared);
+                        refused += usize::from(admitted.is_err());
                         arrive((stream, peer, service, admitted));
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

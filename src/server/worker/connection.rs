@@ -5,161 +5,34 @@
 //! reply), and the untaken rest of one read, whatever its peer does. An idle connection has no buffer at all. Nothing is
 //! read while a handler runs either.
 
+mod away;
+mod proxied;
+
 use std::{
-    collections::HashMap,
     io::{self, ErrorKind, Read, Write},
     mem,
     net::Shutdown,
-    os::fd::AsRawFd,
-    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use mio::net::TcpStream;
 
-use super::super::{
-    config::{Config, Settings},
-    conversation::{Conversation, State},
-    events::{ClientId, Event, Reason},
-    handler_pool::{HandlerPool, Job, JobId, Submitted},
-    listen::{Peer, Service},
-    shared::Shared,
-    stats::{ClientInfo, add},
-    tick::{NEVER, Tick, ticks},
-    time_cache::{ReadResponder, TimeCache},
+use super::{
+    super::{
+        conversation::Conversation,
+        events::{ClientId, Reason},
+        handler_pool::JobId,
+        listen::{Peer, Service},
+        stats::{ClientInfo, add},
+        tick::{NEVER, Tick},
+        time_cache::ReadResponder,
+    },
+    context::Context,
 };
-use crate::protocol::{Framing, Next, ProxyHeader, QUIET, Received, ServerSession, errors, rfc867, rfc868};
+use crate::protocol::{Framing, Next, ProxyHeader, Received, ServerSession, rfc867, rfc868};
 
-/// The size of the input buffer.
-const READ_MAX: usize = 16 * 1024;
 /// The most reads before other connections are driven: a short one, and the one that finds EOF or nothing more.
 const READS_MAX: usize = 2;
-/// How long a peer may take to close after the last reply.
-const LINGER: Duration = Duration::from_secs(1);
-
-/// How long after it was accepted a client may send its first command while the server drains. Its command may be on the
-/// way.
-const FIRST_WORDS: Duration = Duration::from_secs(1);
-
-/// The most refused connections that are kept open at once, so that their peers can read the error line. They use the
-/// file descriptors that the default of `max_clients` reserves.
-const REFUSED_MAX: usize = 32;
-
-/// What a worker lends to each of its connections.
-pub(super) struct Context {
-    pub(super) shared: Arc<Shared>,
-    pub(super) config: Arc<Config>,
-    pub(super) pool: Arc<HandlerPool>,
-    /// The index of the worker.
-    pub(super) worker: usize,
-    pub(super) now: Tick,
-    limits: Limits,
-    pub(super) time_cache: TimeCache,
-    /// The buffer for reads.
-    input: Box<[u8]>,
-    /// The replies of one read; empty between calls of `drive`.
-    out: Vec<u8>,
-    /// The jobs of this turn of the loop. They are submitted together.
-    jobs: Vec<Submitted>,
-    /// The number of sessions that are away.
-    pub(super) away: usize,
-    /// The number of refused connections.
-    pub(super) refused: usize,
-    /// The states of clients, as the hook `on_connect` returned them.
-    pub(super) states: HashMap<ClientId, State>,
-    /// Cleared conversations, whose buffers serve the next ones.
-    #[allow(clippy::vec_box, reason = "a box moves between threads, and a conversation is large")]
-    spare: Vec<Box<Conversation>>,
-}
-
-/// The most conversations that are kept for their buffers.
-const SPARE_MAX: usize = 64;
-
-/// The timeouts of a client, in ticks.
-struct Limits {
-    write: Tick,
-    idle: Tick,
-    first_command: Tick,
-    quiet: Tick,
-    linger: Tick,
-    first_words: Tick,
-    proxy: Tick,
-}
-
-impl Limits {
-    fn new(settings: &Settings) -> Self {
-        Limits {
-            write: ticks(settings.write_timeout),
-            idle: ticks(settings.idle_timeout),
-            first_command: ticks(settings.first_command_timeout),
-            quiet: ticks(QUIET),
-            linger: ticks(LINGER),
-            first_words: ticks(FIRST_WORDS),
-            proxy: ticks(settings.proxy_timeout),
-        }
-    }
-}
-
-impl Context {
-    pub(super) fn new(shared: Arc<Shared>, config: Arc<Config>, pool: Arc<HandlerPool>, worker: usize) -> Self {
-        Context {
-            limits: Limits::new(&config.settings),
-            time_cache: TimeCache::new(shared.clone(), config.clone()),
-            shared,
-            config,
-            pool,
-            worker,
-            now: 0,
-            input: vec![0; READ_MAX].into(),
-            out: Vec::new(),
-            jobs: Vec::new(),
-            away: 0,
-            refused: 0,
-            states: HashMap::new(),
-            spare: Vec::new(),
-        }
-    }
-
-    /// Counts a client that is admitted, and emits the event.
-    pub(super) fn admit(&self, id: ClientId, peer: &Peer, service: Service) {
-        let counters = &self.shared.counters[self.worker];
-        add(&counters.accepted[service as usize], 1);
-        add(&counters.clients, 1);
-        self.shared.events.emit(|| Event::Connected { client: id, peer: peer.address() });
-    }
-
-    /// Counts a connection that is refused, and emits the event. Returns the line for a client of the text protocol: one
-    /// that exceeds a limit gets it, unless many others read theirs. A client of a denied network gets nothing, as if
-    /// nothing listened.
-    pub(super) fn refuse(&self, peer: &Peer, reason: Reason) -> Option<String> {
-        add(&self.shared.counters[self.worker].ended[reason as usize], 1);
-        self.shared.events.emit(|| Event::Refused { peer: peer.address(), reason });
-        let line = match reason {
-            Reason::Full => errors::FULL,
-            Reason::PerSource => errors::PER_SOURCE,
-            _ => return None,
-        };
-        (self.refused < REFUSED_MAX).then(|| format!("{line}\n"))
-    }
-
-    /// Adds a job, to be submitted at the end of this turn.
-    pub(super) fn submit(&mut self, id: JobId, client: ClientId, job: Job) {
-        self.jobs.push(Submitted { id, client, job });
-    }
-
-    /// Submits the jobs of this turn.
-    pub(super) fn submit_jobs(&mut self) {
-        self.pool.submit(&mut self.jobs);
-    }
-
-    /// Keeps the buffers of a conversation.
-    fn recycle(&mut self, mut conversation: Box<Conversation>) {
-        if self.spare.len() < SPARE_MAX {
-            conversation.clear();
-            self.spare.push(conversation);
-        }
-    }
-}
 
 /// What a connection needs after it was driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -289,57 +162,6 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits for the header of a proxy, which precedes the greeting.
-    pub(super) fn await_header(&mut self) {
-        self.session = Place::Awaited(Box::default());
-    }
-
-    /// The header of the proxy as far as it has arrived, until it has ended.
-    pub(super) fn awaited_header(&self) -> Option<&ProxyHeader> {
-        match &self.session {
-            Place::Awaited(header) => Some(header),
-            _ => None,
-        }
-    }
-
-    /// Takes bytes of the awaited header. At its end the client enters, and the rest of the read is its first one. An
-    /// error closes the connection without a line.
-    fn introduce(&mut self, input: &[u8], cx: &mut Context) -> io::Result<bool> {
-        let Place::Awaited(header) = &mut self.session else { return Ok(false) };
-        let received = header.receive(input).map_err(|_| io::Error::from(ErrorKind::InvalidData))?;
-        let Some(proxied) = received else { return Ok(false) };
-        let admission = &cx.shared.admission;
-        let admitted = match proxied.source {
-            Some(source) => {
-                self.peer = source.into();
-                admission.check_network(&self.peer)
-            }
-            // The proxy speaks for itself, and is trusted.
-            None => Ok(()),
-        };
-        let admitted = admitted.and_then(|()| admission.enter(&self.peer));
-        self.session = Place::Here(ServerSession::new(cx.config.settings.framing));
-        match admitted {
-            Ok(()) => {
-                self.connected = cx.now;
-                cx.admit(self.id, &self.peer, Service::Proxied);
-                let rest = &input[proxied.taken..];
-                self.begin(rest, cx)?;
-                if rest.is_empty() { Ok(false) } else { self.serve(rest, cx) }
-            }
-            Err(reason) => {
-                admission.leave_seat();
-                self.id = ClientId::default();
-                let line = cx.refuse(&self.peer, reason);
-                cx.refused += 1;
-                cx.out.extend_from_slice(line.ok_or(ErrorKind::PermissionDenied)?.as_bytes());
-                self.phase = Phase::Closing(reason);
-                self.send(cx)?;
-                Ok(false)
-            }
-        }
-    }
-
     /// Sends a text in place of the greeting, and closes.
     pub(super) fn refuse(&mut self, text: &[u8], reason: Reason, cx: &mut Context) -> Progress {
         self.phase = Phase::Closing(reason);
@@ -361,99 +183,6 @@ impl Connection {
                 self.refuse(line.as_bytes(), Reason::Answered, cx)
             }
         }
-    }
-
-    /// Takes the session back, with the replies of a conversation.
-    pub(super) fn resume(&mut self, mut conversation: Box<Conversation>, cx: &mut Context) -> Progress {
-        self.since = cx.now;
-        self.commands += mem::take(&mut conversation.executed);
-        add(&cx.shared.counters[cx.worker].bytes_out, mem::take(&mut conversation.sent));
-        mem::swap(&mut cx.out, &mut conversation.out);
-        let sent = self.send(cx);
-        mem::swap(&mut cx.out, &mut conversation.out);
-        if sent.is_ok() && conversation.next_command().is_some() {
-            self.call(conversation, cx);
-            return self.drive(cx);
-        }
-        let session = mem::replace(&mut conversation.session, ServerSession::new(Framing::Auto));
-        self.session = Place::Here(session);
-        cx.away -= 1;
-        if sent.is_err() {
-            return Progress::Close(Reason::Error);
-        }
-        if !conversation.rest().is_empty() {
-            self.pending.get_or_insert_default().input = conversation.rest().to_vec();
-        }
-        if conversation.is_closed() {
-            self.close();
-        }
-        cx.recycle(conversation);
-        self.drive(cx)
-    }
-
-    /// Counts commands of the session while it is away, and sends their replies.
-    pub(super) fn executed(&mut self, commands: u64, mut out: Vec<u8>, cx: &mut Context) -> Progress {
-        self.commands += commands;
-        cx.out.append(&mut out);
-        match self.send(cx) {
-            Ok(()) => Progress::Pending,
-            Err(_) => Progress::Close(Reason::Error),
-        }
-    }
-
-    /// The job of the session, if it is away.
-    pub(super) fn job(&self) -> Option<JobId> {
-        match self.session {
-            Place::Away(job) => Some(job),
-            Place::Here(_) | Place::Awaited(_) => None,
-        }
-    }
-
-    /// Whether the conversation of the session waits here until the replies before it are sent.
-    pub(super) fn holds_conversation(&self) -> bool {
-        self.pending.as_ref().is_some_and(|pending| pending.conversation.is_some())
-    }
-
-    /// Moves the session into a conversation. `None` if it is not here.
-    fn depart(&mut self, next: Next, rest: &[u8], cx: &mut Context) -> Option<Box<Conversation>> {
-        let session = match mem::replace(&mut self.session, Place::Away(JobId::NONE)) {
-            Place::Here(session) => session,
-            other => {
-                self.session = other;
-                return None;
-            }
-        };
-        let mut conversation = cx.spare.pop().unwrap_or_default();
-        conversation.worker = cx.worker;
-        conversation.slot = self.slot as usize;
-        conversation.client = self.id;
-        conversation.peer = self.peer.address();
-        conversation.session = session;
-        conversation.socket = self.stream.as_raw_fd();
-        conversation.set_next(next, rest);
-        cx.away += 1;
-        Some(conversation)
-    }
-
-    /// Has the handler of a conversation's command called, once no reply is owed any more.
-    fn call(&mut self, conversation: Box<Conversation>, cx: &mut Context) {
-        match conversation.next_command() {
-            Some(command) if !self.blocked() => self.submit(conversation, command, cx),
-            _ => self.pending.get_or_insert_default().conversation = Some(conversation),
-        }
-    }
-
-    fn submit(&mut self, mut conversation: Box<Conversation>, queue: usize, cx: &mut Context) {
-        conversation.state = cx.states.get(&self.id).cloned();
-        // A server has fewer commands than fit into one reply to `help`.
-        let id = JobId { queue: queue as u32, submitted: cx.now };
-        self.session = Place::Away(id);
-        cx.submit(id, self.id, Job::Converse(conversation));
-    }
-
-    /// The poller reports an error while the session is away.
-    pub(super) fn fail(&mut self) {
-        self.failed = true;
     }
 
     /// The poller reports input. `reads_on` if a read may end before the last byte, at EOF or at urgent data.
@@ -686,8 +415,7 @@ impl Connection {
     }
 
     /// Passes input to the session, as far as the kernel takes replies and no handler is awaited. Before the session, it
-    /// is the header of a proxy. Returns true if other
-    /// clients are to be served before the rest.
+    /// is the header of a proxy. Returns true if other clients are to be served before the rest.
     fn serve(&mut self, input: &[u8], cx: &mut Context) -> io::Result<bool> {
         let mut read = cx.time_cache.begin(self.id, cx.now);
         let mut at = 0;

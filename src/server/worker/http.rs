@@ -1,6 +1,6 @@
 //! The listeners for metrics and health checks, in the loop of the first worker.
 //!
-//! A scraper sends one request and gets one response. Its connection is no client: it has no session, no seat and no
+//! A scraper sends one request and gets one response. Its connection is not a client: it has no session, no seat and no
 //! events, so that an operator sees a server that is full. Every phase of a connection has a deadline, and every buffer
 //! is bounded.
 
@@ -184,7 +184,7 @@ impl Connection {
     }
 }
 
-/// A socket that is not ready is no error.
+/// A socket that is not ready is not an error.
 fn pending(error: io::Error) -> io::Result<bool> {
     if error.kind() == ErrorKind::WouldBlock { Ok(false) } else { Err(error) }
 }

@@ -5,6 +5,7 @@
 
 mod acceptor;
 mod connection;
+mod context;
 mod http;
 
 use std::{
@@ -36,7 +37,8 @@ use super::{
 };
 pub(super) use acceptor::Acceptor;
 use acceptor::Arrival;
-use connection::{Connection, Context, Progress};
+use connection::{Connection, Progress};
+use context::Context;
 pub(super) use http::HttpServer;
 
 /// The poller's token of the waker.
