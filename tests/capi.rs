@@ -48,6 +48,10 @@ fn root() -> &'static Path {
 
 /// Runs a command to its end: the exit status, and the output.
 fn finish(command: &mut Command) -> (ExitStatus, String) {
+    // Cargo sets it for a test. A library of another build in its target directory would take the place of the tested one.
+    if command.get_envs().all(|(name, _)| name != "LD_LIBRARY_PATH") {
+        command.env_remove("LD_LIBRARY_PATH");
+    }
     let mut file = tempfile::tempfile().expect("a temporary file can be made");
     let [output, errors] = [(); 2].map(|()| file.try_clone().expect("a descriptor can be duplicated"));
     let mut child = command.stdin(Stdio::null()).stdout(output).stderr(errors).spawn().expect("it can be started");

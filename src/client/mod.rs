@@ -507,7 +507,9 @@ impl Client {
     fn ask(&mut self, command: &str) -> Result<(), Error> {
         let name = command.trim_matches([' ', '\t']);
         if name.eq_ignore_ascii_case("quit") || name.eq_ignore_ascii_case("exit") {
-            return Err(Error::Invalid(format!("the command {name:?} does not have a reply; call Client::quit")));
+            return Err(Error::Invalid(format!(
+                "the command {name:?} does not have a reply; close the client instead"
+            )));
         }
         if self.out.is_empty() && !self.session.awaits_replies() {
             self.transport.check_silence(&mut self.session)?;

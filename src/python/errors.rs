@@ -66,8 +66,7 @@ pub(super) fn error_reason(line: &str) -> Option<&str> {
 /// The exception for an error, if that does not depend on the call.
 pub(super) fn error(py: Python<'_>, error: Error) -> PyErr {
     match error {
-        // The engine names a method of the Rust client.
-        Error::Invalid(message) => PyValueError::new_err(message.replace("Client::quit", "close()")),
+        Error::Invalid(message) => PyValueError::new_err(message),
         Error::Io(error, context) => os_error(py, &error, &context),
         Error::Timeout => request_timeout(py, None),
         Error::Closed => server_closed(py, "the server closed the connection"),

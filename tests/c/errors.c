@@ -53,6 +53,15 @@ int main(void) {
     CHECK(daytime_server_set_greeting(server, "Hello") == DAYTIME_ERR_STATE);
     CHECK(because(DAYTIME_ERR_STATE, "the server was started already"));
 
+    /* No error names a function of another language. */
+    char address[DAYTIME_ADDR_MAX], reply[DAYTIME_REPLY_MAX];
+    daytime_client *client;
+    OK(daytime_server_local_addr(server, address, sizeof address));
+    OK(daytime_client_connect(address, 10000, &client, NULL));
+    CHECK(daytime_client_request(client, "quit", reply, sizeof reply, NULL) == DAYTIME_ERR_INVALID);
+    CHECK(because(DAYTIME_ERR_INVALID, "the command \"quit\" does not have a reply; close the client instead"));
+    daytime_client_free(client);
+
     /* The system's error has its number. */
     daytime_server *second = daytime_server_new();
     char addr[DAYTIME_ADDR_MAX];

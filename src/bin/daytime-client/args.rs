@@ -45,8 +45,8 @@ pub(crate) struct Args {
     /// Print the manual page or the completions of a shell, and exit
     #[arg(long, value_name = "WHAT", exclusive = true)]
     pub(crate) generate: Option<Generate>,
-    /// A command. A zone after `day`, `date`, `time` or `datetime` belongs to it; quote other arguments together with their
-    /// command: 'help time'. Each reply is printed as one line
+    /// A command. A zone after `day`, `date`, `time`, `datetime`, `tz` or `next` belongs to it; quote other arguments together
+    /// with their command: 'help time'. Each reply is printed as one line
     #[arg(value_name = "COMMAND")]
     pub(crate) commands: Vec<String>,
 }
