@@ -52,7 +52,8 @@ def _connected(event):
 
 def _disconnected(event):
     peer, reason = _peer(event.peer), _REASONS[event.reason]
-    return f"Connection with {peer} has been closed after {event.commands} commands: {reason}"
+    s = "" if event.commands == 1 else "s"
+    return f"Connection with {peer} has been closed after {event.commands} command{s}: {reason}"
 
 
 def _command_served(event):

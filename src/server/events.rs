@@ -200,7 +200,8 @@ impl fmt::Display for Event {
             }
             Event::Connected { peer, .. } => write!(f, "Connection has been established with client {peer}"),
             Event::Disconnected { peer, reason, commands, .. } => {
-                write!(f, "Connection with {peer} has been closed after {commands} commands: {reason}")
+                let s = if *commands == 1 { "" } else { "s" };
+                write!(f, "Connection with {peer} has been closed after {commands} command{s}: {reason}")
             }
             Event::CommandServed { client, command, ok } => {
                 let (client, outcome) = (client.0, if *ok { "was answered" } else { "was an error" });

@@ -23,6 +23,10 @@ UNIX = daytime.Address("unix:/run/\u202eclient", 0)
             daytime.Disconnected(1, V6, "no_command", 3),
             "Connection with [2001:db8::1]:4711 has been closed after 3 commands: the first-command timeout passed",
         ),
+        (
+            daytime.Disconnected(1, V6, "no_command", 1),
+            "Connection with [2001:db8::1]:4711 has been closed after 1 command: the first-command timeout passed",
+        ),
         (daytime.CommandServed(7, "day", True), "Command of client 7 was answered: day"),
         (daytime.CommandServed(7, "tea", False), "Command of client 7 was an error: tea"),
         (

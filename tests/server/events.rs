@@ -45,6 +45,50 @@ fn events_report_every_client_in_order() {
     assert_eq!(next_event_or_end(&server.events()), None);
 }
 
+/// The same lines as in tests/python/test_log.py.
+#[test]
+fn an_event_is_one_line_of_a_log() {
+    let [v4, v6, unix] = ["192.0.2.1:4711", "[2001:db8::1]:4711", "unix:/run/\u{202e}client"]
+        .map(|address| address.parse::<Address>().unwrap());
+    let client = ClientId::from(7);
+    let left = |commands| Event::Disconnected { client, peer: v6.clone(), reason: Reason::NoCommand, commands };
+    let served = |command: &str, ok| Event::CommandServed { client, command: command.into(), ok };
+    for (event, line) in [
+        (
+            Event::Connected { client, peer: v4.clone() },
+            "Connection has been established with client IP 192.0.2.1 and port is 4711",
+        ),
+        (
+            Event::Connected { client, peer: v6.clone() },
+            "Connection has been established with client IP 2001:db8::1 and port is 4711",
+        ),
+        (
+            Event::Connected { client, peer: unix },
+            "Connection has been established with client unix:/run/\\u{202e}client",
+        ),
+        (
+            left(3),
+            "Connection with [2001:db8::1]:4711 has been closed after 3 commands: the first-command timeout passed",
+        ),
+        (
+            left(1),
+            "Connection with [2001:db8::1]:4711 has been closed after 1 command: the first-command timeout passed",
+        ),
+        (served("day", true), "Command of client 7 was answered: day"),
+        (served("tea", false), "Command of client 7 was an error: tea"),
+        (
+            Event::CommandFailed { client, command: "age".into(), error: "not\na number".into() },
+            "Command age of client 7 failed: not\\na number",
+        ),
+        (
+            Event::Refused { peer: v4, reason: Reason::PerSource },
+            "Connection from 192.0.2.1:4711 has been refused: too many connections from its address",
+        ),
+    ] {
+        assert_eq!(event.to_string(), line);
+    }
+}
+
 #[test]
 fn events_report_why_a_client_left() {
     let server = builder().write_timeout(Duration::from_millis(300)).start().unwrap();
