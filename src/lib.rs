@@ -56,6 +56,8 @@ pub use chrono;
 pub use crossbeam_channel;
 
 pub use address::{Address, DEFAULT_PORT};
+#[cfg(feature = "python")]
+pub(crate) use client::check_has_reply;
 pub use client::{Client, ClientBuilder, rfc867, rfc867_udp, rfc868, rfc868_udp};
 pub use clock::Clock;
 pub use error::Error;

@@ -505,12 +505,7 @@ impl Client {
     }
 
     fn ask(&mut self, command: &str) -> Result<(), Error> {
-        let name = command.trim_matches([' ', '\t']);
-        if name.eq_ignore_ascii_case("quit") || name.eq_ignore_ascii_case("exit") {
-            return Err(Error::Invalid(format!(
-                "the command {name:?} does not have a reply; close the client instead"
-            )));
-        }
+        check_has_reply(command)?;
         if self.out.is_empty() && !self.session.awaits_replies() {
             self.transport.check_silence(&mut self.session)?;
         }
@@ -560,4 +555,13 @@ fn refuse_error_line(reply: String) -> Result<String, Error> {
         Some(reason) => Err(Error::Refused(reason.to_owned())),
         None => Ok(reply),
     }
+}
+
+/// Rejects the commands that end the session.
+pub(crate) fn check_has_reply(command: &str) -> Result<(), Error> {
+    let name = command.trim_matches([' ', '\t']);
+    if name.eq_ignore_ascii_case("quit") || name.eq_ignore_ascii_case("exit") {
+        return Err(Error::Invalid(format!("the command {name:?} does not have a reply; close the client instead")));
+    }
+    Ok(())
 }

@@ -2,10 +2,10 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use pyo3::{exceptions::PyValueError, prelude::*, pybacked::PyBackedBytes, types::PyBytes};
+use pyo3::{prelude::*, pybacked::PyBackedBytes, types::PyBytes};
 
 use super::{convert, errors};
-use crate::protocol;
+use crate::{check_has_reply, protocol};
 
 /// The client's side of one connection: bytes in, replies out.
 #[pyclass(frozen, module = "daytime._daytime")]
@@ -59,11 +59,7 @@ impl ClientSession {
     /// arrived that answer nothing.
     #[pyo3(signature = (command, /))]
     fn ask<'py>(&self, py: Python<'py>, command: &str) -> PyResult<Bound<'py, PyBytes>> {
-        let name = command.trim_matches([' ', '\t']);
-        if name.eq_ignore_ascii_case("quit") || name.eq_ignore_ascii_case("exit") {
-            let message = format!("the command {name:?} does not have a reply; call aclose()");
-            return Err(PyValueError::new_err(message));
-        }
+        check_has_reply(command).map_err(|error| errors::error(py, error))?;
         self.question(py, command)
     }
 
