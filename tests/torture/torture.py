@@ -51,8 +51,8 @@ CLASSES = ["not hit", "right", "told", "dropped", "refused", "ended", *FAILS]
 
 # The errors of each call that its man page lists, or that the kernel is known to give. allowed.toml has the reasons for
 # those that the kernel cannot give in the place where they are injected. Left out are calls that fail for an invalid
-# argument only, such as rt_sigprocmask. So is close: a failure that strace injects leaves the descriptor open, and a real
-# one does not.
+# argument only, such as rt_sigprocmask. So is close: a failure that strace injects leaves the descriptor open, and a
+# real one does not.
 ERRORS = {
     "accept4": "EMFILE ENFILE ENOBUFS ENOMEM ECONNABORTED EPROTO EPERM EINTR ENETDOWN EAGAIN",
     "bind": "EADDRINUSE EACCES ENOMEM EADDRNOTAVAIL",
