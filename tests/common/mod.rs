@@ -121,7 +121,7 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Sets a flag when dropped, also while a test panics. The threads of a scope end then, because they look at the flag.
-/// Otherwise the scope of a test that fails would wait for them for ever.
+/// Otherwise the scope of a test that fails would never end.
 pub(crate) struct SetOnDrop<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for SetOnDrop<'_> {
